@@ -1,0 +1,244 @@
+package settings
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// check turns raw values into Settings.
+func check(raw map[string]given, dirs directories) (Settings, error) {
+	var s Settings
+	steps := []func(map[string]given, *Settings) error{
+		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics,
+		func(raw map[string]given, s *Settings) error { return checkPaths(raw, dirs, s) },
+		checkDatabases,
+	}
+	for _, step := range steps {
+		if err := step(raw, &s); err != nil {
+			return Settings{}, err
+		}
+	}
+	return s, nil
+}
+
+func checkAddr(raw map[string]given, s *Settings) error {
+	g := raw[addrName]
+	if !g.set {
+		s.Addr = defaultAddr
+		return nil
+	}
+	if err := checkHostPort(g); err != nil {
+		return err
+	}
+	s.Addr = g.value
+	return nil
+}
+
+// checkHostPort refuses anything but host:port with a port of 0 to 65535.
+func checkHostPort(g given) error {
+	_, port, err := net.SplitHostPort(g.value)
+	if err == nil {
+		if n, perr := strconv.ParseUint(port, 10, 16); perr == nil && strconv.FormatUint(n, 10) == port {
+			return nil
+		}
+	}
+	return &Error{Setting: g.from, Problem: strconv.Quote(g.value) + " is not an address", Remedy: "write host:port, such as 127.0.0.1:8080"}
+}
+
+func checkTLS(raw map[string]given, s *Settings) error {
+	cert, key := raw[tlsCertName], raw[tlsKeyName]
+	if cert.set != key.set {
+		missing, present := cert, key
+		if cert.set {
+			missing, present = key, cert
+		}
+		return &Error{Setting: missing.from, Problem: "is not set, but " + present.from + " is", Remedy: "set both, or neither"}
+	}
+	s.TLSCert, s.TLSKey = cert.value, key.value
+	return nil
+}
+
+func checkProxies(raw map[string]given, s *Settings) error {
+	g := raw[trustedProxiesName]
+	for field := range strings.SplitSeq(g.value, ",") {
+		field = strings.TrimSpace(field)
+		if field == "" {
+			continue
+		}
+		p, err := parseNetwork(field)
+		if err != nil {
+			return &Error{Setting: g.from, Problem: strconv.Quote(field) + " is not a network", Remedy: "write networks separated by commas, such as 10.0.0.0/8,192.168.1.7"}
+		}
+		if p.Bits() == 0 {
+			return &Error{Setting: g.from, Problem: strconv.Quote(field) + " is everybody", Remedy: "name only the networks of your proxies"}
+		}
+		s.TrustedProxies = append(s.TrustedProxies, p)
+	}
+	return nil
+}
+
+func parseNetwork(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		p, err := netip.ParsePrefix(s)
+		return p.Masked(), err
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	a = a.Unmap().WithZone("")
+	return netip.PrefixFrom(a, a.BitLen()), nil
+}
+
+func checkPublicURL(raw map[string]given, s *Settings) error {
+	g := raw[publicURLName]
+	if !g.set {
+		return defaultPublicURL(raw, s)
+	}
+	u, err := url.Parse(g.value)
+	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return &Error{Setting: g.from, Problem: "is not a web address", Remedy: "write http(s)://host[:port], such as https://tributary.example.org"}
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return &Error{Setting: g.from, Problem: "has more than a scheme, a host and a port", Remedy: "write http(s)://host[:port] only; Tributary lives at the root of its host"}
+	}
+	u.Path, u.RawPath, u.Host = "", "", strings.ToLower(u.Host)
+	if u.Scheme == "http" && !isLoopbackHost(u.Hostname()) {
+		return &Error{
+			Setting: g.from, Problem: "plain http is only for this machine itself",
+			Remedy: "write https:// and set TRIBUTARY_TLS_CERT and TRIBUTARY_TLS_KEY, or put a TLS proxy in front and name it in TRIBUTARY_TRUSTED_PROXIES",
+		}
+	}
+	s.PublicURL = u
+	return nil
+}
+
+// defaultPublicURL derives the public address from ADDR, which must then name
+// a host.
+func defaultPublicURL(raw map[string]given, s *Settings) error {
+	host, port, _ := net.SplitHostPort(s.Addr)
+	scheme := "http"
+	if s.TLSCert != "" {
+		scheme = "https"
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || (err == nil && ip.IsUnspecified()) {
+		if scheme == "http" && len(s.TrustedProxies) == 0 {
+			return plainHTTPError(raw)
+		}
+		return &Error{Setting: raw[publicURLName].from, Problem: "is needed, because " + s.Addr + " names no host", Remedy: "set it to the address that people use, such as https://tributary.example.org"}
+	}
+	if scheme == "http" && !isLoopbackHost(host) {
+		if len(s.TrustedProxies) == 0 {
+			return plainHTTPError(raw)
+		}
+		return &Error{Setting: raw[publicURLName].from, Problem: "is needed behind a proxy", Remedy: "set it to the address that people use, such as https://tributary.example.org"}
+	}
+	s.PublicURL = &url.URL{Scheme: scheme, Host: net.JoinHostPort(strings.ToLower(host), port)}
+	return nil
+}
+
+// checkListen refuses plain http on an address that others can reach, unless
+// only named proxies may connect.
+func checkListen(raw map[string]given, s *Settings) error {
+	host, _, _ := net.SplitHostPort(s.Addr)
+	if s.TLSCert != "" || isLoopbackHost(host) || len(s.TrustedProxies) > 0 {
+		return nil
+	}
+	return plainHTTPError(raw)
+}
+
+func plainHTTPError(raw map[string]given) error {
+	g := raw[addrName]
+	return &Error{
+		Setting: g.from, Problem: "plain http on " + g.value + " would be readable by the network",
+		Remedy: "listen on 127.0.0.1 and reach it by ssh -L, or set TRIBUTARY_TLS_CERT and TRIBUTARY_TLS_KEY, or put a TLS proxy in front and name it in TRIBUTARY_TRUSTED_PROXIES",
+	}
+}
+
+// isLoopbackHost reports whether host reaches only the machine itself.
+func isLoopbackHost(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func checkMetrics(raw map[string]given, s *Settings) error {
+	g := raw[metricsAddrName]
+	if !g.set {
+		s.MetricsAddr = defaultMetrics
+		return nil
+	}
+	if g.value == "off" {
+		return nil
+	}
+	if err := checkHostPort(g); err != nil {
+		return err
+	}
+	host, _, _ := net.SplitHostPort(g.value)
+	if ip, err := netip.ParseAddr(host); host == "" || (err == nil && !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast()) {
+		return &Error{Setting: g.from, Problem: g.value + " may be public, and metrics never are", Remedy: "write a loopback or private address, the machine's own name in its private network, or off"}
+	}
+	s.MetricsAddr = g.value
+	return nil
+}
+
+func checkPaths(raw map[string]given, dirs directories, s *Settings) error {
+	var err error
+	if s.DataDir, err = pathOr(raw[dataDirName], dirs.data()); err != nil {
+		return err
+	}
+	key := dirs.config()
+	if key != "" {
+		key = filepath.Join(key, "master.key")
+	}
+	g := raw[masterKeyFileName]
+	if s.MasterKeyFile, err = pathOr(g, key); err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(s.DataDir, s.MasterKeyFile); err == nil && filepath.IsLocal(rel) {
+		return &Error{Setting: g.from, Problem: "lies in the data directory " + s.DataDir, Remedy: "keep the key elsewhere, so that a copy of the data is useless without it"}
+	}
+	return nil
+}
+
+// pathOr returns the absolute form of g, or fallback where g is not set.
+func pathOr(g given, fallback string) (string, error) {
+	path := g.value
+	if !g.set {
+		path = fallback
+	}
+	if path == "" {
+		return "", &Error{Setting: g.from, Problem: "is not set, and there is no home directory to derive it from", Remedy: "set it to an absolute path"}
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", &Error{Setting: g.from, Problem: "cannot be made absolute", Remedy: "write an absolute path"}
+	}
+	return abs, nil
+}
+
+func checkDatabases(raw map[string]given, s *Settings) error {
+	for _, name := range []string{databaseURLName, migrateDatabaseName} {
+		g := raw[name]
+		if !g.set {
+			continue
+		}
+		// SECURITY: the value holds a password; no message repeats it.
+		u, err := url.Parse(g.value)
+		if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			return &Error{Setting: g.from, Problem: "is not a database address", Remedy: "write postgres://user:password@host:port/database; encode special characters of the password as %XX"}
+		}
+		if strings.Trim(u.Path, "/") == "" && u.Query().Get("dbname") == "" {
+			return &Error{Setting: g.from, Problem: "names no database", Remedy: "write postgres://user:password@host:port/database"}
+		}
+	}
+	s.DatabaseURL = NewSecret(raw[databaseURLName].value)
+	s.MigrateDatabaseURL = NewSecret(raw[migrateDatabaseName].value)
+	return nil
+}

@@ -1,0 +1,64 @@
+package settings
+
+import (
+	"net/netip"
+	"net/url"
+)
+
+// Settings are the checked settings of the process.
+type Settings struct {
+	Addr           string
+	PublicURL      *url.URL
+	TLSCert        string
+	TLSKey         string
+	TrustedProxies []netip.Prefix
+	// MetricsAddr is "" when metrics are off.
+	MetricsAddr        string
+	DataDir            string
+	DatabaseURL        Secret
+	MigrateDatabaseURL Secret
+	MasterKeyFile      string
+}
+
+// Secret is a value that shows itself only to those who ask for it by Reveal.
+type Secret struct{ value string }
+
+// NewSecret returns a Secret that holds value.
+func NewSecret(value string) Secret { return Secret{value: value} }
+
+// Reveal returns the value.
+func (s Secret) Reveal() string { return s.value }
+
+// IsSet reports whether there is a value.
+func (s Secret) IsSet() bool { return s.value != "" }
+
+// String returns a placeholder.
+func (s Secret) String() string {
+	if s.value == "" {
+		return ""
+	}
+	return "[redacted]"
+}
+
+// GoString returns a placeholder.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText returns a placeholder.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Error says which setting is wrong, and what to do about it.
+type Error struct {
+	// Setting is the variable or flag as the person wrote it.
+	Setting string
+	// Problem is what is wrong, and Remedy what helps.
+	Problem, Remedy string
+}
+
+// Error returns "TRIBUTARY_ADDR: problem; remedy".
+func (e *Error) Error() string {
+	msg := e.Setting + ": " + e.Problem
+	if e.Remedy != "" {
+		msg += "; " + e.Remedy
+	}
+	return msg
+}

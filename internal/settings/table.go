@@ -1,0 +1,95 @@
+package settings
+
+// Prefix starts the name of every environment variable that is a setting.
+const Prefix = "TRIBUTARY_"
+
+// FileSuffix ends the name of the variable that names a secret's file.
+const FileSuffix = "_FILE"
+
+// Def describes one setting.
+type Def struct {
+	// Name is the name without Prefix: "ADDR".
+	Name string
+	// Flag is the name of the command-line flag without dashes. A secret has
+	// none, because a command line is visible to every account of the machine;
+	// its file has.
+	Flag string
+	// Default is what applies when nothing is set, as the reference shows it.
+	Default string
+	// Form says how a value is written.
+	Form string
+	// Help says what the setting does, in one or two sentences.
+	Help string
+	// Secret values may come from a file named by Name + FileSuffix.
+	Secret bool
+	// Listener settings matter only to commands that listen.
+	Listener bool
+}
+
+// Variable returns the name of d's environment variable.
+func (d Def) Variable() string { return Prefix + d.Name }
+
+// The names of the settings.
+const (
+	addrName            = "ADDR"
+	publicURLName       = "PUBLIC_URL"
+	tlsCertName         = "TLS_CERT"
+	tlsKeyName          = "TLS_KEY"
+	trustedProxiesName  = "TRUSTED_PROXIES"
+	metricsAddrName     = "METRICS_ADDR"
+	dataDirName         = "DATA_DIR"
+	databaseURLName     = "DATABASE_URL"
+	migrateDatabaseName = "MIGRATE_DATABASE_URL"
+	masterKeyFileName   = "MASTER_KEY_FILE"
+)
+
+const (
+	defaultAddr    = "127.0.0.1:8080"
+	defaultMetrics = "127.0.0.1:9090"
+)
+
+// Table returns every setting, in the order of the reference page.
+func Table() []Def {
+	return []Def{
+		{
+			Name: addrName, Flag: "addr", Default: defaultAddr, Form: "host:port", Listener: true,
+			Help: "Where the web server listens. Plain http is served on a loopback address only, unless `TRUSTED_PROXIES` says who may connect.",
+		},
+		{
+			Name: publicURLName, Flag: "public-url", Default: "`http://` + `ADDR`, or `https://` with TLS", Form: "http(s)://host[:port]", Listener: true,
+			Help: "The address that people and programs use: the only source of links and redirect URIs. Requests for another host are answered with 421. It must be https, except on a loopback host.",
+		},
+		{
+			Name: tlsCertName, Flag: "tls-cert", Form: "path of a PEM file", Listener: true,
+			Help: "The certificate chain of the web server. Needs `TLS_KEY`.",
+		},
+		{
+			Name: tlsKeyName, Flag: "tls-key", Form: "path of a PEM file", Listener: true,
+			Help: "The private key of the certificate. Needs `TLS_CERT`.",
+		},
+		{
+			Name: trustedProxiesName, Flag: "trusted-proxies", Form: "networks, separated by commas: 10.0.0.0/8,192.168.1.7", Listener: true,
+			Help: "The reverse proxies in front of the web server. Their `X-Forwarded-For` is believed, nobody else's. With it the web server may serve plain http on an address that is not loopback, to these networks and to the machine itself only.",
+		},
+		{
+			Name: metricsAddrName, Flag: "metrics-addr", Default: defaultMetrics, Form: "host:port, or off", Listener: true,
+			Help: "Where `/metrics` is served, for Prometheus. Never on a public address.",
+		},
+		{
+			Name: dataDirName, Flag: "data-dir", Default: "root: `/var/lib/tributary`; else `$XDG_DATA_HOME/tributary`, or `~/.local/share/tributary`", Form: "path of a directory",
+			Help: "Where the managed local PostgreSQL and caches live.",
+		},
+		{
+			Name: databaseURLName, Form: "postgres://user:password@host:port/database", Secret: true,
+			Help: "The PostgreSQL database, as the role `app`. When it is set no managed local PostgreSQL is started.",
+		},
+		{
+			Name: migrateDatabaseName, Form: "postgres://user:password@host:port/database", Secret: true,
+			Help: "The same database as a role that may create roles, schemas and extensions. Used by `migrate` and `up` only.",
+		},
+		{
+			Name: masterKeyFileName, Flag: "master-key-file", Default: "root: `/etc/tributary/master.key`; else `$XDG_CONFIG_HOME/tributary/master.key`, or `~/.config/tributary/master.key`", Form: "path of a file outside the data directory",
+			Help: "The key that seals stored grants and client secrets. It must not lie in the data directory, so that a copy of the data is useless without it. No source of this version stores such a secret, so the file need not exist.",
+		},
+	}
+}
