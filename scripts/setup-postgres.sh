@@ -24,6 +24,7 @@ usage() {
 		  --help      this text
 
 		Debian 12, Debian 13, Ubuntu 24.04 or newer, and macOS with Homebrew are known.
+		SETUP_OS_RELEASE=FILE with --dry-run shows the plan for the system that FILE describes.
 	USAGE
 }
 
@@ -33,10 +34,8 @@ advise_and_die() {
 		setup: $1
 		Install by hand: PostgreSQL $MIN_MAJOR or newer (server and client programs) and the extension
 		pgvector $MIN_VECTOR or newer for the same major version
-		(packages are usually called postgresql-17 and postgresql-17-pgvector, or pgvector_17).
-		Or run the database in a container: docker compose up -d postgres
-		(image pgvector/pgvector:pg17, shm_size 1g), and set TRIBUTARY_DATABASE_URL and
-		TRIBUTARY_MIGRATE_DATABASE_URL to it.
+		(packages are usually called postgresql-17 and postgresql-17-pgvector, or pgvector_17),
+		or run everything in containers: docker compose up (docker-compose.yml brings its own PostgreSQL).
 	ADVICE
 	exit 1
 }
@@ -44,7 +43,8 @@ advise_and_die() {
 # choose_major sets MAJOR: the newest installed server if there is one, else the
 # release's own.
 choose_major() {
-	MAJOR=$(installed_majors | awk -v min="$MIN_MAJOR" '$1 >= min' | head -n 1)
+	MAJOR=
+	if ! other_system; then MAJOR=$(installed_majors | awk -v min="$MIN_MAJOR" '$1 >= min' | head -n 1); fi
 	[[ -n $MAJOR ]] && return
 	case $SYSTEM-$RELEASE in
 	debian-12) MAJOR=15 ;;
@@ -95,9 +95,12 @@ say_plan() {
 
 setup_apt() {
 	choose_major
-	need_root "$@"
-	# Without lists apt knows no candidate; a dry run shows the release's own route.
-	if [[ -z $DRY_RUN && $SYSTEM == ubuntu ]]; then apt_update; fi
+	# Only lists tell whether a release's own pgvector is recent enough; a dry run
+	# goes by those that are there.
+	if [[ -z $DRY_RUN ]]; then
+		need_root
+		if [[ $SYSTEM == ubuntu ]]; then apt_update; fi
+	fi
 	choose_route
 	choose_packages
 	say_plan
@@ -131,14 +134,15 @@ main() {
 		esac
 	done
 	detect_system
+	! other_system || [[ -n $DRY_RUN ]] || die "SETUP_OS_RELEASE shows the plan for another system: add --dry-run"
 	local found
 	found=$(find_vector "$MIN_MAJOR" "$MIN_VECTOR")
-	if [[ -n $found && -z ${SETUP_OS_RELEASE:-} ]]; then
+	if [[ -n $found ]] && ! other_system; then
 		say "$found is installed: nothing to do."
 		return
 	fi
 	case $SYSTEM in
-	debian | ubuntu) setup_apt "$@" ;;
+	debian | ubuntu) setup_apt ;;
 	macos) setup_macos ;;
 	*) advise_and_die "$SYSTEM_NAME is not a system that this script knows." ;;
 	esac

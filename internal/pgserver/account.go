@@ -72,12 +72,12 @@ func (a account) checkReach(dataDir, dir string) error {
 	if !a.switched {
 		return nil
 	}
-	real, err := filepath.EvalSymlinks(dir)
+	resolved, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return fmt.Errorf("resolving data directory: %w", err)
 	}
 	var chain []string
-	for d := real; ; d = filepath.Dir(d) {
+	for d := resolved; ; d = filepath.Dir(d) {
 		chain = append([]string{d}, chain...)
 		if d == filepath.Dir(d) {
 			break

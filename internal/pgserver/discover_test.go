@@ -50,7 +50,7 @@ func fakeInstall(t *testing.T, version, vector string) string {
 		"pg_config": "#!/bin/sh\necho " + filepath.Join(root, "share") + "\n",
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o700); err != nil { //nolint:gosec // programs
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,6 +3,7 @@ package pgserver
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -39,7 +40,7 @@ type VersionMismatchError struct {
 func (e *VersionMismatchError) Error() string {
 	majors := make([]string, len(e.Installed))
 	for i, m := range e.Installed {
-		majors[i] = fmt.Sprint(m)
+		majors[i] = strconv.Itoa(m)
 	}
 	remedy := fmt.Sprintf("install PostgreSQL %d with pgvector again (Debian, Ubuntu: postgresql-%d and postgresql-%d-pgvector; several versions can stay side by side), or ",
 		e.Major, e.Major, e.Major)

@@ -2,7 +2,6 @@ package pgserver
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"log/slog"
 	"strings"
@@ -32,17 +31,17 @@ func (s *serverLog) read(r io.Reader) {
 
 func (s *serverLog) line(line string) {
 	severity, message := splitSeverity(line)
-	level := slog.LevelDebug
+	write := s.log.Debug
 	switch severity {
 	case "FATAL", "PANIC":
-		level = slog.LevelError
+		write = s.log.Error
 		s.mu.Lock()
 		s.severe = message
 		s.mu.Unlock()
 	case "ERROR", "WARNING":
-		level = slog.LevelWarn
+		write = s.log.Warn
 	}
-	s.log.Log(context.Background(), level, "postgres", "severity", severity, "message", message)
+	write("postgres", "severity", severity, "message", message)
 }
 
 func (s *serverLog) lastSevere() string {

@@ -259,7 +259,7 @@ func copyFile(t *testing.T, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(to, text, 0o755); err != nil { //nolint:gosec // a program another account runs
+	if err := os.WriteFile(to, text, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -130,15 +130,14 @@ func TestMajorMismatchIsRefusedWithTheRemedy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(reachableDir(t), "data")
-			if err := os.MkdirAll(clusterOf(dir), 0o755); err != nil { //nolint:gosec // the server's account must pass through
+			if err := os.MkdirAll(clusterOf(dir), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(filepath.Join(clusterOf(dir), "PG_VERSION"), []byte(tc.version+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			_, err := Start(limit(t, startLimit), Config{DataDir: dir})
-			var mismatch *VersionMismatchError
-			if !errors.As(err, &mismatch) {
+			if _, ok := errors.AsType[*VersionMismatchError](err); !ok {
 				t.Fatalf("start = %v, want a version mismatch", err)
 			}
 			if !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "PostgreSQL "+tc.version) {
@@ -151,8 +150,7 @@ func TestMajorMismatchIsRefusedWithTheRemedy(t *testing.T) {
 func TestMissingInstallationSaysHowToInstall(t *testing.T) {
 	t.Parallel()
 	_, err := Start(limit(t, startLimit), Config{DataDir: filepath.Join(reachableDir(t), "data"), BinDir: t.TempDir()})
-	var missing *NotFoundError
-	if !errors.As(err, &missing) {
+	if _, ok := errors.AsType[*NotFoundError](err); !ok {
 		t.Fatalf("start = %v, want not found", err)
 	}
 	if !strings.Contains(err.Error(), "scripts/setup-postgres.sh") {
@@ -228,7 +226,7 @@ func TestInterruptedInitdbIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(reachableDir(t), "data")
 	half := clusterOf(dir) + ".new"
-	if err := os.MkdirAll(half, 0o755); err != nil { //nolint:gosec // the server's account must pass through
+	if err := os.MkdirAll(half, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(half, "PG_VERSION"), []byte("15\n"), 0o600); err != nil {

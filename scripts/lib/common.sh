@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the scripts that source this use what it sets
 # Shared by the set-up scripts: messages, privileges, version comparison and the
 # questions put to apt. Sourced, never run.
 
@@ -27,12 +27,16 @@ version_ge() {
 	return 0
 }
 
+# other_system: whether the plan shown is for another system than this one, of
+# which nothing is installed.
+other_system() { [[ -n ${SETUP_OS_RELEASE:-} ]]; }
+
 # detect_system sets SYSTEM (debian, ubuntu, macos or other), RELEASE (its
 # number), CODENAME and SYSTEM_NAME (for messages). SETUP_OS_RELEASE names
 # another os-release file, to look at the plan for another system.
 detect_system() {
-	SYSTEM=other RELEASE= CODENAME= SYSTEM_NAME=$(uname -s)
-	if [[ -z ${SETUP_OS_RELEASE:-} && $SYSTEM_NAME == Darwin ]]; then
+	SYSTEM=other RELEASE='' CODENAME='' SYSTEM_NAME=$(uname -s)
+	if ! other_system && [[ $SYSTEM_NAME == Darwin ]]; then
 		SYSTEM=macos
 		RELEASE=$(sw_vers -productVersion)
 		SYSTEM_NAME="macOS $RELEASE"
@@ -61,16 +65,18 @@ need_root() {
 		AS_ROOT=(sudo)
 		return
 	fi
-	die "this needs root and there is no sudo: run '$0 $*' as root once, then go on as yourself"
+	die "this needs root and there is no sudo: run '$0' as root once, then go on as yourself"
 }
 
 # package_installed NAME: whether dpkg has NAME fully installed.
 package_installed() {
+	other_system && return 1
 	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
 # package_candidate NAME: the version apt would install, empty if it knows none.
 package_candidate() {
+	other_system && return
 	apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'
 }
 

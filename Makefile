@@ -1,0 +1,79 @@
+# Every target with a "## " comment is listed by `make help`.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN   := bin/tributary
+TOOLS := $(CURDIR)/bin/tools
+
+GOLANGCI_VERSION    := v2.15.0
+GOVULNCHECK_VERSION := v1.2.0
+GOLANGCI    := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)/golangci-lint
+GOVULNCHECK := $(TOOLS)/govulncheck-$(GOVULNCHECK_VERSION)/govulncheck
+
+# The date is the commit's, so that two builds of one commit are equal.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
+# Passed on: make run ARGS=--no-demo, make test PKG=./store/... ARGS='-run Search'
+ARGS ?=
+PKG  ?= ./...
+TEST_TIMEOUT ?= 25m
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/tributary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/tributary
+
+.PHONY: run
+run: ## install what is missing, build, and start with the demo on a managed local PostgreSQL
+	@scripts/setup.sh --for run
+	@$(MAKE) build
+	$(BIN) up --demo $(ARGS)
+
+.PHONY: test
+test: ## install what tests need, then vet and test everything with the race detector
+	@scripts/setup.sh --for test
+	go vet $(PKG)
+	go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $(PKG)
+
+.PHONY: bench
+bench: ## measure this machine and print ratios against limit programs
+	@scripts/setup.sh --for bench
+	go run ./internal/bench $(ARGS)
+
+.PHONY: lint
+lint: $(GOLANGCI) ## run the linters of .golangci.yml
+	$(GOLANGCI) config verify
+	$(GOLANGCI) run $(PKG)
+
+.PHONY: format
+format: $(GOLANGCI) ## format every Go file the way lint wants it
+	$(GOLANGCI) fmt $(PKG)
+
+.PHONY: generate
+generate: ## write every generated file anew
+	go generate ./...
+
+.PHONY: verify
+verify: $(GOVULNCHECK) ## check module sums, generated files and known vulnerabilities
+	go mod verify
+	scripts/check-generated.sh
+	scripts/check-vulnerabilities.sh $(GOVULNCHECK)
+
+.PHONY: clean
+clean: ## delete what building made
+	rm -rf bin coverage.out
+
+# Tools live in directories named by version: another version is another file.
+$(GOLANGCI):
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(GOVULNCHECK):
+	GOBIN=$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
