@@ -132,8 +132,8 @@ type Fault struct {
 	Kind FaultKind
 	// Name is the item or the container, for OnBody, OnACL and OnContainer.
 	Name string
-	// Page is the page request that fails, for OnListing and OnFeed: counted
-	// from 1 since the fault was set. Zero is every request.
+	// Page is the first page request that fails, for OnListing and OnFeed:
+	// counted from 1 since the fault was set. Zero is the first.
 	Page int
 	// RetryAfter is announced with RateLimited and Unavailable, where not zero.
 	RetryAfter time.Duration
