@@ -69,7 +69,7 @@ CREATE TABLE connection (
   state_reason        text NOT NULL DEFAULT '',
   state_since         timestamptz NOT NULL DEFAULT clock(),
   throttled_until     timestamptz,
-  feed_cursor         jsonb,
+  feed_cursor         json,
   permissions_as_of   timestamptz,
   content_as_of       timestamptz,
   max_permission_age  interval NOT NULL DEFAULT '24 hours',
@@ -112,8 +112,8 @@ CREATE TABLE sync_run (
   selection_version int NOT NULL,
   acl_version       bigint NOT NULL DEFAULT nextval('acl_version'),
   listing           bigint NOT NULL DEFAULT nextval('listing'),
-  cursor            jsonb,
-  feed_start        jsonb,
+  cursor            json,
+  feed_start        json,
   blocked           jsonb NOT NULL DEFAULT '[]',
   complete          boolean NOT NULL DEFAULT false,
   counts            jsonb NOT NULL DEFAULT '{}',
@@ -180,6 +180,7 @@ CREATE TABLE document (
   UNIQUE (connection_id, external_id)
 );
 CREATE INDEX document_acl_set ON document (acl_set_id);
+CREATE INDEX document_lang ON document (lang);
 
 CREATE TABLE revision (
   document_id     uuid NOT NULL,

@@ -1,4 +1,63 @@
 -- The rights of the roles, whole: what is not granted here is not held.
+
+REVOKE ALL ON SCHEMA tributary, river FROM PUBLIC, {{app}}, {{reader}}, {{search_definer}};
+REVOKE ALL ON ALL TABLES IN SCHEMA tributary FROM PUBLIC, {{app}}, {{reader}}, {{search_definer}};
+REVOKE ALL ON ALL TABLES IN SCHEMA river FROM PUBLIC, {{app}}, {{reader}}, {{search_definer}};
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA tributary, river FROM PUBLIC, {{app}}, {{reader}}, {{search_definer}};
+
+-- The service: rows, but no DDL. Bookkeeping of migrations and the settings
+-- are for it to read: the name of the login that may set an identity is among
+-- them.
 GRANT USAGE ON SCHEMA tributary, river TO {{app}};
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tributary, river TO {{app}};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tributary TO {{app}};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA river TO {{app}};
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA tributary, river TO {{app}};
+REVOKE INSERT, UPDATE, DELETE ON setting, goose_version, migration_sum FROM {{app}};
+
+-- The owner of the query path: reads what it decides on, and nothing else.
+-- Secrets of keys are not among the columns.
+GRANT USAGE ON SCHEMA tributary TO {{search_definer}};
+GRANT SELECT ON setting, realm, principal, connection, schedule, sync_run, acl_set, acl_entry, membership,
+  document, revision, chunk, embedding_profile, embed_todo, reader, reader_principal, sql_login TO {{search_definer}};
+GRANT SELECT (id, reader_id, principal_id, all_connections, connections, expires_at, revoked_at) ON api_key TO {{search_definer}};
+
+-- SQL readers: the query functions.
+GRANT USAGE ON SCHEMA tributary TO {{reader}};
+
+-- Functions of the query path belong to search_definer; the internal ones are
+-- for it alone, the entrances for app and reader too. Everything else is app's.
+DO $$
+DECLARE
+  f record;
+  entrances constant text[] := ARRAY['current_reader', 'search', 'document', 'document_text', 'document_chunks', 'neighbours',
+    'lineage', 'embeddings', 'visible_count', 'visible_list'];
+  internals constant text[] := ARRAY['session_identity', 'session_seeds', 'search_scope', 'acl_match', 'visible_documents',
+    'visible_stream', 'filter_matches', 'bad_input', 'filter_strings', 'path_regex', 'search_filters', 'search_option',
+    'search_stream', 'search_allows', 'search_vector_exact', 'search_vector_near', 'search_languages', 'search_terms',
+    'search_matches', 'likeness', 'search_keyword', 'search_vector', 'search_fuse', 'search_run', 'search_pending',
+    'search_freshness', 'search_check', 'search_state', 'readable'];
+  t record;
+BEGIN
+  GRANT CREATE ON SCHEMA tributary TO {{search_definer}};
+  FOR f IN SELECT p.oid::regprocedure AS signature, p.proname AS name FROM pg_proc p
+    WHERE p.pronamespace = 'tributary'::regnamespace LOOP
+    EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC, {{app}}, {{reader}}, {{search_definer}}', f.signature);
+    IF f.name = ANY (entrances || internals) THEN
+      EXECUTE format('ALTER ROUTINE %s OWNER TO {{search_definer}}', f.signature);
+      EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO {{search_definer}}', f.signature);
+      IF f.name = ANY (entrances) THEN
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO {{app}}, {{reader}}', f.signature);
+      END IF;
+    ELSE
+      EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO {{app}}', f.signature);
+    END IF;
+  END LOOP;
+  REVOKE CREATE ON SCHEMA tributary FROM {{search_definer}};
+  GRANT EXECUTE ON FUNCTION tributary.clock() TO {{search_definer}};
+  -- Vector tables are made at run time, by create_vector_table.
+  FOR t IN SELECT format('tributary.%I', 'vec_' || p.id) AS name FROM embedding_profile p
+    WHERE to_regclass(format('tributary.%I', 'vec_' || p.id)) IS NOT NULL LOOP
+    EXECUTE format('GRANT SELECT ON %s TO {{search_definer}}', t.name);
+  END LOOP;
+END
+$$;
