@@ -227,6 +227,9 @@ CREATE TABLE embedding_profile (
   state         text NOT NULL DEFAULT 'building' CHECK (state IN ('building', 'active', 'retired')),
   version       int NOT NULL DEFAULT 1,
   error         text NOT NULL DEFAULT '',
+  filled        boolean NOT NULL DEFAULT false,
+  drainer       text NOT NULL DEFAULT '',
+  drainer_until timestamptz,
   created_at    timestamptz NOT NULL DEFAULT clock()
 );
 CREATE UNIQUE INDEX embedding_profile_active ON embedding_profile (state) WHERE state = 'active';

@@ -1,0 +1,267 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tributary/connectors"
+)
+
+// Batch is what the engine commits in one transaction: documents with their
+// chunks, permissions, lineage and outbox rows, and, with the last batch of a
+// page, the cursor. Every external id stands in a batch at most once.
+type Batch struct {
+	Run   Run
+	Realm int64
+	// Documents have new text, or are new.
+	Documents []DocumentWrite
+	// Touched are stored with this text already; their fields may differ.
+	Touched []DocumentWrite
+	// Seen are the documents that were listed and need no write.
+	Seen []uuid.UUID
+	// ACLs replace the ACL of stored documents.
+	ACLs []ACLWrite
+	// Refused are listed documents whose content the source refuses to give.
+	Refused []string
+	// Deleted are the source's own tombstones.
+	Deleted    []string
+	Skips      []connectors.Skip
+	Quarantine []QuarantineWrite
+	// Profiles brings the vectors that were computed in process; chunks become
+	// due for the drainer in every other profile.
+	Profiles []ProfileVectors
+	// Page is set on the last batch of a page.
+	Page *PageEnd
+	// Counts is added to the run's counts; what the transaction finds out
+	// (added, updated, chunks, …) is filled in by WriteBatch.
+	Counts Counts
+}
+
+// PageEnd moves the run past a page.
+type PageEnd struct {
+	Next     connectors.Cursor
+	Blocked  []connectors.Container
+	Complete bool
+}
+
+// DocumentWrite is one document as the engine made it.
+type DocumentWrite struct {
+	ExternalID      string
+	SourceRevision  string
+	ContentHash     [32]byte
+	Title           string
+	URL             string
+	Path            string
+	Container       string
+	Kind            string
+	MediaType       string
+	Language        string
+	Author          string
+	Metadata        map[string]string
+	SourceCreatedAt time.Time
+	SourceUpdatedAt time.Time
+	ACL             connectors.ACL
+	Text            string
+	Extractor       string
+	Chunker         string
+	Chunks          []ChunkWrite
+}
+
+// ChunkWrite is one chunk of a document's text, in reading order. Identity is
+// unique within its document.
+type ChunkWrite struct {
+	Identity    [32]byte
+	InputHash   [32]byte
+	Text        string
+	Context     string
+	HeadingPath []string
+	Tokens      int
+	Start, End  int
+	StartCP     int
+	EndCP       int
+}
+
+// ACLWrite replaces the ACL of one stored document.
+type ACLWrite struct {
+	ExternalID string
+	ACL        connectors.ACL
+}
+
+// QuarantineWrite records a failure of one item.
+type QuarantineWrite struct {
+	ExternalID     string
+	Path           string
+	SourceRevision string
+	Class          connectors.Class
+	Reason         string
+}
+
+// ProfileVectors names an embedding profile. Vectors returns the vector of a
+// chunk of Batch.Documents; it may be called from the committing goroutine
+// only.
+type ProfileVectors struct {
+	ID      int16
+	Vectors func(document, chunk int) []float32
+}
+
+// BatchResult is what a committed batch did.
+type BatchResult struct {
+	// Counts are the run's counts after the batch.
+	Counts Counts
+	// Due is true when chunks wait for a drainer.
+	Due bool
+}
+
+// WriteBatch commits b, or nothing. It returns ErrFenced, having written
+// nothing, when the run is no longer the holder's. then runs in the same
+// transaction, after everything else.
+func (s *Store) WriteBatch(ctx context.Context, b *Batch, then func(ctx context.Context, tx pgx.Tx, r BatchResult) error) (BatchResult, error) {
+	var res BatchResult
+	var fresh map[aclKey]int64
+	err := s.inTxErr(ctx, "writing batch", func(tx pgx.Tx) error {
+		w := &batchWriter{s: s, tx: tx, b: b, counts: b.Counts}
+		if err := w.write(ctx); err != nil {
+			return err
+		}
+		w.counts.addTo(&w.total)
+		res = BatchResult{Counts: w.total, Due: w.due}
+		fresh = w.freshSets
+		if err := w.finish(ctx); err != nil {
+			return err
+		}
+		if then == nil {
+			return nil
+		}
+		return then(ctx, tx, res)
+	})
+	if err != nil {
+		return BatchResult{}, err
+	}
+	s.acls.add(fresh)
+	return res, nil
+}
+
+// batchWriter is the state of one WriteBatch transaction.
+type batchWriter struct {
+	s  *Store
+	tx pgx.Tx
+	b  *Batch
+
+	now       time.Time
+	bump      bool
+	counts    Counts
+	total     Counts
+	due       bool
+	freshSets map[aclKey]int64
+	docs      []docRow
+	outbox    [][]any
+}
+
+// docRow is a document of the batch joined with what is stored of it.
+type docRow struct {
+	w     *DocumentWrite
+	id    uuid.UUID
+	known *knownDoc
+	set   int64
+	// number is the revision that is written; nextChunk the first free id.
+	number    int
+	nextChunk int
+	chunkIDs  []int32
+	added     []int32 // indexes into w.Chunks
+	addedIDs  []int32
+	removed   []int32
+}
+
+type knownDoc struct {
+	ID           uuid.UUID
+	ExternalID   string
+	Revision     int
+	NextChunkID  int
+	ACLSetID     int64
+	ACLVersion   int64
+	HiddenReason *string
+}
+
+func (w *batchWriter) write(ctx context.Context) error {
+	if err := w.open(ctx); err != nil {
+		return err
+	}
+	steps := []func(context.Context) error{
+		w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
+		w.touch, w.writeACLs, w.refuse, w.deleteDocuments, w.writeSeen, w.writeSkips, w.writeQuarantine, w.writeOutbox,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open checks the fence and finds out whether an older run may still write
+// permissions. The lock on the connection orders that look after every run
+// that has drawn its version (RequestRunTx locks the row too).
+func (w *batchWriter) open(ctx context.Context) error {
+	if err := holdFence(ctx, w.tx, w.b.Run.ID, w.b.Run.Fence); err != nil {
+		return err
+	}
+	var counts Counts
+	err := w.tx.QueryRow(ctx, `
+		SELECT clock(), r.counts FROM sync_run r JOIN connection c ON c.id = r.connection_id WHERE r.id = $1 FOR KEY SHARE OF c`, w.b.Run.ID).Scan(&w.now, &counts)
+	if err != nil {
+		return fmt.Errorf("reading run: %w", err)
+	}
+	w.total = counts
+	err = w.tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM sync_run WHERE connection_id = $1 AND state IN ('queued', 'running') AND acl_version < $2)`,
+		w.b.Run.ConnectionID, w.b.Run.ACLVersion).Scan(&w.bump)
+	if err != nil {
+		return fmt.Errorf("looking for older runs: %w", err)
+	}
+	return nil
+}
+
+// finish moves the run: its counts and, at the end of a page, its cursor.
+func (w *batchWriter) finish(ctx context.Context) error {
+	if w.b.Page == nil {
+		_, err := w.tx.Exec(ctx, `UPDATE sync_run SET counts = $2 WHERE id = $1`, w.b.Run.ID, jsonOf(w.total))
+		return err
+	}
+	p := w.b.Page
+	blocked := p.Blocked
+	if blocked == nil {
+		blocked = []connectors.Container{}
+	}
+	_, err := w.tx.Exec(ctx, `
+		UPDATE sync_run SET counts = $2, cursor = $3, complete = complete OR $4, blocked = blocked || $5::jsonb WHERE id = $1`,
+		w.b.Run.ID, jsonOf(w.total), jsonOf(p.Next), p.Complete, jsonOf(blocked))
+	return err
+}
+
+// addTo adds c to t, field by field.
+func (c *Counts) addTo(t *Counts) {
+	t.Pages += c.Pages
+	t.Listed += c.Listed
+	t.Added += c.Added
+	t.Updated += c.Updated
+	t.Unchanged += c.Unchanged
+	t.Hidden += c.Hidden
+	t.Purged += c.Purged
+	t.Restored += c.Restored
+	t.Held += c.Held
+	t.ACLChanged += c.ACLChanged
+	t.ACLUnknown += c.ACLUnknown
+	t.Memberships += c.Memberships
+	t.Skipped += c.Skipped
+	t.Quarantined += c.Quarantined
+	t.Blocked += c.Blocked
+	t.Bytes += c.Bytes
+	t.ChunksWritten += c.ChunksWritten
+	t.ChunksDeleted += c.ChunksDeleted
+	t.VectorsReused += c.VectorsReused
+	t.VectorsMade += c.VectorsMade
+}

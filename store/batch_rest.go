@@ -1,0 +1,247 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tributary/connectors"
+)
+
+// writeACLs replaces ACLs that differ. Where an older run is still alive, an
+// equal ACL is confirmed at this run's version too, so that the older run
+// cannot undo it.
+func (w *batchWriter) writeACLs(ctx context.Context) error {
+	if len(w.b.ACLs) == 0 {
+		return nil
+	}
+	ids, acls := make([]string, len(w.b.ACLs)), make([]connectors.ACL, len(w.b.ACLs))
+	for i, a := range w.b.ACLs {
+		ids[i], acls[i] = a.ExternalID, a.ACL
+	}
+	sets, fresh, err := w.s.internACLs(ctx, w.tx, w.b.Realm, acls)
+	if err != nil {
+		return err
+	}
+	for k, id := range fresh {
+		w.freshSets[k] = id
+	}
+	for _, set := range sets {
+		if set == unknownACL {
+			w.counts.ACLUnknown++
+		}
+	}
+	rows, err := w.tx.Query(ctx, `
+		WITH old AS (
+			SELECT d.id, d.acl_set_id, u.s FROM unnest($2::text[], $3::bigint[]) AS u(e, s)
+			JOIN document d ON d.connection_id = $1 AND d.external_id = u.e
+			WHERE d.acl_version <= $4 AND (d.acl_set_id <> u.s OR ($5 AND d.acl_version < $4)) ORDER BY d.id FOR UPDATE OF d)
+		UPDATE document d SET acl_set_id = old.s, acl_version = $4 FROM old WHERE d.id = old.id
+		RETURNING d.id, old.acl_set_id <> old.s`, w.b.Run.ConnectionID, ids, sets, w.b.Run.ACLVersion, w.bump)
+	if err != nil {
+		return fmt.Errorf("writing ACLs: %w", err)
+	}
+	var id uuid.UUID
+	var changed bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &changed}, func() error {
+		if changed {
+			w.counts.ACLChanged++
+			w.outbox = append(w.outbox, []any{"acl", w.b.Run.ConnectionID, id, nil, nil, nil, w.now})
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("writing ACLs: %w", err)
+	}
+	return nil
+}
+
+// refuse hides documents whose content the source does not give out any more.
+func (w *batchWriter) refuse(ctx context.Context) error {
+	if len(w.b.Refused) == 0 {
+		return nil
+	}
+	rows, err := w.tx.Query(ctx, `
+		UPDATE document SET hidden_reason = 'refused', hidden_at = $3
+		WHERE connection_id = $1 AND external_id = ANY($2) AND hidden_reason IS DISTINCT FROM 'refused' RETURNING id`,
+		w.b.Run.ConnectionID, w.b.Refused, w.now)
+	if err != nil {
+		return fmt.Errorf("hiding refused documents: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("hiding refused documents: %w", err)
+	}
+	w.counts.Hidden += int64(len(ids))
+	w.note("hide", ids)
+	return nil
+}
+
+func (w *batchWriter) note(kind string, ids []uuid.UUID) {
+	for _, id := range ids {
+		w.outbox = append(w.outbox, []any{kind, w.b.Run.ConnectionID, id, nil, nil, nil, w.now})
+	}
+}
+
+func (w *batchWriter) deleteDocuments(ctx context.Context) error {
+	if len(w.b.Deleted) == 0 {
+		return nil
+	}
+	rows, err := w.tx.Query(ctx, `SELECT id FROM document WHERE connection_id = $1 AND external_id = ANY($2) ORDER BY id FOR UPDATE`, w.b.Run.ConnectionID, w.b.Deleted)
+	if err != nil {
+		return fmt.Errorf("reading deleted documents: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("reading deleted documents: %w", err)
+	}
+	w.counts.Purged += int64(len(ids))
+	w.note("purge", ids)
+	return purgeDocuments(ctx, w.tx, ids)
+}
+
+// purgeDocuments removes documents and everything that is keyed by them. It is
+// the only place that does.
+func purgeDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	profiles, err := profileIDs(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, p := range profiles {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+vectorTable(p)+` WHERE document_id = ANY($1)`, ids); err != nil {
+			return fmt.Errorf("purging vectors: %w", err)
+		}
+	}
+	for _, q := range [...]string{
+		`DELETE FROM embed_todo WHERE document_id = ANY($1)`,
+		`DELETE FROM chunk WHERE document_id = ANY($1)`,
+		`DELETE FROM revision WHERE document_id = ANY($1)`,
+		`DELETE FROM quarantine q USING document d WHERE d.id = ANY($1) AND q.connection_id = d.connection_id AND q.external_id = d.external_id`,
+		`DELETE FROM document WHERE id = ANY($1)`,
+	} {
+		if _, err := tx.Exec(ctx, q, ids); err != nil {
+			return fmt.Errorf("purging documents: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeSeen records what the listing contained, for the sweep.
+func (w *batchWriter) writeSeen(ctx context.Context) error {
+	if w.b.Run.Lane != Content {
+		return nil
+	}
+	if w.b.Run.Kind == RunChanges {
+		return w.restore(ctx)
+	}
+	ids := w.b.Seen
+	for i := range w.docs {
+		ids = append(ids, w.docs[i].id)
+	}
+	if len(ids) > 0 {
+		_, err := w.tx.CopyFrom(ctx, pgx.Identifier{"seen"}, []string{"connection_id", "listing", "document_id"}, pgx.CopyFromSlice(len(ids), func(i int) ([]any, error) {
+			return []any{w.b.Run.ConnectionID, w.b.Run.Listing, ids[i]}, nil
+		}))
+		if err != nil {
+			return fmt.Errorf("writing seen documents: %w", err)
+		}
+	}
+	return w.restore(ctx)
+}
+
+// restore shows again what was absent and is listed, and what was refused and
+// could be read.
+func (w *batchWriter) restore(ctx context.Context) error {
+	if len(w.b.Seen)+len(w.b.Touched) == 0 {
+		return nil
+	}
+	touched := make([]string, len(w.b.Touched))
+	for i := range w.b.Touched {
+		touched[i] = w.b.Touched[i].ExternalID
+	}
+	rows, err := w.tx.Query(ctx, `
+		UPDATE document SET hidden_reason = NULL, hidden_at = NULL
+		WHERE (id = ANY($1) AND hidden_reason IN ('absent', 'deleted'))
+		   OR (connection_id = $2 AND external_id = ANY($3) AND hidden_reason IS NOT NULL)
+		RETURNING id`, w.b.Seen, w.b.Run.ConnectionID, touched)
+	if err != nil {
+		return fmt.Errorf("restoring documents: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("restoring documents: %w", err)
+	}
+	w.counts.Restored += int64(len(ids))
+	w.note("show", ids)
+	return nil
+}
+
+func (w *batchWriter) writeSkips(ctx context.Context) error {
+	if len(w.b.Skips) == 0 {
+		return nil
+	}
+	ids, paths, reasons := make([]string, len(w.b.Skips)), make([]string, len(w.b.Skips)), make([]string, len(w.b.Skips))
+	for i, s := range w.b.Skips {
+		ids[i], paths[i], reasons[i] = s.Ref.ID, s.Path, s.Reason
+	}
+	_, err := w.tx.Exec(ctx, `
+		INSERT INTO skip (connection_id, external_id, path, reason, listing)
+		SELECT DISTINCT ON (e) $1::uuid, e, p, r, $5::bigint FROM unnest($2::text[], $3::text[], $4::text[]) AS u(e, p, r)
+		ON CONFLICT (connection_id, external_id) DO UPDATE SET path = excluded.path, reason = excluded.reason, listing = excluded.listing`,
+		w.b.Run.ConnectionID, ids, paths, reasons, w.b.Run.Listing)
+	if err != nil {
+		return fmt.Errorf("writing skipped items: %w", err)
+	}
+	return nil
+}
+
+// writeQuarantine counts failures of an item and forgets those of items that
+// are stored. An item that is quarantined counts as seen.
+func (w *batchWriter) writeQuarantine(ctx context.Context) error {
+	batch := &pgx.Batch{}
+	for _, q := range w.b.Quarantine {
+		batch.Queue(`
+			INSERT INTO quarantine AS q (connection_id, external_id, path, source_revision, class, reason, run_id) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (connection_id, external_id) DO UPDATE SET path = excluded.path, class = excluded.class, reason = excluded.reason,
+				run_id = excluded.run_id, last_at = clock(), source_revision = excluded.source_revision,
+				attempts = CASE WHEN q.source_revision = excluded.source_revision THEN q.attempts + 1 ELSE 1 END`,
+			w.b.Run.ConnectionID, q.ExternalID, q.Path, q.SourceRevision, q.Class.String(), q.Reason, w.b.Run.ID)
+	}
+	w.counts.Quarantined += int64(len(w.b.Quarantine))
+	var stored []string
+	for i := range w.docs {
+		stored = append(stored, w.docs[i].w.ExternalID)
+	}
+	for i := range w.b.Touched {
+		stored = append(stored, w.b.Touched[i].ExternalID)
+	}
+	if len(stored) > 0 {
+		batch.Queue(`DELETE FROM quarantine WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, stored)
+		batch.Queue(`DELETE FROM skip WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, stored)
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := w.tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("writing quarantine: %w", err)
+	}
+	return nil
+}
+
+func (w *batchWriter) writeOutbox(ctx context.Context) error { return copyOutbox(ctx, w.tx, w.outbox) }
+
+func copyOutbox(ctx context.Context, tx pgx.Tx, rows [][]any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	columns := []string{"kind", "connection_id", "document_id", "revision", "added", "removed", "at"}
+	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"outbox"}, columns, pgx.CopyFromRows(rows)); err != nil {
+		return fmt.Errorf("writing outbox: %w", err)
+	}
+	return nil
+}

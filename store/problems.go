@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// QuarantinedItem is an item that could not be ingested.
+type QuarantinedItem struct {
+	ExternalID     string    `json:"id"`
+	Path           string    `json:"path"`
+	SourceRevision string    `json:"source_revision"`
+	Class          string    `json:"class"`
+	Reason         string    `json:"reason"`
+	Attempts       int       `json:"attempts"`
+	FirstAt        time.Time `json:"first_at"`
+	LastAt         time.Time `json:"last_at"`
+}
+
+// Quarantined lists a connection's quarantine by path.
+func (s *Store) Quarantined(ctx context.Context, connection uuid.UUID) ([]QuarantinedItem, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT external_id, path, source_revision, class, reason, attempts, first_at, last_at
+		FROM quarantine WHERE connection_id = $1 ORDER BY path, external_id`, connection)
+	if err != nil {
+		return nil, fmt.Errorf("listing quarantine: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[QuarantinedItem])
+	if err != nil {
+		return nil, fmt.Errorf("listing quarantine: %w", err)
+	}
+	return list, nil
+}
+
+// SkippedItem is an item that is listed and deliberately not ingested.
+type SkippedItem struct {
+	ExternalID string `json:"id"`
+	Path       string `json:"path"`
+	Reason     string `json:"reason"`
+}
+
+// Skipped lists what a connection's listings contained and did not ingest, by
+// path.
+func (s *Store) Skipped(ctx context.Context, connection uuid.UUID) ([]SkippedItem, error) {
+	rows, err := s.pool.Query(ctx, `SELECT external_id, path, reason FROM skip WHERE connection_id = $1 ORDER BY path, external_id`, connection)
+	if err != nil {
+		return nil, fmt.Errorf("listing skipped items: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[SkippedItem])
+	if err != nil {
+		return nil, fmt.Errorf("listing skipped items: %w", err)
+	}
+	return list, nil
+}
+
+// Totals counts what a connection stores, for admins.
+type Totals struct {
+	Documents   int64 `json:"documents"`
+	Hidden      int64 `json:"hidden"`
+	Chunks      int64 `json:"chunks"`
+	Quarantined int64 `json:"quarantined"`
+	Skipped     int64 `json:"skipped"`
+}
+
+// Totals returns the totals of a connection.
+func (s *Store) Totals(ctx context.Context, connection uuid.UUID) (Totals, error) {
+	var t Totals
+	err := s.pool.QueryRow(ctx, `
+		SELECT count(*) FILTER (WHERE hidden_reason IS NULL), count(*) FILTER (WHERE hidden_reason IS NOT NULL), coalesce(sum(chunk_count), 0),
+			(SELECT count(*) FROM quarantine WHERE connection_id = $1), (SELECT count(*) FROM skip WHERE connection_id = $1)
+		FROM document WHERE connection_id = $1`, connection).Scan(&t.Documents, &t.Hidden, &t.Chunks, &t.Quarantined, &t.Skipped)
+	if err != nil {
+		return t, fmt.Errorf("counting documents: %w", err)
+	}
+	return t, nil
+}
+
+// DeleteConnection purges everything a connection stored, in steps of
+// sweepBatch documents, and then the connection itself. It may be called again
+// after a failure; meanwhile nothing of the connection is visible.
+func (s *Store) DeleteConnection(ctx context.Context, id uuid.UUID) error {
+	err := s.inTxErr(ctx, "closing connection", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE connection SET state = 'closing', state_reason = 'being deleted', state_since = clock() WHERE id = $1`, id); err != nil {
+			return err
+		}
+		// Raising the fence stops whoever works on it at their next write.
+		_, err := tx.Exec(ctx, `
+			UPDATE sync_run SET state = 'cancelled', fence = fence + 1, worker = '', finished_at = clock()
+			WHERE connection_id = $1 AND state IN ('queued', 'running')`, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		n := 0
+		err := s.inTxErr(ctx, "deleting connection", func(tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, `SELECT id FROM document WHERE connection_id = $1 ORDER BY id LIMIT $2 FOR UPDATE`, id, sweepBatch)
+			if err != nil {
+				return err
+			}
+			ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+			if err != nil {
+				return err
+			}
+			n = len(ids)
+			if n > 0 {
+				if err := noteDocuments(ctx, tx, "purge", id, ids); err != nil {
+					return err
+				}
+				return purgeDocuments(ctx, tx, ids)
+			}
+			if _, err := tx.Exec(ctx, `DELETE FROM seen WHERE connection_id = $1`, id); err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, `DELETE FROM connection WHERE id = $1`, id)
+			return err
+		})
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}

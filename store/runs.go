@@ -1,0 +1,368 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tributary/connectors"
+)
+
+// RunKind is what a run does.
+type RunKind string
+
+// The kinds of runs: the first three belong to lane content.
+const (
+	RunSnapshot    RunKind = "snapshot"
+	RunChanges     RunKind = "changes"
+	RunReconcile   RunKind = "reconcile"
+	RunPermissions RunKind = "permissions"
+)
+
+// RunState is the state of a run.
+type RunState string
+
+// The states of a run; the first two are live.
+const (
+	RunQueued     RunState = "queued"
+	RunRunning    RunState = "running"
+	RunSucceeded  RunState = "succeeded"
+	RunPartial    RunState = "partial"
+	RunFailed     RunState = "failed"
+	RunCancelled  RunState = "cancelled"
+	RunSuperseded RunState = "superseded"
+)
+
+// Live reports whether a run in this state still has work to do.
+func (s RunState) Live() bool { return s == RunQueued || s == RunRunning }
+
+// Counts is what a run did, added up over its batches.
+type Counts struct {
+	Pages         int64 `json:"pages,omitempty"`
+	Listed        int64 `json:"listed,omitempty"`
+	Added         int64 `json:"added,omitempty"`
+	Updated       int64 `json:"updated,omitempty"`
+	Unchanged     int64 `json:"unchanged,omitempty"`
+	Hidden        int64 `json:"hidden,omitempty"`
+	Purged        int64 `json:"purged,omitempty"`
+	Restored      int64 `json:"restored,omitempty"`
+	Held          int64 `json:"held,omitempty"`
+	ACLChanged    int64 `json:"acl_changed,omitempty"`
+	ACLUnknown    int64 `json:"acl_unknown,omitempty"`
+	Memberships   int64 `json:"memberships,omitempty"`
+	Skipped       int64 `json:"skipped,omitempty"`
+	Quarantined   int64 `json:"quarantined,omitempty"`
+	Blocked       int64 `json:"blocked,omitempty"`
+	Bytes         int64 `json:"bytes,omitempty"`
+	ChunksWritten int64 `json:"chunks_written,omitempty"`
+	ChunksDeleted int64 `json:"chunks_deleted,omitempty"`
+	VectorsReused int64 `json:"vectors_reused,omitempty"`
+	VectorsMade   int64 `json:"vectors_made,omitempty"`
+}
+
+// Run is one attempt to advance a connection in a lane.
+type Run struct {
+	ID               uuid.UUID              `json:"id"`
+	ConnectionID     uuid.UUID              `json:"connection_id"`
+	Connection       string                 `json:"connection"`
+	Lane             Lane                   `json:"lane"`
+	Kind             RunKind                `json:"kind"`
+	State            RunState               `json:"state"`
+	Cause            string                 `json:"cause"`
+	Fence            int64                  `json:"-"`
+	Worker           string                 `json:"worker,omitempty"`
+	HeartbeatAt      *time.Time             `json:"heartbeat_at,omitempty"`
+	Attempt          int                    `json:"attempt"`
+	Slices           int                    `json:"slices"`
+	NextTryAt        *time.Time             `json:"next_try_at,omitempty"`
+	CancelRequested  bool                   `json:"cancel_requested,omitempty"`
+	ApproveDeletions bool                   `json:"approve_deletions,omitempty"`
+	SelectionVersion int                    `json:"-"`
+	ACLVersion       int64                  `json:"-"`
+	Listing          int64                  `json:"-"`
+	Cursor           connectors.Cursor      `json:"-"`
+	FeedStart        connectors.Cursor      `json:"-"`
+	Blocked          []connectors.Container `json:"blocked,omitempty"`
+	Complete         bool                   `json:"complete"`
+	Counts           Counts                 `json:"counts"`
+	ErrorClass       string                 `json:"error_class,omitempty"`
+	Error            string                 `json:"error,omitempty"`
+	QueuedAt         time.Time              `json:"queued_at"`
+	StartedAt        *time.Time             `json:"started_at"`
+	FinishedAt       *time.Time             `json:"finished_at"`
+}
+
+const runColumns = `r.id, r.connection_id, c.name, r.lane, r.kind, r.state, r.cause, r.fence, r.worker, r.heartbeat_at, r.attempt, r.slices,
+	r.next_try_at, r.cancel_requested, r.approve_deletions, r.selection_version, r.acl_version, r.listing, r.cursor, r.feed_start, r.blocked, r.complete, r.counts,
+	r.error_class, r.error, r.queued_at, r.started_at, r.finished_at`
+
+// ErrFenced says that the run was taken over, cancelled or ended: whoever gets
+// it stops writing at once.
+var ErrFenced = errors.New("the run is no longer this worker's")
+
+// RunRequest asks for a run.
+type RunRequest struct {
+	ConnectionID     uuid.UUID
+	Lane             Lane
+	Kind             RunKind
+	Cause            string
+	ApproveDeletions bool
+}
+
+// RequestRun makes a queued run, or returns the live one of the lane with made
+// false. then runs in the same transaction when a run was made; jobs enqueues
+// its slice there.
+func (s *Store) RequestRun(ctx context.Context, req RunRequest, then func(ctx context.Context, tx pgx.Tx, run Run) error) (run Run, made bool, err error) { //nolint:nonamedreturns // two results of one type-less pair read better named
+	err = s.inTxErr(ctx, "requesting run", func(tx pgx.Tx) error {
+		run, made, err = s.RequestRunTx(ctx, tx, req)
+		if err != nil || !made || then == nil {
+			return err
+		}
+		return then(ctx, tx, run)
+	})
+	return run, made, err
+}
+
+// RequestRunTx is RequestRun inside the caller's transaction. A content run
+// continues the listing of the lane's last run where that one stopped short.
+func (s *Store) RequestRunTx(ctx context.Context, tx pgx.Tx, req RunRequest) (Run, bool, error) {
+	var id uuid.UUID
+	err := tx.QueryRow(ctx, `
+		INSERT INTO sync_run (connection_id, lane, kind, cause, approve_deletions, selection_version)
+		SELECT c.id, $2, $3, $4, $5, c.selection_version FROM connection c WHERE c.id = $1 AND c.state <> 'closing'
+		ON CONFLICT (connection_id, lane) WHERE state IN ('queued', 'running') DO NOTHING
+		RETURNING id`, req.ConnectionID, req.Lane, req.Kind, req.Cause, req.ApproveDeletions).Scan(&id)
+	made := true
+	if errors.Is(err, pgx.ErrNoRows) {
+		made = false
+		err = tx.QueryRow(ctx, `
+			UPDATE sync_run SET approve_deletions = approve_deletions OR $3
+			WHERE connection_id = $1 AND lane = $2 AND state IN ('queued', 'running') RETURNING id`, req.ConnectionID, req.Lane, req.ApproveDeletions).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return Run{}, false, fmt.Errorf("connection %s: %w", req.ConnectionID, ErrNotFound)
+		}
+	}
+	if err != nil {
+		return Run{}, false, err
+	}
+	if made && req.Lane == Content {
+		if err := continueListing(ctx, tx, id); err != nil {
+			return Run{}, false, err
+		}
+	}
+	run, err := readRun(ctx, tx, id)
+	return run, made, err
+}
+
+// continueListing hands the position of an unfinished listing to a new run of
+// the same kind and selection.
+func continueListing(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE sync_run n SET cursor = p.cursor, listing = p.listing, feed_start = p.feed_start, blocked = p.blocked
+		FROM (SELECT r.* FROM sync_run r JOIN sync_run n ON n.id = $1
+		      WHERE r.connection_id = n.connection_id AND r.lane = 'content' AND r.id <> n.id
+		      ORDER BY r.queued_at DESC LIMIT 1) p
+		WHERE n.id = $1 AND n.kind = p.kind AND n.kind <> 'changes' AND p.selection_version = n.selection_version
+		  AND p.state IN ('failed', 'cancelled') AND NOT p.complete AND p.cursor IS NOT NULL
+		  AND p.error_class NOT IN ('cursor_expired', 'bug', 'invalid')`, id)
+	return err
+}
+
+func readRun(ctx context.Context, q querier, id uuid.UUID) (Run, error) {
+	rows, err := q.Query(ctx, `SELECT `+runColumns+` FROM sync_run r JOIN connection c ON c.id = r.connection_id WHERE r.id = $1`, id)
+	if err != nil {
+		return Run{}, fmt.Errorf("reading run: %w", err)
+	}
+	run, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Run])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return run, fmt.Errorf("run %s: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return run, fmt.Errorf("reading run: %w", err)
+	}
+	return run, nil
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// Run returns one run, or ErrNotFound.
+func (s *Store) Run(ctx context.Context, id uuid.UUID) (Run, error) { return readRun(ctx, s.pool, id) }
+
+// RunFilter selects runs; zero fields select all.
+type RunFilter struct {
+	Connection uuid.UUID
+	Lane       Lane
+	Limit      int
+}
+
+// Runs lists runs, newest first.
+func (s *Store) Runs(ctx context.Context, f RunFilter) ([]Run, error) {
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+` FROM sync_run r JOIN connection c ON c.id = r.connection_id
+		WHERE ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR r.connection_id = $1) AND ($2 = '' OR r.lane = $2)
+		ORDER BY r.queued_at DESC LIMIT $3`, f.Connection, f.Lane, f.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing runs: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Run])
+	if err != nil {
+		return nil, fmt.Errorf("listing runs: %w", err)
+	}
+	return list, nil
+}
+
+// ClaimRun makes worker the only writer of a live run by raising its fence. A
+// run whose holder has shown a heartbeat within the last takeover is refused
+// with ErrConflict; one that ended is ErrFenced.
+func (s *Store) ClaimRun(ctx context.Context, id uuid.UUID, worker string, takeover time.Duration) (Run, error) {
+	var run Run
+	err := s.inTxErr(ctx, "claiming run", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE sync_run SET fence = fence + 1, state = 'running', worker = $2, heartbeat_at = clock(), slices = slices + 1,
+				started_at = coalesce(started_at, clock()), next_try_at = NULL
+			WHERE id = $1 AND state IN ('queued', 'running') AND (worker = '' OR heartbeat_at < clock() - $3::interval)`, id, worker, takeover)
+		if err != nil {
+			return err
+		}
+		run, err = readRun(ctx, tx, id)
+		if err != nil || tag.RowsAffected() == 1 {
+			return err
+		}
+		if run.State.Live() {
+			return fmt.Errorf("run %s is worker %s's: %w", id, run.Worker, ErrConflict)
+		}
+		return ErrFenced
+	})
+	return run, err
+}
+
+// Heartbeat shows that the holder of a fence lives. It returns ErrFenced when
+// the run is somebody else's, has ended or is to be cancelled.
+func (s *Store) Heartbeat(ctx context.Context, id uuid.UUID, fence int64) error {
+	return s.inTxErr(ctx, "showing heartbeat", func(tx pgx.Tx) error {
+		var cancel bool
+		err := tx.QueryRow(ctx, `
+			UPDATE sync_run SET heartbeat_at = clock() WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel_requested`, id, fence).Scan(&cancel)
+		if errors.Is(err, pgx.ErrNoRows) || (err == nil && cancel) {
+			return ErrFenced
+		}
+		return err
+	})
+}
+
+// holdFence is the first statement of every write of a run.
+func holdFence(ctx context.Context, tx pgx.Tx, id uuid.UUID, fence int64) error {
+	tag, err := tx.Exec(ctx, `UPDATE sync_run SET heartbeat_at = clock() WHERE id = $1 AND fence = $2 AND state = 'running'`, id, fence)
+	if err != nil {
+		return fmt.Errorf("checking fence: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrFenced
+	}
+	return nil
+}
+
+// Release says how a slice ended.
+type Release struct {
+	// State is the run's new state; RunQueued hands it to a later slice.
+	State RunState
+	// Class and Err explain a state that is not a success.
+	Class connectors.Class
+	Err   error
+	// RetryAt is when the next slice may start; zero is at once.
+	RetryAt time.Time
+	// CountAttempt is true when the slice failed and made no progress.
+	CountAttempt bool
+	// Connection, when not "", becomes the connection's state.
+	Connection ConnectionState
+	Reason     string
+}
+
+// ReleaseRun ends a slice. then runs in the same transaction; jobs enqueues
+// the next slice there. It returns ErrFenced when the run is no longer the
+// holder's.
+func (s *Store) ReleaseRun(ctx context.Context, run Run, r Release, then func(ctx context.Context, tx pgx.Tx) error) error {
+	return s.inTxErr(ctx, "releasing run", func(tx pgx.Tx) error {
+		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
+			return err
+		}
+		var retryAt *time.Time
+		if !r.RetryAt.IsZero() {
+			retryAt = &r.RetryAt
+		}
+		class, text := "", ""
+		if r.Err != nil {
+			class, text = r.Class.String(), cleanError(r.Err)
+		}
+		_, err := tx.Exec(ctx, `
+			UPDATE sync_run SET state = $2, worker = '', error_class = $3, error = $4, next_try_at = $5,
+				attempt = CASE WHEN $6 THEN attempt + 1 ELSE 0 END,
+				finished_at = CASE WHEN $2 IN ('queued', 'running') THEN NULL ELSE clock() END
+			WHERE id = $1`, run.ID, r.State, class, text, retryAt, r.CountAttempt)
+		if err != nil {
+			return err
+		}
+		if r.Connection != "" {
+			if err := setConnectionState(ctx, tx, run.ConnectionID, r.Connection, r.Reason); err != nil {
+				return err
+			}
+		}
+		if then == nil {
+			return nil
+		}
+		return then(ctx, tx)
+	})
+}
+
+// CancelRun asks the holder of a live run to stop; a run that waits is ended
+// at once.
+func (s *Store) CancelRun(ctx context.Context, id uuid.UUID) error {
+	return s.inTxErr(ctx, "cancelling run", func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			UPDATE sync_run SET cancel_requested = true,
+				state = CASE WHEN worker = '' THEN 'cancelled' ELSE state END,
+				finished_at = CASE WHEN worker = '' THEN clock() END
+			WHERE id = $1 AND state IN ('queued', 'running')`, id)
+		return err
+	})
+}
+
+// maxErrorText bounds what is stored of an error.
+const maxErrorText = 2000
+
+func cleanError(err error) string {
+	text := []rune(err.Error())
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText]
+	}
+	out := text[:0]
+	for _, r := range text {
+		if r == '\n' || r == '\r' || r == '\t' {
+			r = ' '
+		}
+		if r >= ' ' && r != 0x7f && r != 0xfffd {
+			out = append(out, r)
+		}
+	}
+	return string(out)
+}
+
+// jsonOf encodes what cannot fail to encode.
+func jsonOf(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return []byte("null")
+	}
+	return b
+}
