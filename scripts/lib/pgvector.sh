@@ -33,18 +33,19 @@ vector_version() {
 	sed -n -E "s/^default_version *= *'([^']*)'.*/\1/p" "$control"
 }
 
-# find_vector MIN_MAJOR MIN_VECTOR: one line naming a server that has it, else nothing.
+# find_vector MIN_MAJOR MIN_VECTOR: one line naming the first server that has it,
+# else nothing.
 find_vector() {
-	local config major vector
-	while read -r config; do
-		[[ -n $config ]] || continue
+	local config major vector found=
+	pg_config_paths | while read -r config; do
+		[[ -z $found ]] || continue
 		major=$(server_major "$config")
 		vector=$(vector_version "$config")
 		if ((major >= $1)) && [[ -n $vector ]] && version_ge "$vector" "$2"; then
+			found=1
 			printf 'PostgreSQL %s with pgvector %s (%s)\n' "$major" "$vector" "$(dirname "$config")"
-			return
 		fi
-	done < <(pg_config_paths)
+	done
 }
 
 # install_without_cluster PACKAGE...: installs server packages while
