@@ -31,7 +31,20 @@ type Config struct {
 	// Accounts are the system's accounts; nil means those of getent, or of
 	// /etc/passwd and /etc/group where getent is missing.
 	Accounts Accounts
+
+	// trip lets tests fail or disturb a step; nil does nothing.
+	trip func(at step, path string) error
 }
+
+// step is a place at which the file system can fail.
+type step int
+
+const (
+	stepEntry step = iota
+	stepDirectory
+	stepPermissions
+	stepBody
+)
 
 const defaultPageSize = 500
 
@@ -47,6 +60,9 @@ func New(cfg Config) *Connector {
 	}
 	if cfg.PageSize <= 0 {
 		cfg.PageSize = defaultPageSize
+	}
+	if cfg.trip == nil {
+		cfg.trip = func(step, string) error { return nil }
 	}
 	if cfg.Accounts == nil {
 		cfg.Accounts = systemAccounts{}

@@ -17,8 +17,16 @@ import (
 	"tributary/connectors"
 )
 
-// sniffLen is how much of a file decides whether it is a document.
-const sniffLen = 4096
+// sniffLen is how much of a file decides during a listing whether it is a
+// document; checkLen is how much is looked at again when its body is opened.
+const (
+	sniffLen = 64 << 10
+	checkLen = 4 << 10
+)
+
+// minCertain is the size from which a name decides: what is one byte long is a
+// document by no name.
+const minCertain = 2
 
 // Reasons for files that are listed and not ingested.
 const (
@@ -36,6 +44,9 @@ func (s *session) classify(f *file, open bool) (mediaType, skip string) {
 		return "", fmt.Sprintf("larger than %s (%s)", formatSize(s.settings.maxFileSize), formatSize(f.node.size))
 	}
 	mediaType, verdict := byName(f.name)
+	if f.node.size < minCertain && verdict == isDocument {
+		verdict = isUncertain
+	}
 	switch {
 	case verdict == isNone:
 		return "", "not a document: " + mediaType
@@ -55,7 +66,7 @@ func (s *session) classify(f *file, open bool) (mediaType, skip string) {
 	if err != nil || n != f.node {
 		return "", "changed while listing"
 	}
-	head, err := readHead(fd)
+	head, err := readHead(fd, min(sniffLen, f.node.size))
 	if err != nil {
 		return "", errnoText(err)
 	}
@@ -83,12 +94,14 @@ func mayRead(dir int, name string) bool {
 	return !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.EPERM)
 }
 
-func readHead(fd int) ([]byte, error) {
-	head := make([]byte, sniffLen)
+// readHead returns the first bytes of the file, without moving its offset.
+func readHead(fd int, size int64) ([]byte, error) {
+	head := make([]byte, size)
 	n := 0
 	for n < len(head) {
-		m, err := 0, error(nil)
-		err = retrying(func() error {
+		m := 0
+		err := retrying(func() error {
+			var err error
 			m, err = unix.Pread(fd, head[n:], int64(n))
 			return err
 		})
@@ -162,7 +175,10 @@ func (s *session) openBody(ctx context.Context, p string, n inode) (*body, error
 		return nil, err
 	}
 	b := &body{f: os.NewFile(uintptr(fd), p), fd: fd, want: n, left: n.size}
-	if err := b.check(s.cfg.Sniff, name); err != nil {
+	if err = b.check(s.cfg.Sniff, name); err == nil {
+		err = s.cfg.trip(stepBody, p)
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.f.Close())
 	}
 	return b, nil
@@ -177,7 +193,7 @@ func (b *body) check(sniff func(string, []byte) (string, bool, string), name str
 	case n != b.want || !n.isRegular():
 		return errChangedSince
 	}
-	head, err := readHead(b.fd)
+	head, err := readHead(b.fd, min(checkLen, n.size))
 	if err != nil {
 		return err
 	}
@@ -229,10 +245,9 @@ func sniffText(_ string, head []byte) (mediaType string, ok bool, reason string)
 		return "application/pdf", true, ""
 	}
 	text := head
-	if len(text) == sniffLen {
-		text = text[:len(text)-utf8.UTFMax] // the last character may be cut
-		for len(text) > 0 && !utf8.RuneStart(head[len(text)]) {
-			text = text[:len(text)-1]
+	if len(text) == sniffLen || len(text) == checkLen {
+		for len(text) > 0 && len(head)-len(text) < utf8.UTFMax && !utf8.Valid(text) {
+			text = text[:len(text)-1] // the last character may be cut
 		}
 	}
 	if !utf8.Valid(text) || strings.ContainsRune(string(text), 0) {

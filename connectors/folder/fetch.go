@@ -187,6 +187,8 @@ func (c *counter) file(*file) error {
 func (c *counter) skip(string, inode, string) error { return nil }
 func (c *counter) pass(string) error                { return nil }
 
+func (c *counter) lost(string, string) error { return nil }
+
 func (c *counter) block(string, string) error {
 	c.blocked++
 	return nil

@@ -30,7 +30,7 @@ func (s *session) list(ctx context.Context, from connectors.Cursor, withText boo
 			yield(connectors.Page{}, err)
 			return
 		}
-		p := &pager{s: s, at: at, yield: yield, withText: withText}
+		p := &pager{ctx: ctx, s: s, at: at, yield: yield, withText: withText}
 		p.walk = s.newWalk(p)
 		before := s.inverted.Load()
 		if at.Done == 0 {
@@ -55,21 +55,28 @@ var errStopped = errors.New("stopped by the reader of pages")
 
 // pager collects what a walk finds into pages.
 type pager struct {
+	ctx      context.Context //nolint:containedctx // a pager lives as long as one call of list
 	s        *session
 	walk     *walk
 	at       cursor
 	yield    func(connectors.Page, error) bool
 	withText bool
 
-	page   connectors.Page
-	n      int
-	passed int
+	page connectors.Page
+	// n entries are on the page and passed were left out; last is the latest of
+	// both.
+	n, passed int
+	last      string
 }
 
 func (p *pager) file(f *file) error {
+	if err := p.begin(f.path); err != nil {
+		return err
+	}
 	mediaType, skip := p.s.classify(f, p.withText)
 	if skip != "" {
-		return p.skip(f.path, f.node, skip)
+		p.addSkip(f.path, f.node, skip)
+		return nil
 	}
 	j := p.walk.judge(f)
 	if j.inverted {
@@ -82,12 +89,20 @@ func (p *pager) file(f *file) error {
 		change.Document = p.s.document(f.path, change.Ref, f.node, mediaType)
 	}
 	p.page.Changes = append(p.page.Changes, change)
-	return p.done(f.path)
+	return nil
 }
 
 func (p *pager) skip(path string, n inode, reason string) error {
+	if err := p.begin(path); err != nil {
+		return err
+	}
+	p.addSkip(path, n, reason)
+	return nil
+}
+
+func (p *pager) addSkip(path string, n inode, reason string) {
 	if !p.withText {
-		return p.pass(path)
+		return
 	}
 	id := itemID(path)
 	ref := connectors.ItemRef{ID: id}
@@ -95,39 +110,65 @@ func (p *pager) skip(path string, n inode, reason string) error {
 		ref.Revision = revision(n)
 	}
 	p.page.Skipped = append(p.page.Skipped, connectors.Skip{Ref: ref, Path: id, Reason: reason})
-	return p.done(path)
 }
 
 func (p *pager) block(path, reason string) error {
+	if err := p.begin(path); err != nil {
+		return err
+	}
+	p.addBlocked(path, reason)
+	return nil
+}
+
+// lost names the entry both ways: neither it nor what may lie below it counts
+// as gone.
+func (p *pager) lost(path, reason string) error {
+	if err := p.begin(path); err != nil {
+		return err
+	}
+	p.addSkip(path, inode{}, reason)
+	p.addBlocked(path, reason)
+	return nil
+}
+
+func (p *pager) addBlocked(path, reason string) {
 	id := itemID(path)
 	p.page.Blocked = append(p.page.Blocked, connectors.Container{ID: id, Prefix: id + "/", Reason: reason})
-	return p.done(path)
 }
 
 func (p *pager) pass(path string) error {
-	if p.passed++; p.passed < maxPassed {
-		return nil
+	if p.passed >= maxPassed {
+		if err := p.flush(); err != nil {
+			return err
+		}
 	}
-	return p.flush(path)
+	p.passed++
+	p.last = path
+	return nil
 }
 
-// done ends the page if it is full; path is the last entry on it.
-func (p *pager) done(path string) error {
-	if p.n++; p.n < p.s.cfg.PageSize {
-		return nil
+// begin makes room for the entry at the path.
+func (p *pager) begin(path string) error {
+	if p.n >= p.s.cfg.PageSize {
+		if err := p.flush(); err != nil {
+			return err
+		}
 	}
-	return p.flush(path)
+	p.n++
+	p.last = path
+	return nil
 }
 
-func (p *pager) flush(path string) error {
-	p.at.After = itemID(path)
+// flush yields the page; the walk goes on after its last entry.
+func (p *pager) flush() error {
+	p.at.After = itemID(p.last)
 	p.page.Next = p.at.encode()
 	page := p.page
 	p.page, p.n, p.passed = connectors.Page{}, 0, 0
 	if !p.yield(page, nil) {
 		return errStopped
 	}
-	return nil
+	return p.ctx.Err()
 }
 
 // end yields the last page. A walk that had already ended yields its end again.

@@ -136,8 +136,7 @@ func (r rule) require(a acl, bit uint8, ids idSpace) rule {
 		clause = []connectors.Principal{anyone()}
 	}
 	// A denial matters only where a later class would let the user in.
-	lateGrant := someGroup || others
-	if !lateGrant {
+	if !someGroup && !(others && everyGroup) {
 		deny = nil
 	}
 	out := rule{clauses: r.clauses, deny: r.deny, inverted: r.inverted || others && !everyGroup || len(deny) > 0}

@@ -18,55 +18,51 @@ const (
 	isNone
 )
 
-// byName returns the media type that a name stands for, where it is certain,
-// and what follows from it. Names decide so that a tree of unchanged files is
-// walked without opening them.
+// byName returns what a name says for certain, and the media type, "" where
+// that depends on the content. Names decide so that a tree of unchanged files
+// is walked without opening them.
 func byName(name string) (mediaType string, v verdict) {
 	ext := strings.ToLower(path.Ext(name))
-	if t := documentType(ext); t != "" {
-		return t, isDocument
-	}
 	if t := otherType(ext); t != "" {
 		return t, isNone
 	}
-	return "", isUncertain
-}
-
-func documentType(ext string) string {
 	switch ext {
-	case ".html", ".htm":
-		return "text/html"
-	case ".xhtml":
-		return "application/xhtml+xml"
+	case ".html", ".htm", ".xhtml":
+		return "text/html", isDocument
 	case ".md", ".markdown":
-		return "text/markdown"
-	case ".txt", ".text":
-		return "text/plain"
+		return "text/markdown", isDocument
 	case ".pdf":
-		return "application/pdf"
-	case ".go", ".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".rs", ".py", ".java", ".kt", ".scala", ".swift", ".rb", ".php", ".sql", ".sh":
-		return "text/plain"
+		return "application/pdf", isDocument
+	case ".txt", ".text", ".rst", ".adoc", ".log", ".csv", ".tsv",
+		".json", ".xml", ".yaml", ".yml", ".toml", ".css", ".js", ".mjs",
+		".go", ".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".rs", ".py", ".java", ".kt", ".scala",
+		".swift", ".rb", ".php", ".pl", ".lua", ".sql", ".sh":
+		return "", isDocument
 	default:
-		return ""
+		return "", isUncertain
 	}
 }
 
+// otherType returns the media type of formats that hold no text to extract, for
+// extensions that nothing else goes by.
 func otherType(ext string) string {
 	switch ext {
-	case ".png", ".gif", ".webp", ".bmp", ".tiff", ".ico", ".avif", ".heic", ".psd":
-		return "image"
+	case ".png", ".gif", ".webp", ".avif", ".heic":
+		return "image/" + ext[1:]
 	case ".jpg", ".jpeg":
 		return "image/jpeg"
-	case ".mp3", ".m4a", ".ogg", ".oga", ".wav", ".flac", ".opus":
-		return "audio"
-	case ".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".mpeg":
-		return "video"
-	case ".woff", ".woff2", ".ttf", ".otf", ".eot":
-		return "font"
-	case ".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".jar", ".deb", ".rpm", ".iso":
-		return "archive"
-	case ".so", ".o", ".a", ".exe", ".dll", ".dylib", ".class", ".pyc", ".wasm":
-		return "binary"
+	case ".mp3", ".flac", ".opus", ".wav":
+		return "audio/" + ext[1:]
+	case ".mp4", ".mkv", ".mov", ".avi", ".webm":
+		return "video/" + ext[1:]
+	case ".woff", ".woff2", ".ttf", ".otf":
+		return "font/" + ext[1:]
+	case ".gz", ".tgz":
+		return "application/gzip"
+	case ".zip", ".jar":
+		return "application/zip"
+	case ".bz2", ".xz", ".zst", ".7z":
+		return "application/x-" + ext[1:]
 	default:
 		return ""
 	}

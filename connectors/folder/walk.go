@@ -34,6 +34,8 @@ type visitor interface {
 	skip(path string, n inode, reason string) error
 	// block receives a directory that could not be listed, or not to its end.
 	block(path, reason string) error
+	// lost receives an entry that may be a file or a directory.
+	lost(path, reason string) error
 	// pass says that nothing selected stands at the path.
 	pass(path string) error
 }
@@ -107,7 +109,7 @@ func (w *walk) openRoot() (*directory, error) {
 func (w *walk) dir(ctx context.Context, d *directory, after []string) error {
 	names, readErr := readNames(d.fd)
 	if readErr != nil && (d.path == "" || isExhausted(readErr)) {
-		return &connectors.Error{Op: "listing folder", Class: connectors.Transient, Err: fmt.Errorf("reading directory %q: %w", d.path, readErr)}
+		return transient("reading directory", d.path, readErr)
 	}
 	for _, name := range names {
 		if name == "." || name == ".." {
@@ -142,19 +144,19 @@ func (w *walk) entry(ctx context.Context, d *directory, name string, after []str
 	if d.path != "" {
 		p = d.path + "/" + name
 	}
-	n, err := statAt(d.fd, name)
+	n, err := inode{}, w.s.cfg.trip(stepEntry, p)
+	if err == nil {
+		n, err = statAt(d.fd, name)
+	}
 	switch {
 	case isGone(err):
 		return nil // deleted while listing
+	case isExhausted(err):
+		return transient("reading entry", p, err)
+	case err != nil && !w.s.sel.dir(p) && !w.s.sel.file(p):
+		return w.out.pass(p)
 	case err != nil:
-		if !w.s.sel.dir(p) && !w.s.sel.file(p) {
-			return w.out.pass(p)
-		}
-		// It may be a directory: nothing below it may count as gone either.
-		if err := w.out.skip(p, inode{}, errnoText(err)); err != nil {
-			return err
-		}
-		return w.out.block(p, errnoText(err))
+		return w.out.lost(p, errnoText(err))
 	case n.isDir():
 		if !w.s.sel.dir(p) {
 			return w.out.pass(p)
@@ -169,6 +171,11 @@ func (w *walk) entry(ctx context.Context, d *directory, name string, after []str
 	}
 }
 
+// transient is the error of a step that fails for reasons outside the file.
+func transient(what, path string, err error) error {
+	return &connectors.Error{Op: "listing folder", Class: connectors.Transient, Err: fmt.Errorf("%s %q: %w", what, path, err)}
+}
+
 // subdir walks one directory below d.
 func (w *walk) subdir(ctx context.Context, d *directory, name, p string, n inode, after []string) error {
 	for i, a := range w.above {
@@ -179,12 +186,15 @@ func (w *walk) subdir(ctx context.Context, d *directory, name, p string, n inode
 	if len(w.above) >= maxDepth {
 		return w.out.block(p, fmt.Sprintf("more than %d directories deep", maxDepth))
 	}
-	fd, err := openAt(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := -1, w.s.cfg.trip(stepDirectory, p)
+	if err == nil {
+		fd, err = openAt(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	}
 	switch {
 	case isGone(err):
 		return nil
-	case err != nil && isExhausted(err):
-		return &connectors.Error{Op: "listing folder", Class: connectors.Transient, Err: fmt.Errorf("opening directory %q: %w", p, err)}
+	case isExhausted(err):
+		return transient("opening directory", p, err)
 	case err != nil:
 		return w.out.block(p, errnoText(err))
 	}
@@ -227,7 +237,10 @@ func (w *walk) judge(f *file) judged {
 	if w.acls == nil {
 		return judged{acl: w.s.fixed}
 	}
-	list, err := w.acls.listAt(f.dir.fd, f.name, f.node)
+	list, err := acl{}, w.s.cfg.trip(stepPermissions, f.path)
+	if err == nil {
+		list, err = w.acls.listAt(f.dir.fd, f.name, f.node)
+	}
 	if err != nil {
 		return judged{}
 	}
