@@ -56,7 +56,7 @@ func (c *cutter) cut() {
 }
 
 // anchors fills edges with the spots that have the smallest key within reach. Of equal keys, which only repeated text
-// has, it takes one each reach.
+// has, it takes one every now and then, counted from the first.
 func (c *cutter) anchors() {
 	c.edges, c.stack = c.edges[:0], c.stack[:0]
 	lo, hi := c.between(0, len(c.spots), c.least, c.total-c.least)
@@ -79,7 +79,7 @@ func (c *cutter) anchors() {
 	for _, e := range c.edges {
 		if c.spots[e].at >= next {
 			kept = append(kept, e)
-			next = c.spots[e].at + c.reach
+			next = c.spots[e].at + 2*c.least
 		}
 	}
 	c.edges = kept
@@ -104,11 +104,7 @@ func (c *cutter) divide(lo, hi, from, to, depth int) {
 	if size <= c.most || lo >= hi {
 		return
 	}
-	first, last := from+c.least, to-c.least
-	if size <= c.most*8/5 { // two parts suffice
-		first, last = max(first, to-c.most), min(last, from+c.most)
-	}
-	best := c.best(lo, hi, first, last, (from+to)/2, depth)
+	best := c.best(lo, hi, from+c.least, to-c.least, (from+to)/2, depth)
 	c.divide(lo, best, from, c.spots[best].at, depth+1)
 	c.chosen = append(c.chosen, best)
 	c.divide(best+1, hi, c.spots[best].at, to, depth+1)

@@ -32,7 +32,7 @@ type region struct {
 }
 
 const (
-	hashed   = 64 // bytes after a spot that decide its hash
+	hashed   = 24 // bytes after a spot that decide its hash
 	wordStep = 40 // bytes, at most, between two spots inside a long line
 )
 
