@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tributary/connectors"
+)
+
+// Identity is for whom a question is asked. It is made by [Store.Authenticate],
+// [Store.AsReader] and [Store.AsPrincipals] only, never from request data; the
+// zero Identity is nobody and sees nothing.
+type Identity struct {
+	reader     uuid.UUID
+	key        uuid.UUID
+	principals []int64
+	bare       bool
+}
+
+// ReaderID returns the reader, or the zero id where the identity has none.
+func (i Identity) ReaderID() uuid.UUID { return i.reader }
+
+// KeyID returns the API key, or the zero id where none was used.
+func (i Identity) KeyID() uuid.UUID { return i.key }
+
+// settings returns the values of tributary.reader, tributary.key and
+// tributary.principals; "" names nobody.
+func (i Identity) settings() (reader, key, principals string) {
+	if i.reader != uuid.Nil {
+		reader = i.reader.String()
+	}
+	if i.key != uuid.Nil {
+		key = i.key.String()
+	}
+	if i.bare {
+		ids := make([]string, len(i.principals))
+		for n, id := range i.principals {
+			ids[n] = strconv.FormatInt(id, 10)
+		}
+		principals = "{" + strings.Join(ids, ",") + "}"
+	}
+	return reader, key, principals
+}
+
+// AsReader returns the identity of a reader, for callers that have the
+// database's own rights, such as the command line. A disabled reader is
+// ErrNotFound.
+func (s *Store) AsReader(ctx context.Context, id uuid.UUID) (Identity, error) {
+	var ok bool
+	err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM reader WHERE id = $1 AND disabled_at IS NULL)`, id).Scan(&ok)
+	if err != nil {
+		return Identity{}, translate("reading reader", err)
+	}
+	if !ok {
+		return Identity{}, fmt.Errorf("reader %s: %w", id, ErrNotFound)
+	}
+	return Identity{reader: id}, nil
+}
+
+// PrincipalIn is a principal in the realm of a connection.
+type PrincipalIn struct {
+	Connection uuid.UUID
+	Principal  connectors.Principal
+}
+
+// AsPrincipals returns the identity of somebody who holds exactly these
+// principals and is no stored reader, for callers that have the database's own
+// rights. Principals that no document or membership names hold nothing.
+func (s *Store) AsPrincipals(ctx context.Context, ps ...PrincipalIn) (Identity, error) {
+	id := Identity{bare: true}
+	for _, p := range ps {
+		var n int64
+		err := s.pool.QueryRow(ctx, `
+			SELECT p.id FROM connection c JOIN principal p ON p.realm_id = c.realm_id
+			WHERE c.id = $1 AND p.kind = $2 AND p.external_id = $3`, p.Connection, p.Principal.Kind, p.Principal.ID).Scan(&n)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+		case err != nil:
+			return Identity{}, translate("reading principal", err)
+		default:
+			id.principals = append(id.principals, n)
+		}
+	}
+	return id, nil
+}
+
+// searchTimeout bounds one transaction of the query path.
+const searchTimeout = 3 * time.Second
+
+// asIdentity runs fn in a read-only transaction with one snapshot, in which
+// the query path knows who asks.
+//
+// SECURITY: the identity is set for this transaction only, so that a pooled
+// connection never carries it to the next borrower.
+func (s *Store) asIdentity(ctx context.Context, op string, who Identity, fn func(tx pgx.Tx) error) error {
+	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
+		reader, key, principals := who.settings()
+		_, err := tx.Exec(ctx, `
+			SELECT set_config('tributary.reader', $1, true), set_config('tributary.key', $2, true),
+			       set_config('tributary.principals', $3, true), set_config('statement_timeout', $4, true)`,
+			reader, key, principals, strconv.FormatInt(searchTimeout.Milliseconds(), 10))
+		if err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+	return translate(op, err)
+}

@@ -1,0 +1,194 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tributary/connectors"
+)
+
+// ReaderKind says what a reader is.
+type ReaderKind string
+
+// The kinds of readers.
+const (
+	Person      ReaderKind = "person"
+	Application ReaderKind = "application"
+)
+
+// Reader is the person or application for whom questions are asked.
+type Reader struct {
+	ID         uuid.UUID    `json:"id"`
+	Name       string       `json:"name"`
+	Kind       ReaderKind   `json:"kind"`
+	DisabledAt *time.Time   `json:"disabled_at,omitempty"`
+	CreatedAt  time.Time    `json:"created_at"`
+	Links      []ReaderLink `json:"links"`
+}
+
+// ReaderLink is a principal that was confirmed to be the reader.
+type ReaderLink struct {
+	PrincipalID int64                    `json:"-"`
+	Source      string                   `json:"source"`
+	Realm       string                   `json:"realm"`
+	Kind        connectors.PrincipalKind `json:"kind"`
+	ExternalID  string                   `json:"id"`
+	Name        string                   `json:"name,omitempty"`
+	How         string                   `json:"how"`
+}
+
+// LinkHow says what confirmed a link.
+type LinkHow string
+
+// The ways in which a link is confirmed.
+const (
+	LinkManual  LinkHow = "manual"
+	LinkSetup   LinkHow = "setup"
+	LinkConsent LinkHow = "consent"
+	LinkEmail   LinkHow = "email"
+	LinkImport  LinkHow = "import"
+)
+
+const maxName = 200
+
+// CreateReader makes a reader without links. A name that is taken is
+// ErrConflict.
+func (s *Store) CreateReader(ctx context.Context, name string, kind ReaderKind) (Reader, error) {
+	if name == "" || len(name) > maxName {
+		return Reader{}, &InputError{Field: "name", Problem: fmt.Sprintf("must have 1 to %d bytes", maxName)}
+	}
+	if _, err := uuid.Parse(name); err == nil {
+		return Reader{}, &InputError{Field: "name", Problem: "must not look like an id"}
+	}
+	if kind != Person && kind != Application {
+		return Reader{}, &InputError{Field: "kind", Problem: "must be person or application"}
+	}
+	r := Reader{Name: name, Kind: kind, Links: []ReaderLink{}}
+	err := s.pool.QueryRow(ctx, `INSERT INTO reader (name, kind) VALUES ($1, $2) RETURNING id, created_at`, name, kind).Scan(&r.ID, &r.CreatedAt)
+	if pgCode(err) == stateUniqueViolation {
+		return Reader{}, fmt.Errorf("a reader named %q exists: %w", name, ErrConflict)
+	}
+	if err != nil {
+		return Reader{}, translate("creating reader", err)
+	}
+	return r, nil
+}
+
+// ListReaders lists every reader by name, with links.
+func (s *Store) ListReaders(ctx context.Context) ([]Reader, error) {
+	return s.readers(ctx, `true`)
+}
+
+// Reader returns the reader with that id or name, or ErrNotFound.
+func (s *Store) Reader(ctx context.Context, nameOrID string) (Reader, error) {
+	where, arg := `r.name = $1`, any(nameOrID)
+	if id, err := uuid.Parse(nameOrID); err == nil {
+		where, arg = `r.id = $1`, id
+	}
+	list, err := s.readers(ctx, where, arg)
+	if err != nil {
+		return Reader{}, err
+	}
+	if len(list) == 0 {
+		return Reader{}, fmt.Errorf("reader %q: %w", nameOrID, ErrNotFound)
+	}
+	return list[0], nil
+}
+
+func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reader, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT r.id, r.name, r.kind, r.disabled_at, r.created_at,
+		       p.id, m.source, m.external_id, p.kind, p.external_id, p.name, l.how
+		FROM reader r
+		LEFT JOIN (reader_principal l JOIN principal p ON p.id = l.principal_id JOIN realm m ON m.id = p.realm_id) ON l.reader_id = r.id
+		WHERE `+where+` ORDER BY r.name, m.source, m.external_id, p.kind, p.external_id`, args...)
+	if err != nil {
+		return nil, translate("listing readers", err)
+	}
+	list := []Reader{}
+	var r Reader
+	var id *int64
+	var source, realm, kind, external, name, how *string
+	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.Name, &r.Kind, &r.DisabledAt, &r.CreatedAt, &id, &source, &realm, &kind, &external, &name, &how}, func() error {
+		if len(list) == 0 || list[len(list)-1].ID != r.ID {
+			r.Links = []ReaderLink{}
+			list = append(list, r)
+		}
+		if id != nil {
+			last := &list[len(list)-1]
+			last.Links = append(last.Links, ReaderLink{
+				PrincipalID: *id, Source: *source, Realm: *realm, Kind: connectors.PrincipalKind(*kind), ExternalID: *external, Name: *name, How: *how,
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, translate("listing readers", err)
+	}
+	return list, nil
+}
+
+// LinkReader records that the reader is this principal of the realm of a
+// connection. A link that stands keeps how it was confirmed.
+func (s *Store) LinkReader(ctx context.Context, reader uuid.UUID, p PrincipalIn, how LinkHow) error {
+	if err := (connectors.ACL{AllOf: [][]connectors.Principal{{p.Principal}}}).Validate(); err != nil {
+		return &InputError{Field: "principal", Problem: "must have a kind and an id"}
+	}
+	return s.inTxErr(ctx, "linking reader", func(tx pgx.Tx) error {
+		var realm *int64
+		err := tx.QueryRow(ctx, `SELECT realm_id FROM connection WHERE id = $1`, p.Connection).Scan(&realm)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if realm == nil {
+			return &InputError{Field: "principal", Problem: "the connection does not know its realm yet; sync it once"}
+		}
+		ids, err := principalIDs(ctx, tx, *realm, []connectors.Principal{p.Principal})
+		if err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO reader_principal (reader_id, principal_id, how, created_at)
+			SELECT id, $2, $3, clock() FROM reader WHERE id = $1
+			ON CONFLICT (reader_id, principal_id) DO UPDATE SET how = reader_principal.how`, reader, ids[0], how)
+		if err == nil && tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		return err
+	})
+}
+
+// UnlinkReader removes a link; it takes effect with the next question.
+func (s *Store) UnlinkReader(ctx context.Context, reader uuid.UUID, principal int64) error {
+	return s.changeOne(ctx, "unlinking reader", `DELETE FROM reader_principal WHERE reader_id = $1 AND principal_id = $2`, reader, principal)
+}
+
+// DisableReader ends what the reader and the reader's keys may see, at once.
+func (s *Store) DisableReader(ctx context.Context, reader uuid.UUID) error {
+	return s.changeOne(ctx, "disabling reader", `UPDATE reader SET disabled_at = coalesce(disabled_at, clock()) WHERE id = $1`, reader)
+}
+
+// EnableReader undoes DisableReader.
+func (s *Store) EnableReader(ctx context.Context, reader uuid.UUID) error {
+	return s.changeOne(ctx, "enabling reader", `UPDATE reader SET disabled_at = NULL WHERE id = $1`, reader)
+}
+
+// changeOne runs a statement that changes one row, or returns ErrNotFound.
+func (s *Store) changeOne(ctx context.Context, op, sql string, args ...any) error {
+	tag, err := s.pool.Exec(ctx, sql, args...)
+	if err != nil {
+		return translate(op, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("%s: %w", op, ErrNotFound)
+	}
+	return nil
+}

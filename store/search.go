@@ -1,0 +1,298 @@
+package store
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/pgvector/pgvector-go"
+)
+
+// SearchMode chooses the lists that a search ranks.
+type SearchMode string
+
+// The modes; Hybrid fuses the other two.
+const (
+	Hybrid  SearchMode = "hybrid"
+	Vector  SearchMode = "vector"
+	Keyword SearchMode = "keyword"
+)
+
+// Strings is one string or several in JSON.
+type Strings []string
+
+// UnmarshalJSON accepts a string or an array of strings.
+func (s *Strings) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*s = Strings{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(s))
+}
+
+// Filters narrow a search before it ranks. Zero fields match everything. Type
+// is a media type or a kind; Path a prefix, or a glob where it has *, ? or [;
+// UpdatedAfter is a time in RFC 3339; Metadata must be contained in the
+// document's.
+type Filters struct {
+	Connection   Strings        `json:"connection,omitempty"`
+	Source       Strings        `json:"source,omitempty"`
+	Type         Strings        `json:"type,omitempty"`
+	Path         Strings        `json:"path,omitempty"`
+	UpdatedAfter string         `json:"updated_after,omitempty"`
+	Metadata     map[string]any `json:"metadata,omitempty"`
+}
+
+// What a SearchRequest can include.
+const (
+	IncludeLineage   = "lineage"
+	IncludeScores    = "scores"
+	IncludeEmbedding = "embedding"
+)
+
+// Limits of a SearchRequest.
+const (
+	DefaultK      = 10
+	MaxK          = 100
+	MaxNeighbours = 10
+	maxOffset     = 900
+)
+
+// SearchRequest is a question. Mode "" is hybrid and K 0 is DefaultK.
+type SearchRequest struct {
+	Query      string     `json:"query"`
+	Mode       SearchMode `json:"mode"`
+	K          int        `json:"k"`
+	Filters    Filters    `json:"filters"`
+	Neighbours int        `json:"neighbours"`
+	Include    []string   `json:"include"`
+	// Cursor is next_cursor of the answer before, "" for the first.
+	Cursor string `json:"cursor"`
+
+	// Vector is the question's embedding by Profile. Without it hybrid answers
+	// from keywords alone, and says that it is not complete.
+	Vector  []float32 `json:"-"`
+	Profile int16     `json:"-"`
+	// Plan overrides constants of the planner, such as exact_cap; nil is none.
+	Plan map[string]int `json:"-"`
+}
+
+// SearchResponse is the answer.
+type SearchResponse struct {
+	Results         []SearchResult       `json:"results"`
+	Complete        bool                 `json:"complete"`
+	Pending         int64                `json:"pending"`
+	PermissionsAsOf map[string]time.Time `json:"permissions_as_of"`
+	NextCursor      *string              `json:"next_cursor"`
+
+	// Plan says how the vectors were searched. It is not for callers: it tells
+	// of what others can see.
+	Plan string `json:"-"`
+}
+
+// SearchResult is one chunk of an answer.
+type SearchResult struct {
+	ChunkID     ChunkID   `json:"chunk_id"`
+	DocumentID  uuid.UUID `json:"document_id"`
+	Revision    int       `json:"revision"`
+	Connection  string    `json:"connection"`
+	Text        string    `json:"text"`
+	Title       string    `json:"title"`
+	HeadingPath []string  `json:"heading_path"`
+	URL         string    `json:"url"`
+	Start       int       `json:"start"`
+	End         int       `json:"end"`
+	StartCP     int       `json:"start_cp"`
+	EndCP       int       `json:"end_cp"`
+	Score       float64   `json:"score"`
+
+	Scores     *Scores     `json:"scores,omitempty"`
+	Lineage    *Lineage    `json:"lineage,omitempty"`
+	Embedding  []float32   `json:"embedding,omitempty"`
+	Neighbours *Neighbours `json:"neighbours,omitempty"`
+
+	Context string `json:"-"`
+	Path    string `json:"-"`
+}
+
+// Scores are the parts of a score; nil where a list did not contain the chunk.
+type Scores struct {
+	Keyword        *float64 `json:"keyword"`
+	VectorDistance *float64 `json:"vector_distance"`
+}
+
+// Neighbours are the chunks around a result in reading order.
+type Neighbours struct {
+	Before []Neighbour `json:"before"`
+	After  []Neighbour `json:"after"`
+}
+
+// Neighbour is a chunk beside a result.
+type Neighbour struct {
+	ChunkID     ChunkID  `json:"chunk_id"`
+	Text        string   `json:"text"`
+	HeadingPath []string `json:"heading_path"`
+	Start       int      `json:"start"`
+	End         int      `json:"end"`
+	StartCP     int      `json:"start_cp"`
+	EndCP       int      `json:"end_cp"`
+}
+
+// searchState is the column state of the row with rank 0.
+type searchState struct {
+	Complete        bool                 `json:"complete"`
+	Pending         int64                `json:"pending"`
+	PermissionsAsOf map[string]time.Time `json:"permissions_as_of"`
+	Plan            string               `json:"plan"`
+	Stream          string               `json:"stream"`
+}
+
+// normalise fills in defaults and complains of what is out of bounds.
+func (r *SearchRequest) normalise() (offset int, err error) {
+	if r.Mode == "" {
+		r.Mode = Hybrid
+	}
+	if r.K == 0 {
+		r.K = DefaultK
+	}
+	if r.K < 1 || r.K > MaxK {
+		return 0, &InputError{Field: "k", Problem: fmt.Sprintf("must be 1 to %d", MaxK)}
+	}
+	if r.Neighbours < 0 || r.Neighbours > MaxNeighbours {
+		return 0, &InputError{Field: "neighbours", Problem: fmt.Sprintf("must be 0 to %d", MaxNeighbours)}
+	}
+	known := []string{IncludeLineage, IncludeScores, IncludeEmbedding}
+	for _, in := range r.Include {
+		if !slices.Contains(known, in) {
+			return 0, &InputError{Field: "include", Problem: "must be some of " + strings.Join(known, ", ")}
+		}
+	}
+	if r.Cursor == "" {
+		return 0, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(r.Cursor)
+	if err == nil {
+		offset, err = strconv.Atoi(string(raw))
+	}
+	if err != nil || offset < 1 || offset > maxOffset {
+		return 0, &InputError{Field: "cursor", Problem: "is not a next_cursor of an earlier answer"}
+	}
+	return offset, nil
+}
+
+// Search answers a question with the chunks that who may see, best first, and
+// never fewer than there are: results = min(K, candidates). It reads one
+// snapshot.
+func (s *Store) Search(ctx context.Context, who Identity, req SearchRequest) (SearchResponse, error) {
+	offset, err := req.normalise()
+	if err != nil {
+		return SearchResponse{}, err
+	}
+	resp := SearchResponse{Results: []SearchResult{}, PermissionsAsOf: map[string]time.Time{}}
+	err = s.asIdentity(ctx, "searching", who, func(tx pgx.Tx) error {
+		if err := searchTx(ctx, tx, req, offset, &resp); err != nil {
+			return err
+		}
+		return decorate(ctx, tx, req, resp.Results)
+	})
+	if err != nil {
+		return SearchResponse{}, err
+	}
+	return resp, nil
+}
+
+// searchTx asks for one result more than wanted, to know whether there is a
+// next page.
+func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, offset int, resp *SearchResponse) error {
+	options := map[string]any{"state": true}
+	for k, v := range req.Plan {
+		options[k] = v
+	}
+	var vector *pgvector.HalfVector
+	var profile *int16
+	if req.Vector != nil {
+		v := pgvector.NewHalfVector(req.Vector)
+		vector = &v
+	}
+	if req.Profile != 0 {
+		profile = &req.Profile
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT rank, document_id, chunk_id, revision, connection, text, context, heading_path, title, url, path,
+		       start_, end_, start_cp, end_cp, score, keyword_score, vector_distance, state
+		FROM tributary.search($1, $2, $3, $4, $5, $6, $7)`,
+		req.Query, vector, profile, string(req.Mode), offset+req.K+1, req.Filters, options)
+	if err != nil {
+		return err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[searchRow])
+	if err != nil {
+		return err
+	}
+	for _, r := range found {
+		switch {
+		case r.State != nil:
+			resp.Complete, resp.Pending, resp.PermissionsAsOf, resp.Plan = r.State.Complete, r.State.Pending, r.State.PermissionsAsOf, r.State.Plan
+		case r.Rank > offset+req.K:
+			next := base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(offset + req.K)))
+			if offset+req.K <= maxOffset {
+				resp.NextCursor = &next
+			}
+		case r.Rank > offset:
+			resp.Results = append(resp.Results, r.result(slices.Contains(req.Include, IncludeScores)))
+		}
+	}
+	return nil
+}
+
+// searchRow is a row of tributary.search; everything but Rank and State is
+// NULL in the row with rank 0.
+type searchRow struct {
+	Rank           int
+	DocumentID     *uuid.UUID
+	ChunkID        *int
+	Revision       *int
+	Connection     *string
+	Text           *string
+	Context        *string
+	HeadingPath    []string
+	Title          *string
+	URL            *string
+	Path           *string
+	Start          *int
+	End            *int
+	StartCP        *int
+	EndCP          *int
+	Score          *float64
+	KeywordScore   *float64
+	VectorDistance *float64
+	State          *searchState
+}
+
+func (r searchRow) result(scores bool) SearchResult {
+	out := SearchResult{
+		ChunkID: ChunkID{*r.DocumentID, *r.ChunkID}, DocumentID: *r.DocumentID, Revision: *r.Revision, Connection: *r.Connection,
+		Text: *r.Text, Title: *r.Title, HeadingPath: nonNilStrings(r.HeadingPath), URL: *r.URL,
+		Start: *r.Start, End: *r.End, StartCP: *r.StartCP, EndCP: *r.EndCP, Score: *r.Score,
+		Context: *r.Context, Path: *r.Path,
+	}
+	if scores {
+		out.Scores = &Scores{Keyword: r.KeywordScore, VectorDistance: r.VectorDistance}
+	}
+	return out
+}
+
+func nonNilStrings(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// decorate adds what the request includes, in the search's own transaction.
+func decorate(ctx context.Context, tx pgx.Tx, req SearchRequest, results []SearchResult) error {
+	if len(results) == 0 {
+		return nil
+	}
+	if slices.Contains(req.Include, IncludeLineage) {
+		for i := range results {
+			rows, err := tx.Query(ctx, `SELECT * FROM tributary.lineage($1, $2)`, results[i].DocumentID, results[i].ChunkID.Number)
+			if err != nil {
+				return err
+			}
+			l, err := pgx.CollectExactlyOneRow(rows, scanLineage)
+			if err != nil {
+				return err
+			}
+			results[i].Lineage = &l
+		}
+	}
+	if req.Neighbours > 0 {
+		for i := range results {
+			n, err := neighbours(ctx, tx, results[i].ChunkID, req.Neighbours)
+			if err != nil {
+				return err
+			}
+			results[i].Neighbours = n
+		}
+	}
+	if slices.Contains(req.Include, IncludeEmbedding) && req.Profile != 0 {
+		return addEmbeddings(ctx, tx, req.Profile, results)
+	}
+	return nil
+}
+
+func neighbours(ctx context.Context, tx pgx.Tx, id ChunkID, n int) (*Neighbours, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT distance, document_id_, chunk_id_, text, heading_path, start_, end_, start_cp, end_cp
+		FROM tributary.neighbours($1, $2, $3, $3)`, id.Document, id.Number, n)
+	if err != nil {
+		return nil, err
+	}
+	out := &Neighbours{Before: []Neighbour{}, After: []Neighbour{}}
+	var distance int
+	var x Neighbour
+	_, err = pgx.ForEachRow(rows, []any{
+		&distance, &x.ChunkID.Document, &x.ChunkID.Number, &x.Text, &x.HeadingPath, &x.Start, &x.End, &x.StartCP, &x.EndCP,
+	}, func() error {
+		next := x
+		next.HeadingPath = nonNilStrings(slices.Clone(x.HeadingPath))
+		if distance < 0 {
+			out.Before = append(out.Before, next)
+		} else {
+			out.After = append(out.After, next)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func addEmbeddings(ctx context.Context, tx pgx.Tx, profile int16, results []SearchResult) error {
+	documents, chunks := make([]uuid.UUID, len(results)), make([]int, len(results))
+	at := make(map[ChunkID]int, len(results))
+	for i, r := range results {
+		documents[i], chunks[i], at[r.ChunkID] = r.DocumentID, r.ChunkID.Number, i
+	}
+	rows, err := tx.Query(ctx, `SELECT document_id, chunk_id, embedding FROM tributary.embeddings($1, $2, $3)`, profile, documents, chunks)
+	if err != nil {
+		return err
+	}
+	var id ChunkID
+	var v []float32
+	_, err = pgx.ForEachRow(rows, []any{&id.Document, &id.Number, &v}, func() error {
+		results[at[id]].Embedding = slices.Clone(v)
+		return nil
+	})
+	return err
+}
