@@ -31,6 +31,9 @@ type probe struct {
 	verdict Verdict
 }
 
+// grace is how long a rule may take to end once its context has.
+const grace = 2 * time.Second
+
 // judge runs one rule in a goroutine of its own, so that a connector that
 // hangs or panics costs a violation and not the suite.
 func judge(ctx context.Context, h Harness, r Rule, logf func(string, ...any)) Verdict {
@@ -50,8 +53,8 @@ func judge(ctx context.Context, h Harness, r Rule, logf func(string, ...any)) Ve
 	}()
 	select {
 	case <-done:
-	case <-time.After(h.timeout() + 2*time.Second):
-		p.fail("the connector does not return, %s after the deadline of its context", 2*time.Second)
+	case <-time.After(h.timeout() + grace):
+		p.fail("the connector does not return, %s after the deadline of its context", grace)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

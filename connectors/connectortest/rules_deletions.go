@@ -18,6 +18,7 @@ func deletionRules() []Rule {
 
 func deleteAbsent(p *probe) {
 	items := p.corpus()
+	p.sameAsTruth("before a deletion", p.modelOf(p.snapshot(p.open())))
 	p.must(p.fix.Site.Delete(items[1].ID), "delete an item")
 	p.must(p.fix.Site.Delete(items[6].ID), "delete an item")
 	w := p.snapshot(p.open())

@@ -75,6 +75,7 @@ func groupsChange(p *probe) {
 	p.shareAll(p.corpus())
 	before, err := p.fix.Site.Memberships()
 	p.want(err, "tell its memberships")
+	p.memberships(p.groupLister())
 	p.want(p.fix.Site.ChangeMembership(), "change a membership")
 	after, err := p.fix.Site.Memberships()
 	p.want(err, "tell its memberships")

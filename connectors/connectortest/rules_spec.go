@@ -79,24 +79,35 @@ func settingsInvalid(p *probe) {
 	}
 }
 
+// sessionsApart reads one snapshot in the middle of another, and then two at
+// once.
 func sessionsApart(p *probe) {
 	p.corpus()
 	one, two := p.open(), p.open()
-	other := make(chan walk, 1)
-	ready := make(chan struct{})
-	go func() {
-		<-ready
-		other <- p.read(two.Snapshot(p.ctx, nil), nil, nil)
-	}()
-	first := p.read(one.Snapshot(p.ctx, nil), nil, func(n int, _ connectors.Page) error {
+	var inner walk
+	outer := p.read(one.Snapshot(p.ctx, nil), nil, func(n int, _ connectors.Page) error {
 		if n == 1 {
-			close(ready)
+			inner = p.read(two.Snapshot(p.ctx, nil), nil, nil)
 		}
 		return nil
 	})
-	p.whole("the first session", first)
-	second := <-other
-	p.whole("the second session", second)
-	p.sameAsTruth("the first session", p.modelOf(first))
-	p.sameAsTruth("the second session", p.modelOf(second))
+	p.whole("the outer session", outer)
+	p.whole("the inner session", inner)
+	p.sameAsTruth("the outer session", p.modelOf(outer))
+	p.sameAsTruth("the inner session", p.modelOf(inner))
+
+	walks := make(chan walk, 2)
+	for _, s := range []connectors.Session{one, two} {
+		go func() {
+			var w walk
+			defer func() { walks <- w }()
+			defer p.recovered()
+			w = p.read(s.Snapshot(p.ctx, nil), nil, nil)
+		}()
+	}
+	for range 2 {
+		w := <-walks
+		p.whole("two sessions at once", w)
+		p.sameAsTruth("two sessions at once", p.modelOf(w))
+	}
 }
