@@ -2,6 +2,8 @@
 # PostgreSQL and pgvector: what is installed, and how it is installed without side
 # effects. Sourced after common.sh, never run.
 
+CLUSTER_CONF=/etc/postgresql-common/createcluster.conf
+
 # pg_config_paths prints the pg_config of every server installed at a known place.
 # A Debian server has none of its own before its client package is unpacked, and
 # /usr/bin/pg_config may belong to another major version, so it is not asked.
@@ -52,12 +54,11 @@ find_vector() {
 # createcluster.conf(5) says that no main cluster is to be made, then puts the
 # machine's own setting back.
 install_without_cluster() {
-	local conf=/etc/postgresql-common/createcluster.conf
 	package_installed postgresql-common || apt_install postgresql-common
 	RESTORE_CONF=$(mktemp)
-	cat "$conf" >"$RESTORE_CONF"
+	cat "$CLUSTER_CONF" >"$RESTORE_CONF"
 	trap restore_cluster_conf EXIT
-	printf '\ncreate_main_cluster = false\n' | "${AS_ROOT[@]}" tee -a "$conf" >/dev/null
+	printf '\ncreate_main_cluster = false\n' | "${AS_ROOT[@]}" tee -a "$CLUSTER_CONF" >/dev/null
 	apt_install "$@"
 	restore_cluster_conf
 	trap - EXIT
@@ -65,7 +66,7 @@ install_without_cluster() {
 
 restore_cluster_conf() {
 	[[ -n ${RESTORE_CONF:-} ]] || return 0
-	"${AS_ROOT[@]}" tee /etc/postgresql-common/createcluster.conf <"$RESTORE_CONF" >/dev/null
+	"${AS_ROOT[@]}" tee "$CLUSTER_CONF" <"$RESTORE_CONF" >/dev/null
 	rm -f "$RESTORE_CONF"
 	RESTORE_CONF=
 }
