@@ -24,51 +24,55 @@ const realms = 2
 func genWorld() *rapid.Generator[oracle.World] {
 	return rapid.Custom(func(t *rapid.T) oracle.World {
 		var w oracle.World
-		index := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(t, name) }
-		often := func(name string, percent int) bool { return rapid.IntRange(0, 99).Draw(t, name) < percent }
-		for range rapid.IntRange(1, 3).Draw(t, "connections") {
-			c := oracle.Connection{Realm: index("realm", realms), Closing: often("closing", 8), TooOld: often("old", 8)}
-			if often("no realm", 4) {
+		// rapid prefers small numbers: spread makes them equally likely, 0 stays.
+		spread := func(name string, n int) int {
+			return int(rapid.Uint64().Draw(t, name) * 0x9E3779B97F4A7C15 >> 33 % uint64(n))
+		}
+		often := func(name string, percent int) bool { return spread(name, 100) >= 100-percent }
+		realm := func(name string) int { return []int{0, 0, 0, 0, 0, 1}[spread(name, 6)] }
+		for range 1 + spread("connections", 3) {
+			c := oracle.Connection{Realm: realm("connection realm"), Closing: often("closing", 5), TooOld: often("old", 5)}
+			if often("no realm", 3) {
 				c.Realm = -1
 			}
 			w.Connections = append(w.Connections, c)
 		}
-		for range rapid.IntRange(2, 9).Draw(t, "principals") {
-			w.Principals = append(w.Principals, oracle.Principal{Realm: index("realm", realms), Public: often("public", 12)})
+		for range 3 + spread("principals", 6) {
+			w.Principals = append(w.Principals, oracle.Principal{Realm: realm("principal realm"), Public: often("public", 8)})
 		}
 		principals := func(name string, low, high int) []int {
 			return rapid.SliceOfNDistinct(rapid.IntRange(0, len(w.Principals)-1), low, min(high, len(w.Principals)), rapid.ID[int]).Draw(t, name)
 		}
-		for range rapid.IntRange(0, 14).Draw(t, "memberships") {
-			m := oracle.Membership{Connection: index("connection", len(w.Connections)), Member: index("member", len(w.Principals)), Group: index("group", len(w.Principals))}
+		for range 2 + spread("memberships", 14) {
+			m := oracle.Membership{Connection: spread("connection", len(w.Connections)), Member: spread("member", len(w.Principals)), Group: spread("group", len(w.Principals))}
 			w.Memberships = append(w.Memberships, m)
 		}
-		for range rapid.IntRange(1, 16).Draw(t, "documents") {
-			d := oracle.Document{Connection: index("connection", len(w.Connections)), Known: !often("unknown", 8), Hidden: often("hidden", 8)}
-			clauses := rapid.SampledFrom([]int{0, 1, 1, 1, 1, 2, 2, 3, 31, 32, 33, 40}).Draw(t, "clauses")
+		for range 1 + spread("documents", 16) {
+			d := oracle.Document{Connection: spread("connection", len(w.Connections)), Known: !often("unknown", 8), Hidden: often("hidden", 8)}
+			clauses := []int{1, 1, 1, 1, 1, 2, 2, 3, 31, 32, 33, 40, 0}[spread("clauses", 13)]
 			for range clauses {
 				if clauses > 3 {
 					// Many clauses are met only if each is likely to be.
 					d.AllOf = append(d.AllOf, principals("clause", max(1, len(w.Principals)-2), len(w.Principals)))
 				} else {
-					d.AllOf = append(d.AllOf, principals("clause", 0, 3))
+					d.AllOf = append(d.AllOf, principals("clause", []int{2, 2, 2, 2, 2, 1, 1, 1, 1, 0}[spread("least", 10)], 4))
 				}
 			}
-			if often("deny", 20) {
-				d.Deny = principals("denied", 1, 2)
+			if often("deny", 15) {
+				d.Deny = principals("denied", 1, 1)
 			}
 			w.Documents = append(w.Documents, d)
 		}
 		for range 3 {
-			w.Readers = append(w.Readers, oracle.Reader{Links: principals("links", 0, 3), Disabled: often("disabled", 8)})
+			w.Readers = append(w.Readers, oracle.Reader{Links: principals("links", 1, 3), Disabled: often("disabled", 8)})
 		}
 		for range 3 {
-			k := oracle.Key{Reader: index("reader", 4) - 1, Own: -1, All: often("all", 40), Dead: often("dead", 12)}
+			k := oracle.Key{Reader: spread("reader", 4) - 1, Own: -1, All: often("all", 40), Dead: often("dead", 12)}
 			if k.Reader < 0 {
-				k.Own = index("own", len(w.Principals)+1) - 1
+				k.Own = spread("own", len(w.Principals)+1) - 1
 			}
 			if !k.All {
-				k.Connections = []int{index("connection", len(w.Connections))}
+				k.Connections = []int{spread("connection", len(w.Connections))}
 			}
 			w.Keys = append(w.Keys, k)
 		}
@@ -81,7 +85,7 @@ func askers(w oracle.World) []oracle.Asker {
 	list := []oracle.Asker{
 		{Reader: -1, Key: -1},
 		{Reader: -1, Key: -1, Bare: true},
-		{Reader: -1, Key: -1, Bare: true, Principals: []int{0, 1}},
+		{Reader: -1, Key: -1, Bare: true, Principals: []int{0, 1, 2}},
 		{Reader: 0, Key: -1, Bare: true, Principals: []int{0}},
 	}
 	for r := range w.Readers {
