@@ -214,10 +214,12 @@ func (j *judgements) file(f *file) error {
 	j.found[f.path] = j.w.judge(f)
 	return nil
 }
-func (j *judgements) skip(p string, _ inode, r string) error { return fmt.Errorf("%s skipped: %s", p, r) }
-func (j *judgements) block(p, r string) error                { return fmt.Errorf("%s blocked: %s", p, r) }
-func (j *judgements) lost(p, r string) error                 { return fmt.Errorf("%s lost: %s", p, r) }
-func (j *judgements) pass(string) error                      { return nil }
+func (j *judgements) skip(p string, _ inode, r string) error {
+	return fmt.Errorf("%s skipped: %s", p, r)
+}
+func (j *judgements) block(p, r string) error { return fmt.Errorf("%s blocked: %s", p, r) }
+func (j *judgements) lost(p, r string) error  { return fmt.Errorf("%s lost: %s", p, r) }
+func (j *judgements) pass(string) error       { return nil }
 
 func judgeAll(t *testing.T, s *session) map[string]judged {
 	t.Helper()
@@ -324,15 +326,6 @@ func TestKernelAgreesAboveTheRoot(t *testing.T) {
 			t.Errorf("%s: %d narrower, %d granted", name, narrower, granted)
 		}
 	}
-}
-
-func cmpErr(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // TestPermissionsThatCannotBeRead are visible to nobody.
