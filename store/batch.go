@@ -31,6 +31,8 @@ type Batch struct {
 	Deleted    []string
 	Skips      []connectors.Skip
 	Quarantine []QuarantineWrite
+	// Resting are quarantined items that were listed and not tried again.
+	Resting []string
 	// Profiles brings the vectors that were computed in process; chunks become
 	// due for the drainer in every other profile.
 	Profiles []ProfileVectors

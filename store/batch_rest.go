@@ -213,6 +213,9 @@ func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 			w.b.Run.ConnectionID, q.ExternalID, q.Path, q.SourceRevision, q.Class.String(), q.Reason, w.b.Run.ID)
 	}
 	w.counts.Quarantined += int64(len(w.b.Quarantine))
+	if len(w.b.Resting) > 0 {
+		batch.Queue(`UPDATE quarantine SET run_id = $3 WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, w.b.Resting, w.b.Run.ID)
+	}
 	var stored []string
 	for i := range w.docs {
 		stored = append(stored, w.docs[i].w.ExternalID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -122,6 +123,11 @@ func (s *Store) Profile(ctx context.Context, name string) (Profile, error) {
 // ActiveProfile returns the profile that answers queries, or ErrNotFound.
 func (s *Store) ActiveProfile(ctx context.Context) (Profile, error) {
 	return s.profileWhere(ctx, `state = $1`, string(ProfileActive))
+}
+
+// ProfileByID returns a profile, or ErrNotFound.
+func (s *Store) ProfileByID(ctx context.Context, id int16) (Profile, error) {
+	return s.profileWhere(ctx, `id = $1::smallint`, strconv.Itoa(int(id)))
 }
 
 func (s *Store) profileWhere(ctx context.Context, where, arg string) (Profile, error) {

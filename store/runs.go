@@ -280,8 +280,8 @@ type Release struct {
 	// Class and Err explain a state that is not a success.
 	Class connectors.Class
 	Err   error
-	// RetryAt is when the next slice may start; zero is at once.
-	RetryAt time.Time
+	// RetryIn is how long the next slice waits.
+	RetryIn time.Duration
 	// CountAttempt is true when the slice failed and made no progress.
 	CountAttempt bool
 	// Connection, when not "", becomes the connection's state.
@@ -297,32 +297,66 @@ func (s *Store) ReleaseRun(ctx context.Context, run Run, r Release, then func(ct
 		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
 			return err
 		}
-		var retryAt *time.Time
-		if !r.RetryAt.IsZero() {
-			retryAt = &r.RetryAt
-		}
 		class, text := "", ""
 		if r.Err != nil {
-			class, text = r.Class.String(), cleanError(r.Err)
+			class, text = r.Class.String(), cleanText(r.Err.Error())
 		}
 		_, err := tx.Exec(ctx, `
-			UPDATE sync_run SET state = $2, worker = '', error_class = $3, error = $4, next_try_at = $5,
+			UPDATE sync_run SET state = $2, worker = '', error_class = $3, error = $4,
+				next_try_at = CASE WHEN $2 = 'queued' THEN clock() + $5::interval END,
 				attempt = CASE WHEN $6 THEN attempt + 1 ELSE 0 END,
 				finished_at = CASE WHEN $2 IN ('queued', 'running') THEN NULL ELSE clock() END
-			WHERE id = $1`, run.ID, r.State, class, text, retryAt, r.CountAttempt)
+			WHERE id = $1`, run.ID, r.State, class, text, r.RetryIn, r.CountAttempt)
 		if err != nil {
 			return err
 		}
-		if r.Connection != "" {
-			if err := setConnectionState(ctx, tx, run.ConnectionID, r.Connection, r.Reason); err != nil {
-				return err
-			}
+		if err := runState(ctx, tx, run, r); err != nil {
+			return err
 		}
 		if then == nil {
 			return nil
 		}
 		return then(ctx, tx)
 	})
+}
+
+// runState makes the end of a slice the connection's state. What an admin
+// paused stays so, and one lane's success does not hide the other's failure.
+func runState(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
+	if r.Connection == "" {
+		return nil
+	}
+	var skip bool
+	err := tx.QueryRow(ctx, `
+		SELECT c.state = 'paused' OR ($2 = 'active' AND coalesce((
+			SELECT o.state = 'failed' FROM sync_run o WHERE o.connection_id = c.id AND o.lane <> $3 ORDER BY o.queued_at DESC LIMIT 1), false))
+		FROM connection c WHERE c.id = $1`, run.ConnectionID, r.Connection, run.Lane).Scan(&skip)
+	if err != nil || skip {
+		return err
+	}
+	if r.Connection == StateThrottled {
+		if _, err := tx.Exec(ctx, `UPDATE connection SET throttled_until = clock() + $2::interval WHERE id = $1`, run.ConnectionID, r.RetryIn); err != nil {
+			return err
+		}
+	}
+	return setConnectionState(ctx, tx, run.ConnectionID, r.Connection, cleanText(r.Reason))
+}
+
+// AddCounts adds to the counts of a run and returns the sum.
+func (s *Store) AddCounts(ctx context.Context, run Run, c Counts) (Counts, error) {
+	var sum Counts
+	err := s.inTxErr(ctx, "counting", func(tx pgx.Tx) error {
+		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, `SELECT counts FROM sync_run WHERE id = $1`, run.ID).Scan(&sum); err != nil {
+			return err
+		}
+		c.addTo(&sum)
+		_, err := tx.Exec(ctx, `UPDATE sync_run SET counts = $2 WHERE id = $1`, run.ID, jsonOf(sum))
+		return err
+	})
+	return sum, err
 }
 
 // CancelRun asks the holder of a live run to stop; a run that waits is ended
@@ -341,8 +375,9 @@ func (s *Store) CancelRun(ctx context.Context, id uuid.UUID) error {
 // maxErrorText bounds what is stored of an error.
 const maxErrorText = 2000
 
-func cleanError(err error) string {
-	text := []rune(err.Error())
+// cleanText keeps an error printable on one line.
+func cleanText(s string) string {
+	text := []rune(s)
 	if len(text) > maxErrorText {
 		text = text[:maxErrorText]
 	}

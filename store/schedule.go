@@ -27,7 +27,7 @@ func (s *Store) ClaimDue(ctx context.Context, limit int, each func(ctx context.C
 		rows, err := tx.Query(ctx, `
 			WITH due AS (
 				SELECT s.connection_id, s.lane FROM schedule s JOIN connection c ON c.id = s.connection_id
-				WHERE s.next_run_at <= clock() AND c.state NOT IN ('paused', 'closing', 'needs_reauth', 'config_error')
+				WHERE s.next_run_at <= clock() AND c.state NOT IN ('paused', 'closing', 'needs_reauth')
 				ORDER BY s.next_run_at LIMIT $1 FOR UPDATE OF s SKIP LOCKED)
 			UPDATE schedule s SET next_run_at = clock() + s.every * (0.95 + 0.1 * random())
 			FROM due JOIN connection c ON c.id = due.connection_id
@@ -51,13 +51,14 @@ func (s *Store) ClaimDue(ctx context.Context, limit int, each func(ctx context.C
 	return n, err
 }
 
-// Orphans returns live runs that nobody works on: their holder has shown no
-// heartbeat for takeover, or they have waited that long past their next try.
-func (s *Store) Orphans(ctx context.Context, takeover time.Duration) ([]Run, error) {
+// Orphans returns live runs that may have nobody to work on them: their holder
+// has shown no heartbeat for takeover, they have waited that long past their
+// next try, or their holder is a process of host.
+func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string) ([]Run, error) {
 	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+` FROM sync_run r JOIN connection c ON c.id = r.connection_id
-		WHERE (r.state = 'running' AND r.worker <> '' AND r.heartbeat_at < clock() - $1::interval)
+		WHERE (r.state = 'running' AND r.worker <> '' AND (r.heartbeat_at < clock() - $1::interval OR split_part(r.worker, ':', 1) = $2))
 		   OR (r.state IN ('queued', 'running') AND r.worker = '' AND coalesce(r.next_try_at, r.heartbeat_at, r.queued_at) < clock() - $1::interval)
-		ORDER BY r.queued_at LIMIT 1000`, takeover)
+		ORDER BY r.queued_at LIMIT 1000`, takeover, host)
 	if err != nil {
 		return nil, fmt.Errorf("looking for orphaned runs: %w", err)
 	}

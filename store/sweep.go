@@ -189,9 +189,8 @@ func (s *Store) forgetListing(ctx context.Context, run Run) error {
 			return err
 		}
 		_, err = tx.Exec(ctx, `
-			DELETE FROM quarantine q WHERE connection_id = $1 AND last_at < $2
-			  AND NOT EXISTS (SELECT FROM document d WHERE d.connection_id = $1 AND d.external_id = q.external_id)
-			  AND NOT EXISTS (SELECT FROM sync_run r WHERE r.id = q.run_id AND r.listing = $3)`, run.ConnectionID, run.QueuedAt, run.Listing)
+			DELETE FROM quarantine q WHERE connection_id = $1
+			  AND NOT EXISTS (SELECT FROM sync_run r WHERE r.id = q.run_id AND r.listing >= $2)`, run.ConnectionID, run.Listing)
 		return err
 	})
 }

@@ -1,0 +1,169 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"tributary/connectors"
+	"tributary/store"
+)
+
+// maxItemAttempts is how often a document is tried before it rests until it
+// changes.
+const maxItemAttempts = 3
+
+// content advances a run of lane content.
+func (s *syncer) content(ctx context.Context) sliceEnd {
+	if err := s.loadLocalProfiles(ctx); err != nil {
+		return sliceEnd{err: err}
+	}
+	if s.run.Complete {
+		// The listing ended in a slice that died before it could conclude.
+		return s.conclude(ctx, pumped{ended: true, complete: true, last: s.run.Cursor})
+	}
+	if s.run.Kind == store.RunChanges {
+		return s.changes(ctx)
+	}
+	if err := s.takeFeedStart(ctx); err != nil {
+		return sliceEnd{err: err}
+	}
+	return s.conclude(ctx, s.pump(ctx, s.session.Snapshot(ctx, s.run.Cursor), s.run.Cursor))
+}
+
+// takeFeedStart asks for the change feed's position before the snapshot, so
+// that what changes meanwhile is not missed.
+func (s *syncer) takeFeedStart(ctx context.Context) error {
+	feed, ok := s.session.(connectors.ChangeFeed)
+	if !ok || !s.spec.Has(connectors.CanChanges) || !s.run.Cursor.IsZero() || !s.run.FeedStart.IsZero() {
+		return nil
+	}
+	start, err := feed.Start(ctx)
+	if err != nil {
+		return err
+	}
+	s.run.FeedStart = start
+	return s.r.store.SetFeedStart(ctx, s.run, start)
+}
+
+func (s *syncer) changes(ctx context.Context) sliceEnd {
+	feed, ok := s.session.(connectors.ChangeFeed)
+	if !ok {
+		return sliceEnd{err: bug("source %s has no change feed", s.conn.Source)}
+	}
+	from := s.run.Cursor
+	if from.IsZero() {
+		from = s.conn.FeedCursor
+	}
+	p := s.pump(ctx, feed.Changes(ctx, from), from)
+	if connectors.ClassOf(p.err) == connectors.CursorExpired {
+		if err := s.r.store.ExpireCursor(ctx, s.run); err != nil {
+			return sliceEnd{err: err, progress: p.progress}
+		}
+	}
+	if p.err != nil || !p.ended {
+		return sliceEnd{err: p.err, handOver: p.err == nil, progress: p.progress}
+	}
+	if err := s.r.store.FinishContent(ctx, s.run, p.last); err != nil {
+		return sliceEnd{err: err, progress: true}
+	}
+	return s.verdict(ctx, store.Counts{}, nil)
+}
+
+// conclude ends a listing: what it no longer contained is swept, but only if
+// it was complete.
+func (s *syncer) conclude(ctx context.Context, p pumped) sliceEnd {
+	if p.err != nil || (!p.ended && !p.complete) {
+		return sliceEnd{err: p.err, handOver: p.err == nil, progress: p.progress}
+	}
+	if !p.complete {
+		return s.verdict(ctx, store.Counts{}, errors.New("the listing ended before the source's own end: nothing was inferred to be deleted"))
+	}
+	// Blocked containers of earlier slices stand in the row.
+	run, err := s.r.store.Run(ctx, s.run.ID)
+	if err != nil {
+		return sliceEnd{err: err, progress: true}
+	}
+	swept, err := s.r.store.SweepListing(ctx, run, s.r.cfg.Sweep)
+	if err != nil {
+		return sliceEnd{err: err, progress: true}
+	}
+	if err := s.r.store.FinishContent(ctx, s.run, s.run.FeedStart); err != nil {
+		return sliceEnd{err: err, progress: true}
+	}
+	return s.verdict(ctx, swept, nil)
+}
+
+// verdict adds what the sweep did to the run's counts and tells success from
+// partial success.
+func (s *syncer) verdict(ctx context.Context, swept store.Counts, note error) sliceEnd {
+	counts, err := s.r.store.AddCounts(ctx, s.run, swept)
+	if err != nil {
+		return sliceEnd{err: err, progress: true}
+	}
+	notes := []error{note}
+	if counts.Quarantined > 0 {
+		notes = append(notes, fmt.Errorf("%d items are quarantined: see `tributary connections show %s`", counts.Quarantined, s.conn.Name))
+	}
+	if counts.Blocked > 0 {
+		notes = append(notes, fmt.Errorf("%d containers could not be listed: nothing below them was inferred to be deleted", counts.Blocked))
+	}
+	if counts.Held > 0 {
+		notes = append(notes, fmt.Errorf("%d deletions are held because they are unusually many: approve them with `tributary sync %s --approve-deletions`", counts.Held, s.conn.Name))
+	}
+	end := sliceEnd{state: store.RunSucceeded, progress: true, note: errors.Join(notes...)}
+	if end.note != nil {
+		end.state = store.RunPartial
+	}
+	return end
+}
+
+// plan joins a page's changes with what is stored and decides which bodies
+// must be opened.
+func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, error) {
+	var ids []string
+	for i := range page.Changes {
+		if page.Changes[i].Op == connectors.Upsert {
+			ids = append(ids, page.Changes[i].Ref.ID)
+		}
+	}
+	known, err := s.r.store.KnownDocuments(ctx, s.conn.ID, ids)
+	if err != nil {
+		return nil, err
+	}
+	task := &pageTask{page: page, items: make([]*item, len(page.Changes))}
+	for i, c := range page.Changes {
+		if c.Ref.ID == "" {
+			return nil, bug("a change without an item id")
+		}
+		it := &item{change: c, known: known[c.Ref.ID]}
+		if c.Op == connectors.Upsert && it.mustOpen() {
+			if c.Document == nil {
+				return nil, &connectors.Error{Op: "reading page", Class: connectors.Bug, Ref: c.Ref, Err: errNoDocument}
+			}
+			it.open, it.weight = true, s.weightOf(c.Document)
+			it.started, it.done = make(chan struct{}), make(chan struct{})
+		}
+		task.items[i] = it
+	}
+	return task, nil
+}
+
+// mustOpen reports whether the body has to be read: the revision is not
+// stored, or was refused when it was last asked for, and has not failed too
+// often.
+func (it *item) mustOpen() bool {
+	k := it.known
+	if it.restsInQuarantine() {
+		return false
+	}
+	stored := k.ID != uuid.Nil && k.SourceRevision == it.change.Ref.Revision
+	refused := k.HiddenReason != nil && *k.HiddenReason == "refused"
+	return !stored || refused
+}
+
+func (it *item) restsInQuarantine() bool {
+	return it.known.QuarantineAttempts >= maxItemAttempts && it.known.QuarantineRevision == it.change.Ref.Revision
+}

@@ -1,0 +1,247 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"tributary/connectors"
+	"tributary/store"
+)
+
+// syncer advances one run with one session, for one slice.
+type syncer struct {
+	r        *Runner
+	run      store.Run
+	conn     store.Connection
+	session  connectors.Session
+	spec     connectors.Spec
+	realm    int64
+	deadline time.Time
+	locals   []localProfile
+	remotes  []int16
+}
+
+// pumped says how far a sequence was read and committed.
+type pumped struct {
+	// ended is true when the sequence came to its own end.
+	ended    bool
+	complete bool
+	last     connectors.Cursor
+	progress bool
+	err      error
+}
+
+// pageTask is an accepted page on its way to the commit.
+type pageTask struct {
+	page  connectors.Page
+	items []*item
+}
+
+// item is one change on its way. started is closed when the bytes that it may
+// hold are granted, done when it is processed.
+type item struct {
+	change  connectors.Change
+	known   store.KnownDocument
+	open    bool
+	weight  int64
+	started chan struct{}
+	done    chan struct{}
+	result  result
+}
+
+// pump reads pages from seq and commits them in order. Reading, processing and
+// committing overlap: the reader may be a page ahead, and documents hold at
+// most Config.BytesInFlight bytes between download and commit. A page is read
+// from the source only after the one before it was accepted.
+func (s *syncer) pump(ctx context.Context, seq iter.Seq2[connectors.Page, error], from connectors.Cursor) pumped {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p := &pump{
+		s: s, budget: semaphore.NewWeighted(s.r.cfg.BytesInFlight),
+		pages: make(chan *pageTask, 1), work: make(chan *item),
+	}
+	var wg sync.WaitGroup
+	for range s.r.cfg.Parallel {
+		wg.Go(func() { p.process(ctx) })
+	}
+	var read pumped
+	wg.Go(func() {
+		defer close(p.work)
+		defer close(p.pages)
+		defer func() {
+			if v := recover(); v != nil {
+				read = pumped{err: bug("panic in the connector: %v", v)}
+			}
+		}()
+		read = p.read(ctx, seq, from)
+	})
+	progress, complete, err := p.commit(ctx)
+	if err != nil {
+		cancel(err)
+		// Unblocks the reader and the processors, which see the cancelled
+		// context at their next step.
+		for range p.pages { //nolint:revive // draining
+		}
+	}
+	wg.Wait()
+	read.progress, read.complete = progress, complete
+	if err != nil {
+		read.ended, read.err = false, err
+	}
+	return read
+}
+
+// pump is the state shared by the reader, the processors and the committer.
+type pump struct {
+	s      *syncer
+	budget *semaphore.Weighted
+	pages  chan *pageTask
+	work   chan *item
+}
+
+// read pulls pages until the sequence ends, fails, or the slice is over. It
+// hands a page to the committer before it starts the page's items, so that the
+// committer can make room for them.
+func (p *pump) read(ctx context.Context, seq iter.Seq2[connectors.Page, error], from connectors.Cursor) pumped {
+	out := pumped{last: from}
+	visited := map[string]bool{string(from): true}
+	for page, err := range seq {
+		if err != nil {
+			out.err = err
+			return out
+		}
+		if visited[string(page.Next)] {
+			out.err = bug("the cursor after a page is one that the run has passed: %.200s", string(page.Next))
+			return out
+		}
+		visited[string(page.Next)] = true
+		task, err := p.s.plan(ctx, page)
+		if err != nil {
+			out.err = err
+			return out
+		}
+		select {
+		case p.pages <- task:
+		case <-ctx.Done():
+			out.err = context.Cause(ctx)
+			return out
+		}
+		if out.err = p.dispatch(ctx, task); out.err != nil {
+			return out
+		}
+		out.last = page.Next
+		if !page.Complete && (time.Now().After(p.s.deadline) || p.s.r.isStopping()) {
+			return out
+		}
+	}
+	if out.err = ctx.Err(); out.err == nil {
+		out.ended = true
+	}
+	return out
+}
+
+func (p *pump) dispatch(ctx context.Context, task *pageTask) error {
+	for _, it := range task.items {
+		if !it.open {
+			continue
+		}
+		if err := p.budget.Acquire(ctx, it.weight); err != nil {
+			return context.Cause(ctx)
+		}
+		close(it.started)
+		select {
+		case p.work <- it:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (p *pump) process(ctx context.Context) {
+	for it := range p.work {
+		it.result = p.s.processItem(ctx, it)
+		close(it.done)
+	}
+}
+
+// commit writes the pages in order. It reports whether any page was finished,
+// and whether the last one said that the listing is complete.
+func (p *pump) commit(ctx context.Context) (progress, complete bool, err error) { //nolint:nonamedreturns // two booleans read better named
+	for task := range p.pages {
+		if err := p.commitPage(ctx, task); err != nil {
+			return progress, complete, err
+		}
+		progress, complete = true, task.page.Complete
+	}
+	return progress, complete, nil
+}
+
+func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
+	b := p.newBuffer()
+	for _, it := range task.items {
+		if it.open {
+			if err := p.await(ctx, b, it); err != nil {
+				return err
+			}
+		}
+		if b.holds(it.change.Ref.ID) || b.full() {
+			if err := b.flush(ctx, nil); err != nil {
+				return err
+			}
+		}
+		if err := b.add(it); err != nil {
+			return err
+		}
+		it.result = result{}
+	}
+	b.skip(task.page)
+	return b.flush(ctx, &store.PageEnd{Next: task.page.Next, Blocked: task.page.Blocked, Complete: task.page.Complete})
+}
+
+// roomPatience is how long an item may wait for room before the buffer, which
+// may be what holds it, is committed.
+const roomPatience = 20 * time.Millisecond
+
+// await waits for an item.
+func (p *pump) await(ctx context.Context, b *buffer, it *item) error {
+	if b.weight > 0 {
+		patience := time.NewTimer(roomPatience)
+		defer patience.Stop()
+		select {
+		case <-it.started:
+		case <-patience.C:
+			if err := b.flush(ctx, nil); err != nil {
+				return err
+			}
+		}
+	}
+	select {
+	case <-it.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// weightOf is what a document may hold in memory while it is in flight.
+func (s *syncer) weightOf(d *connectors.Document) int64 {
+	const least, unknown = 16 << 10, 1 << 20
+	size := d.Size
+	if size < 0 {
+		size = unknown
+	}
+	return min(max(size, least), s.r.cfg.BytesInFlight)
+}
+
+func bug(format string, args ...any) error {
+	return &connectors.Error{Op: "syncing", Class: connectors.Bug, Err: fmt.Errorf(format, args...)}
+}
+
+var errNoDocument = errors.New("an upsert without a document")

@@ -1,0 +1,216 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"tributary/connectors"
+	"tributary/internal/chunk"
+	"tributary/internal/extract"
+	"tributary/store"
+)
+
+// Config is what a Runner needs. Zero durations and sizes become the defaults
+// named at each field.
+type Config struct {
+	Store *store.Store
+	// Connectors by Spec.Source.
+	Connectors map[string]connectors.Connector
+	Extractor  *extract.Extractor
+	Chunking   chunk.Config
+	// Embedders makes the embedder of a profile; nil is the built-in choice.
+	Embedders func(store.Profile) (Embedder, error)
+	Log       *slog.Logger
+
+	// Workers bounds the slices that run at once in this process: 4.
+	Workers int
+	// Parallel bounds the documents that one slice processes at once: the
+	// number of processors, at least 2.
+	Parallel int
+	// BytesInFlight bounds the raw bytes of documents between download and
+	// commit, per slice: 32 MB.
+	BytesInFlight int64
+	// Tick is how often due work is looked for: 10 s.
+	Tick time.Duration
+	// Slice is how long a slice runs before it hands over: 4 min 30 s.
+	Slice time.Duration
+	// Heartbeat is how often the holder of a run shows that it lives: 15 s.
+	Heartbeat time.Duration
+	// Takeover is how long without a heartbeat a run may be taken over: 60 s.
+	Takeover time.Duration
+	Sweep    store.SweepRules
+}
+
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, def time.Duration) {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	set(&c.Tick, 10*time.Second)
+	set(&c.Slice, 270*time.Second)
+	set(&c.Heartbeat, 15*time.Second)
+	set(&c.Takeover, 60*time.Second)
+	if c.Workers <= 0 {
+		c.Workers = 4
+	}
+	if c.Parallel <= 0 {
+		c.Parallel = max(2, runtime.GOMAXPROCS(0))
+	}
+	if c.BytesInFlight <= 0 {
+		c.BytesInFlight = 32 << 20
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Sweep == (store.SweepRules{}) {
+		c.Sweep = store.DefaultSweepRules()
+	}
+	return c
+}
+
+// Runner executes jobs in this process. Without Start it only enqueues, and
+// works on single runs by RunHere.
+type Runner struct {
+	cfg    Config
+	store  *store.Store
+	client *river.Client[pgx.Tx]
+	owner  owner
+
+	stopOnce sync.Once
+	stopping chan struct{}
+	started  bool
+	cancel   context.CancelFunc
+	wakes    wakes
+}
+
+// New returns a Runner. It registers every job kind, so that any process can
+// execute, or rescue, what another one enqueued.
+func New(cfg Config) (*Runner, error) {
+	cfg = cfg.withDefaults()
+	if cfg.Store == nil || cfg.Extractor == nil {
+		return nil, errors.New("creating runner: a store and an extractor are needed")
+	}
+	if cfg.Embedders == nil {
+		cfg.Embedders = NewEmbedder
+	}
+	r := &Runner{cfg: cfg, store: cfg.Store, owner: newOwner(), stopping: make(chan struct{}), wakes: wakes{last: map[int16]time.Time{}, failures: map[int16]int{}}}
+	workers := river.NewWorkers()
+	for _, add := range []func() error{
+		func() error { return river.AddWorkerSafely(workers, &tickWorker{r: r}) },
+		func() error { return river.AddWorkerSafely(workers, &sliceWorker{r: r}) },
+		func() error { return river.AddWorkerSafely(workers, &embedWorker{r: r}) },
+	} {
+		if err := add(); err != nil {
+			return nil, fmt.Errorf("registering jobs: %w", err)
+		}
+	}
+	client, err := river.NewClient(riverpgxv5.New(cfg.Store.Pool()), &river.Config{
+		Schema:            store.RiverSchema,
+		Logger:            cfg.Log,
+		Workers:           workers,
+		Queues:            map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, queueTick: {MaxWorkers: 1}, queueEmbed: {MaxWorkers: 4}},
+		JobTimeout:        cfg.Slice + 10*time.Minute,
+		SoftStopTimeout:   20 * time.Second,
+		ReindexerSchedule: river.NeverSchedule(), // the role app owns no index
+		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(cfg.Tick), func() (river.JobArgs, *river.InsertOpts) {
+			return TickArgs{}, nil
+		}, &river.PeriodicJobOpts{RunOnStart: true})},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("creating job client: %w", err)
+	}
+	r.client = client
+	return r, nil
+}
+
+// Start works on jobs until Stop, or until ctx ends.
+func (r *Runner) Start(ctx context.Context) error {
+	// River hard-stops when the context of Start ends; Stop comes first here.
+	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := r.client.Start(ctx); err != nil {
+		r.cancel()
+		return fmt.Errorf("starting workers: %w", err)
+	}
+	r.started = true
+	// A tick at once: runs whose process died are taken over now, not after
+	// River has elected a leader.
+	if _, err := r.client.Insert(ctx, TickArgs{}, nil); err != nil {
+		r.cfg.Log.Warn("enqueueing first tick", "error", err)
+	}
+	return nil
+}
+
+// Stop ends intake, lets slices commit what they have and hand over, and
+// returns when nothing runs any more, or when ctx ends.
+func (r *Runner) Stop(ctx context.Context) error {
+	r.stopOnce.Do(func() { close(r.stopping) })
+	if !r.started {
+		return nil
+	}
+	defer r.cancel()
+	if err := r.client.Stop(ctx); err != nil {
+		return fmt.Errorf("stopping workers: %w", err)
+	}
+	return nil
+}
+
+// Connector returns the connector of a source. A source that this binary does
+// not know is class Invalid.
+func (r *Runner) Connector(source string) (connectors.Connector, error) {
+	c, ok := r.cfg.Connectors[source]
+	if !ok {
+		return nil, &connectors.Error{Op: "opening connection", Class: connectors.Invalid, Err: fmt.Errorf("this version has no connector %q", source)}
+	}
+	return c, nil
+}
+
+// Request asks for a run of one lane. It returns the live run of the lane, and
+// false, where there is one.
+func (r *Runner) Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, approveDeletions bool) (store.Run, bool, error) {
+	return r.store.RequestRun(ctx, store.RunRequest{
+		ConnectionID: c.ID, Lane: lane, Kind: r.kindOf(c.Source, lane, !c.FeedCursor.IsZero()), Cause: cause, ApproveDeletions: approveDeletions,
+	}, r.enqueueSlice)
+}
+
+// kindOf chooses what a run of a lane does.
+func (r *Runner) kindOf(source string, lane store.Lane, hasFeed bool) store.RunKind {
+	if lane == store.Permissions {
+		return store.RunPermissions
+	}
+	if c, err := r.Connector(source); err == nil && hasFeed && c.Spec().Has(connectors.CanChanges) {
+		return store.RunChanges
+	}
+	return store.RunSnapshot
+}
+
+func (r *Runner) enqueueSlice(ctx context.Context, tx pgx.Tx, run store.Run) error {
+	return r.enqueueSliceAt(ctx, tx, run.ID, time.Time{})
+}
+
+func (r *Runner) enqueueSliceAt(ctx context.Context, tx pgx.Tx, run uuid.UUID, at time.Time) error {
+	_, err := r.client.InsertTx(ctx, tx, SliceArgs{RunID: run}, &river.InsertOpts{ScheduledAt: at})
+	if err != nil {
+		return fmt.Errorf("enqueueing slice: %w", err)
+	}
+	return nil
+}
+
+func (r *Runner) isStopping() bool {
+	select {
+	case <-r.stopping:
+		return true
+	default:
+		return false
+	}
+}
