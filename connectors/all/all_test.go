@@ -1,0 +1,30 @@
+package all
+
+import (
+	"testing"
+)
+
+func TestEveryConnectorIsFoundByItsSource(t *testing.T) {
+	t.Parallel()
+	list := New(Config{})
+	seen := map[string]bool{}
+	for _, c := range list.All() {
+		spec := c.Spec()
+		if err := spec.Validate(); err != nil {
+			t.Errorf("%s: %v", spec.Source, err)
+		}
+		if seen[spec.Source] {
+			t.Errorf("%s stands twice in the list", spec.Source)
+		}
+		seen[spec.Source] = true
+		if got, ok := list.Get(spec.Source); !ok || got != c {
+			t.Errorf("%s is not found by its source", spec.Source)
+		}
+	}
+	if !seen["folder"] {
+		t.Error("the folder is missing")
+	}
+	if _, ok := list.Get("nosuchsource"); ok {
+		t.Error("a source that does not exist is found")
+	}
+}
