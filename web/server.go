@@ -1,0 +1,142 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Limits of a connection and of a request.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 90 * time.Second
+	maxHeaderBytes    = 16 << 10
+	maxBodyBytes      = 1 << 20
+	drainTimeout      = 20 * time.Second
+)
+
+// Config says what a Server serves, and for whom.
+type Config struct {
+	// PublicURL is the only source of links and the only Host answered.
+	PublicURL *url.URL
+	// TrustedProxies may speak for other addresses; see ListenerIsPublic.
+	TrustedProxies []netip.Prefix
+	// ListenerIsPublic says that plain http is served on an address that is not
+	// loopback: then only TrustedProxies and the machine itself may connect.
+	ListenerIsPublic bool
+	// Store answers everything about documents.
+	Store Store
+	// Embedder turns a query into a vector; nil means that no embedding
+	// profile is active, and then hybrid search is keyword search.
+	Embedder QueryEmbedder
+	// Ready reports what keeps the process from serving, nil if nothing does.
+	Ready func(ctx context.Context) error
+	// MaxConcurrent bounds the requests that use the database at a time; it
+	// should not exceed the size of the store's pool. 0 means 10.
+	MaxConcurrent int
+	// AcquireTimeout is how long a request waits for its turn; 0 means 2 s.
+	AcquireTimeout time.Duration
+	// Version is shown on the landing page.
+	Version string
+	Metrics *Metrics
+	Log     *slog.Logger
+}
+
+// Server is the HTTP server of one process.
+type Server struct {
+	cfg      Config
+	echo     *echo.Echo
+	searcher Searcher
+	slots    chan struct{}
+	draining atomic.Bool
+}
+
+// New returns a Server that is not listening yet.
+func New(cfg Config) *Server {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics()
+	}
+	if cfg.MaxConcurrent <= 0 {
+		cfg.MaxConcurrent = 10
+	}
+	if cfg.AcquireTimeout <= 0 {
+		cfg.AcquireTimeout = 2 * time.Second
+	}
+	s := &Server{
+		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent),
+		searcher: Searcher{Store: cfg.Store, Embedder: cfg.Embedder, Log: cfg.Log},
+	}
+	s.echo.HideBanner, s.echo.HidePort = true, true
+	s.echo.HTTPErrorHandler = s.handleError
+	s.echo.IPExtractor = extractIP(cfg.TrustedProxies)
+	s.routes()
+	return s
+}
+
+// extractIP believes X-Forwarded-For from the named proxies only.
+func extractIP(proxies []netip.Prefix) echo.IPExtractor {
+	if len(proxies) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range proxies {
+		trust = append(trust, echo.TrustIPRange(&net.IPNet{
+			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
+		}))
+	}
+	return echo.ExtractIPFromXFFHeader(trust...)
+}
+
+// Handler returns the whole of the server as a handler.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// Serve answers requests on l until ctx ends, then lets those in flight finish.
+// certFile and keyFile are empty for plain http.
+func (s *Server) Serve(ctx context.Context, l net.Listener, certFile, keyFile string) error {
+	return serve(ctx, l, s.echo, s.cfg.Log, certFile, keyFile, func() { s.draining.Store(true) })
+}
+
+// serve runs an http.Server with the limits above.
+func serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger, certFile, keyFile string, draining func()) error {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() {
+		if certFile != "" {
+			done <- srv.ServeTLS(l, certFile, keyFile)
+			return
+		}
+		done <- srv.Serve(l)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	draining()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	err := srv.Shutdown(drain)
+	if err != nil {
+		err = errors.Join(err, srv.Close())
+	}
+	if serveErr := <-done; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}

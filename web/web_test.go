@@ -1,0 +1,594 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tributary/store"
+	"tributary/web"
+)
+
+const (
+	goodKey   = "trib_good"
+	noDocsKey = "trib_searchonly"
+	noneKey   = "trib_none"
+)
+
+// fakeStore answers what a test tells it to.
+type fakeStore struct {
+	search   func(ctx context.Context, req store.SearchRequest) (store.SearchResponse, error)
+	document func(id uuid.UUID) (store.Document, error)
+
+	mu   sync.Mutex
+	seen []store.SearchRequest
+}
+
+var _ web.Store = (*fakeStore)(nil)
+
+func (f *fakeStore) Authenticate(_ context.Context, secret string) (store.Key, store.Identity, error) {
+	switch secret {
+	case goodKey:
+		return store.Key{Rights: []string{store.RightSearch, store.RightDocuments}}, store.Identity{}, nil
+	case noDocsKey:
+		return store.Key{Rights: []string{store.RightSearch}}, store.Identity{}, nil
+	case noneKey:
+		return store.Key{Rights: []string{store.RightExport}}, store.Identity{}, nil
+	default:
+		return store.Key{}, store.Identity{}, store.ErrUnauthenticated
+	}
+}
+
+func (f *fakeStore) Search(ctx context.Context, _ store.Identity, req store.SearchRequest) (store.SearchResponse, error) {
+	f.mu.Lock()
+	f.seen = append(f.seen, req)
+	f.mu.Unlock()
+	if f.search != nil {
+		return f.search(ctx, req)
+	}
+	return store.SearchResponse{Results: []store.SearchResult{}, Complete: true, PermissionsAsOf: map[string]time.Time{}}, nil
+}
+
+func (f *fakeStore) requests() []store.SearchRequest {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.seen
+}
+
+func (f *fakeStore) Document(_ context.Context, _ store.Identity, id uuid.UUID) (store.Document, error) {
+	if f.document != nil {
+		return f.document(id)
+	}
+	return store.Document{ID: id, Title: "A page"}, nil
+}
+
+func (f *fakeStore) DocumentText(_ context.Context, _ store.Identity, id uuid.UUID) (store.DocumentText, error) {
+	return store.DocumentText{ID: id, Text: "# A page\n"}, nil
+}
+
+func (f *fakeStore) DocumentChunks(context.Context, store.Identity, uuid.UUID) ([]store.DocumentChunk, error) {
+	return []store.DocumentChunk{}, nil
+}
+
+func (f *fakeStore) Lineage(_ context.Context, _ store.Identity, id store.ChunkID) (store.Lineage, error) {
+	return store.Lineage{ChunkID: id, DocumentID: id.Document}, nil
+}
+
+type fakeEmbedder struct{ err error }
+
+func (f fakeEmbedder) EmbedQuery(context.Context, string) ([]float32, int16, error) {
+	if f.err != nil {
+		return nil, 0, f.err
+	}
+	return []float32{1, 0}, 7, nil
+}
+
+// site is a server under test and what it logged.
+type site struct {
+	store   *fakeStore
+	handler http.Handler
+	log     *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newSite(t *testing.T, change func(*web.Config)) *site {
+	t.Helper()
+	public, err := url.Parse("http://127.0.0.1:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{store: &fakeStore{}, log: &lockedBuffer{}}
+	cfg := web.Config{PublicURL: public, Store: s.store, Embedder: fakeEmbedder{}, Log: slog.New(slog.NewTextHandler(s.log, nil))}
+	if change != nil {
+		change(&cfg)
+	}
+	s.handler = web.New(cfg).Handler()
+	return s
+}
+
+// request returns a request as a client of the public address would send it.
+func request(method, path, body string) *http.Request {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "127.0.0.1:8080"
+	r.Header.Set("Authorization", "Bearer "+goodKey)
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+func (s *site) do(r *http.Request) *http.Response {
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// problemOf reads an error answer and checks its form.
+func problemOf(t *testing.T, resp *http.Response) web.Problem {
+	t.Helper()
+	defer func() { _ = resp.Body.Close() }()
+	if got := resp.Header.Get("Content-Type"); got != web.ProblemType {
+		t.Fatalf("status %d has type %q", resp.StatusCode, got)
+	}
+	var p web.Problem
+	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Status != resp.StatusCode || p.Code == "" || p.Title == "" || p.Detail == "" || p.RequestID == "" || p.RequestID != resp.Header.Get("X-Request-Id") {
+		t.Errorf("incomplete problem %+v for status %d", p, resp.StatusCode)
+	}
+	return p
+}
+
+func TestSearchRefusals(t *testing.T) {
+	t.Parallel()
+	deep := `{"filters":{"metadata":` + strings.Repeat(`{"a":`, 20) + `1` + strings.Repeat("}", 20) + `}}`
+	for _, tc := range []struct {
+		name, body, field string
+		status            int
+	}{
+		{"empty query", `{"query":"  "}`, "query", 400},
+		{"no query", `{}`, "query", 400},
+		{"query too long", `{"query":"` + strings.Repeat("é", 2001) + `"}`, "query", 400},
+		{"query with NUL", `{"query":"a\u0000b"}`, "query", 400},
+		{"unknown mode", `{"query":"x","mode":"magic"}`, "mode", 400},
+		{"k of zero", `{"query":"x","k":0}`, "k", 400},
+		{"k too large", `{"query":"x","k":101}`, "k", 400},
+		{"k of another type", `{"query":"x","k":"10"}`, "k", 400},
+		{"unknown field", `{"query":"x","reader":"ada"}`, "reader", 400},
+		{"identity in the body", `{"query":"x","Vector":[1]}`, "Vector", 400},
+		{"a name twice", `{"query":"x","k":1,"K":2}`, "K", 400},
+		{"trailing data", `{"query":"x"}{"query":"y"}`, "", 400},
+		{"an array", `[{"query":"x"}]`, "", 400},
+		{"no JSON", `query=x`, "", 400},
+		{"truncated", `{"query":"x"`, "", 400},
+		{"too deep", deep, "", 400},
+		{"too large", `{"query":"` + strings.Repeat("a", 1<<20) + `"}`, "", 413},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, nil)
+			p := problemOf(t, s.do(request("POST", "/v1/search", tc.body)))
+			if p.Status != tc.status || (tc.field != "" && p.Field != tc.field) {
+				t.Errorf("got %d with field %q (%s), want %d with %q", p.Status, p.Field, p.Detail, tc.status, tc.field)
+			}
+			if len(s.store.requests()) != 0 {
+				t.Error("the store was asked")
+			}
+		})
+	}
+}
+
+func TestSearchTypeIsEnforced(t *testing.T) {
+	t.Parallel()
+	for _, mediaType := range []string{"", "text/plain", "application/x-www-form-urlencoded"} {
+		r := request("POST", "/v1/search", `{"query":"x"}`)
+		r.Header.Set("Content-Type", mediaType)
+		if p := problemOf(t, newSite(t, nil).do(r)); p.Status != 415 {
+			t.Errorf("type %q: got %d", mediaType, p.Status)
+		}
+	}
+}
+
+func TestSearchAnswer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	resp := s.do(request("POST", "/v1/search", `{"query":" backups ","k":3,"filters":{"connection":"docs"}}`))
+	defer func() { _ = resp.Body.Close() }()
+	var body map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != 200 {
+		t.Fatalf("status %d, %v", resp.StatusCode, err)
+	}
+	for _, name := range []string{"results", "complete", "pending", "permissions_as_of", "next_cursor"} {
+		if _, ok := body[name]; !ok {
+			t.Errorf("the answer has no %s", name)
+		}
+	}
+	if len(body) != 5 {
+		t.Errorf("the answer has other fields: %v", body)
+	}
+	if resp.Header.Get("Cache-Control") != "no-store" {
+		t.Error("an answer may be cached")
+	}
+	req := s.store.requests()[0]
+	if req.Query != "backups" || req.Mode != store.Hybrid || req.K != 3 || len(req.Vector) != 2 || req.Profile != 7 || req.Filters.Connection[0] != "docs" {
+		t.Errorf("the store was asked %+v", req)
+	}
+}
+
+func TestSearchWithoutEmbeddings(t *testing.T) {
+	t.Parallel()
+	down := func(c *web.Config) { c.Embedder = fakeEmbedder{err: errors.New("connection refused by 10.0.0.9")} }
+	s := newSite(t, down)
+	resp := s.do(request("POST", "/v1/search", `{"query":"x"}`))
+	defer func() { _ = resp.Body.Close() }()
+	var body store.SearchResponse
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != 200 {
+		t.Fatalf("hybrid: status %d, %v", resp.StatusCode, err)
+	}
+	if body.Complete || resp.Header.Get("Tributary-Degraded") != "embedding" || s.store.requests()[0].Mode != store.Keyword {
+		t.Errorf("hybrid without vectors: complete %v, header %q, mode %s", body.Complete, resp.Header.Get("Tributary-Degraded"), s.store.requests()[0].Mode)
+	}
+	p := problemOf(t, newSite(t, down).do(request("POST", "/v1/search", `{"query":"x","mode":"vector"}`)))
+	if p.Status != 503 || p.Code != "embedding_unavailable" || strings.Contains(p.Detail, "10.0.0.9") {
+		t.Errorf("vector without vectors: %+v", p)
+	}
+	s = newSite(t, down)
+	if resp := s.do(request("POST", "/v1/search", `{"query":"x","mode":"keyword"}`)); resp.StatusCode != 200 || s.store.requests()[0].Vector != nil {
+		t.Errorf("keyword needs no vectors: status %d", resp.StatusCode)
+	}
+}
+
+func TestAuthentication(t *testing.T) {
+	t.Parallel()
+	set := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	for _, tc := range []struct {
+		name, path string
+		change     func(*http.Request)
+		status     int
+		code       string
+	}{
+		{"no key", "/v1/search", func(r *http.Request) { r.Header.Del("Authorization") }, 401, "unauthenticated"},
+		{"unknown key", "/v1/search", set("Authorization", "Bearer trib_other"), 401, "unauthenticated"},
+		{"another scheme", "/v1/search", set("Authorization", "Basic "+goodKey), 401, "unauthenticated"},
+		{"bare token", "/v1/search", set("Authorization", goodKey), 401, "unauthenticated"},
+		{"two tokens", "/v1/search", set("Authorization", "Bearer trib_x "+goodKey), 401, "unauthenticated"},
+		{"two headers", "/v1/search", func(r *http.Request) { r.Header.Add("Authorization", "Bearer "+goodKey) }, 401, "unauthenticated"},
+		{"key in the query only", "/v1/search?access_token=" + goodKey, func(r *http.Request) { r.Header.Del("Authorization") }, 401, "unauthenticated"},
+		{"endless token", "/v1/search", set("Authorization", "Bearer "+strings.Repeat("a", 5000)), 401, "unauthenticated"},
+		{"key without the right", "/v1/search", set("Authorization", "Bearer "+noneKey), 403, "insufficient_scope"},
+		{"key that names a reader", "/v1/search", set("Tributary-Reader", "somebody"), 403, "insufficient_scope"},
+		{"key that names an empty reader", "/v1/search", set("Tributary-Reader", ""), 403, "insufficient_scope"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, nil)
+			r := request("POST", tc.path, `{"query":"x"}`)
+			tc.change(r)
+			resp := s.do(r)
+			challenge := resp.Header.Get("WWW-Authenticate")
+			p := problemOf(t, resp)
+			if p.Status != tc.status || p.Code != tc.code || !strings.HasPrefix(challenge, "Bearer ") {
+				t.Errorf("got %d %s with challenge %q", p.Status, p.Code, challenge)
+			}
+			if len(s.store.requests()) != 0 {
+				t.Error("the store was asked")
+			}
+			if strings.Contains(s.log.String(), goodKey) {
+				t.Error("the log holds the key")
+			}
+		})
+	}
+}
+
+func TestDocumentRoutes(t *testing.T) {
+	t.Parallel()
+	id := uuid.NewString()
+	for _, tc := range []struct {
+		name, path, key string
+		status          int
+	}{
+		{"document", "/v1/documents/" + id, goodKey, 200},
+		{"text", "/v1/documents/" + id + "/text", goodKey, 200},
+		{"chunks", "/v1/documents/" + id + "/chunks", goodKey, 200},
+		{"lineage", "/v1/chunks/" + id + ":3/lineage", goodKey, 200},
+		{"a key for searching only", "/v1/documents/" + id, noDocsKey, 403},
+		{"no id", "/v1/documents/xyz", goodKey, 404},
+		{"id in braces", "/v1/documents/%7B" + id + "%7D", goodKey, 404},
+		{"no chunk id", "/v1/chunks/xyz/lineage", goodKey, 404},
+		{"unknown route", "/v1/nothing", goodKey, 404},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			r := request("GET", tc.path, "")
+			r.Header.Set("Authorization", "Bearer "+tc.key)
+			resp := newSite(t, nil).do(r)
+			if resp.StatusCode != tc.status {
+				body, _ := io.ReadAll(resp.Body)
+				t.Fatalf("got %d: %s", resp.StatusCode, body)
+			}
+			if tc.status >= 400 {
+				problemOf(t, resp)
+			}
+		})
+	}
+}
+
+func TestHiddenAndAbsentAreAlike(t *testing.T) {
+	t.Parallel()
+	answer := func(err error) string {
+		s := newSite(t, nil)
+		s.store.document = func(uuid.UUID) (store.Document, error) { return store.Document{}, err }
+		resp := s.do(request("GET", "/v1/documents/00000000-0000-4000-8000-000000000000", ""))
+		p := problemOf(t, resp)
+		p.RequestID = ""
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	hidden := answer(errors.Join(errors.New("document 42 is hidden"), store.ErrNotFound))
+	if absent := answer(store.ErrNotFound); hidden != absent {
+		t.Errorf("hidden %s, absent %s", hidden, absent)
+	}
+}
+
+func TestInternalErrorsAreGeneric(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		do   func() (store.SearchResponse, error)
+	}{
+		{"an error", func() (store.SearchResponse, error) {
+			return store.SearchResponse{}, errors.New(`ERROR: relation "secret_table" does not exist`)
+		}},
+		{"a panic", func() (store.SearchResponse, error) { panic("secret_table") }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, nil)
+			s.store.search = func(context.Context, store.SearchRequest) (store.SearchResponse, error) { return tc.do() }
+			resp := s.do(request("POST", "/v1/search", `{"query":"x"}`))
+			p := problemOf(t, resp)
+			if p.Status != 500 || p.Code != "internal" || strings.Contains(p.Detail, "secret_table") {
+				t.Errorf("got %+v", p)
+			}
+			if !strings.Contains(s.log.String(), p.RequestID) || !strings.Contains(s.log.String(), "secret_table") {
+				t.Error("the log does not explain the request's id")
+			}
+		})
+	}
+}
+
+func TestStoreErrors(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, code string
+		err        error
+		status     int
+		retry      bool
+	}{
+		{"bad filter", "invalid_request", &store.InputError{Field: "filters.path", Problem: "is no pattern"}, 400, false},
+		{"time limit", "query_timeout", store.ErrTimeout, 503, true},
+		{"conflict", "conflict", store.ErrConflict, 409, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, nil)
+			s.store.search = func(context.Context, store.SearchRequest) (store.SearchResponse, error) {
+				return store.SearchResponse{}, tc.err
+			}
+			resp := s.do(request("POST", "/v1/search", `{"query":"x"}`))
+			if got := resp.Header.Get("Retry-After") != ""; got != tc.retry {
+				t.Errorf("Retry-After: %v", got)
+			}
+			if p := problemOf(t, resp); p.Status != tc.status || p.Code != tc.code {
+				t.Errorf("got %d %s", p.Status, p.Code)
+			}
+		})
+	}
+}
+
+func TestBusyPoolSaysComeBack(t *testing.T) {
+	t.Parallel()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	s := newSite(t, func(c *web.Config) { c.MaxConcurrent, c.AcquireTimeout = 1, time.Millisecond })
+	s.store.search = func(context.Context, store.SearchRequest) (store.SearchResponse, error) {
+		close(entered)
+		<-leave
+		return store.SearchResponse{}, nil
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.do(request("POST", "/v1/search", `{"query":"x"}`))
+	}()
+	<-entered
+	resp := s.do(request("POST", "/v1/search", `{"query":"x"}`))
+	if resp.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if p := problemOf(t, resp); p.Status != 503 || p.Code != "overloaded" {
+		t.Errorf("got %d %s", p.Status, p.Code)
+	}
+	if resp := s.do(request("GET", "/healthz", "")); resp.StatusCode != 200 {
+		t.Errorf("the probe waits for the pool: %d", resp.StatusCode)
+	}
+	close(leave)
+	<-done
+}
+
+func TestHostCheck(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, method, host, path string
+		status                   int
+	}{
+		{"the public host", "GET", "127.0.0.1:8080", "/", 200},
+		{"another host", "GET", "evil.example", "/", 421},
+		{"another host for the API", "POST", "evil.example:8080", "/v1/search", 421},
+		{"another port", "GET", "127.0.0.1:9999", "/", 421},
+		{"loopback's other name goes to the configured one", "GET", "localhost:8080", "/", 307},
+		{"loopback's other name for the API", "POST", "localhost:8080", "/v1/search", 421},
+		{"a probe by another address", "GET", "10.1.2.3:8080", "/healthz", 200},
+		{"a probe by localhost", "GET", "localhost:8080", "/readyz", 200},
+		{"a probe by another name", "GET", "evil.example", "/healthz", 421},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			body := ""
+			if tc.method == "POST" {
+				body = `{"query":"x"}`
+			}
+			r := request(tc.method, tc.path, body)
+			r.Host = tc.host
+			r.Header.Set("X-Forwarded-Host", "127.0.0.1:8080")
+			resp := newSite(t, nil).do(r)
+			if resp.StatusCode != tc.status {
+				t.Fatalf("got %d, want %d", resp.StatusCode, tc.status)
+			}
+			switch tc.status {
+			case 421:
+				problemOf(t, resp)
+			case 307:
+				if got := resp.Header.Get("Location"); got != "http://127.0.0.1:8080/" {
+					t.Errorf("sent to %q", got)
+				}
+			}
+		})
+	}
+}
+
+func TestPlainHTTPIsForProxies(t *testing.T) {
+	t.Parallel()
+	for remote, status := range map[string]int{"10.0.0.5:1234": 200, "127.0.0.1:1234": 200, "[::ffff:10.0.0.5]:99": 200, "192.0.2.9:1234": 403, "[2001:db8::1]:5": 403} {
+		s := newSite(t, func(c *web.Config) {
+			c.ListenerIsPublic, c.TrustedProxies = true, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		})
+		r := request("GET", "/", "")
+		r.RemoteAddr = remote
+		r.Header.Set("X-Forwarded-For", "10.0.0.5")
+		if got := s.do(r).StatusCode; got != status {
+			t.Errorf("%s: got %d, want %d", remote, got, status)
+		}
+	}
+}
+
+func TestForwardedAddressIsBelievedFromProxiesOnly(t *testing.T) {
+	t.Parallel()
+	for remote, want := range map[string]string{"10.0.0.5:1": "ip=203.0.113.7", "192.0.2.9:1": "ip=192.0.2.9"} {
+		s := newSite(t, func(c *web.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+		r := request("GET", "/", "")
+		r.RemoteAddr = remote
+		r.Header.Set("X-Forwarded-For", "203.0.113.7")
+		s.do(r)
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("from %s: the log says %s", remote, s.log)
+		}
+	}
+}
+
+func TestSecurityHeadersEverywhere(t *testing.T) {
+	t.Parallel()
+	https, err := url.Parse("https://tributary.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, func(c *web.Config) { c.PublicURL = https })
+	for _, path := range []string{"/", "/style.css", "/healthz", "/v1/search", "/nowhere", "/v1/documents/x"} {
+		r := request("GET", path, "")
+		r.Host = "tributary.example.org"
+		h := s.do(r).Header
+		for name, want := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Strict-Transport-Security": "max-age=31536000",
+		} {
+			if h.Get(name) != want {
+				t.Errorf("%s: %s is %q", path, name, h.Get(name))
+			}
+		}
+		if csp := h.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: policy %q", path, csp)
+		}
+		if h.Get("Access-Control-Allow-Origin") != "" || h.Get("X-Request-Id") == "" {
+			t.Errorf("%s: headers %v", path, h)
+		}
+	}
+}
+
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ method, path string }{
+		{"TRACE", "/"}, {"CONNECT", "/"}, {"TRACE", "/v1/search"}, {"GET", "/v1/search"}, {"DELETE", "/v1/documents/" + uuid.NewString()}, {"POST", "/"},
+	} {
+		resp := newSite(t, nil).do(request(tc.method, tc.path, ""))
+		if resp.StatusCode != 405 || resp.Header.Get("Allow") == "" {
+			t.Errorf("%s %s: got %d, Allow %q", tc.method, tc.path, resp.StatusCode, resp.Header.Get("Allow"))
+		}
+		problemOf(t, resp)
+	}
+}
+
+func TestCrossSiteRequestsAreRefused(t *testing.T) {
+	t.Parallel()
+	r := request("POST", "/v1/search", `{"query":"x"}`)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	if p := problemOf(t, newSite(t, nil).do(r)); p.Status != 403 {
+		t.Errorf("got %d", p.Status)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *web.Config) {
+		c.Ready = func(context.Context) error { return errors.New("database 10.0.0.9 is gone") }
+	})
+	resp := s.do(request("GET", "/readyz", ""))
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 503 || strings.Contains(string(body), "10.0.0.9") {
+		t.Errorf("got %d %q, %v", resp.StatusCode, body, err)
+	}
+	if resp := s.do(request("GET", "/healthz", "")); resp.StatusCode != 200 {
+		t.Errorf("health: %d", resp.StatusCode)
+	}
+}
+
+func TestLandingPageTellsHowToAsk(t *testing.T) {
+	t.Parallel()
+	resp := newSite(t, nil).do(request("GET", "/", ""))
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), "http://127.0.0.1:8080/v1/search") || strings.Contains(string(body), "<script") {
+		t.Errorf("got %q, %v", body, err)
+	}
+}
