@@ -90,9 +90,10 @@ func brokenCrawls() []breakage {
 		{name: "lists an item twice", rule: "crawl-once", says: "2 times", twist: func(*bench) twist {
 			var first connectors.Change
 			return pageTwist(func(n int, page *connectors.Page) {
-				if n == 1 {
+				switch n {
+				case 1:
 					first = page.Changes[0]
-				} else if n == 2 {
+				case 2:
 					page.Changes = append(slices.Clone(page.Changes), first)
 				}
 			}, snapshot)
@@ -123,7 +124,7 @@ func brokenCrawls() []breakage {
 // errorsAreTheEnd swallows an error and says Complete instead.
 func errorsAreTheEnd(lanes ...lane) twist {
 	return twist{seq: func(l lane, ctx context.Context, from connectors.Cursor, next reader) pages {
-		if !has(lanes, l) {
+		if !slices.Contains(lanes, l) {
 			return next(ctx, from)
 		}
 		return func(yield func(connectors.Page, error) bool) {
@@ -242,7 +243,7 @@ func brokenResumes() []breakage {
 
 func startsOver(lanes ...lane) twist {
 	return twist{seq: func(l lane, ctx context.Context, from connectors.Cursor, next reader) pages {
-		if !has(lanes, l) {
+		if !slices.Contains(lanes, l) {
 			return next(ctx, from)
 		}
 		// A cursor that tells how often it was used keeps it from repeating.
@@ -418,9 +419,9 @@ func brokenOptional() []breakage {
 			}}
 		}},
 		{name: "believes every name", rule: "name-resolves", says: "no-such-principal", twist: func(*bench) twist {
-			return twist{person: func(name string, p connectors.Principal, err error) (connectors.Principal, error) {
-				if err != nil {
-					return reference.User(name), nil
+			return twist{person: func(name string, p connectors.Principal, _ error) (connectors.Principal, error) {
+				if p.ID == "" {
+					p = reference.User(name)
 				}
 				return p, nil
 			}}

@@ -130,9 +130,7 @@ func keepsGroups(b *bench) twist {
 
 func brokenFeeds() []breakage {
 	return []breakage{
-		{name: "tells no edits", rule: "feed-truth", says: "has the text", twist: func(b *bench) twist {
-			return keepsFirst(b)
-		}},
+		{name: "tells no edits", rule: "feed-truth", says: "has the text", twist: keepsFirst},
 		{name: "starts when the snapshot ends", rule: "feed-overlap", says: "snapshot and what happened meanwhile", twist: startsLate},
 		{name: "tells no ACL changes", rule: "feed-acl", says: "by the changes", twist: func(*bench) twist {
 			return pageTwist(func(_ int, page *connectors.Page) {
@@ -209,15 +207,15 @@ func startsLate(b *bench) twist {
 			if page.Complete {
 				b.mu.Lock()
 				defer b.mu.Unlock()
-				late = feedEnd(b)
+				late = feedEnd(ctx, b)
 			}
 		}, snapshot).seq(l, ctx, from, next)
 	}}
 }
 
 // feedEnd returns the feed's position of this moment.
-func feedEnd(b *bench) connectors.Cursor {
-	s, err := b.world.Connector().Open(context.Background(), connectors.Env{Settings: b.world.Settings(), Log: slog.New(slog.DiscardHandler)})
+func feedEnd(ctx context.Context, b *bench) connectors.Cursor {
+	s, err := b.world.Connector().Open(ctx, connectors.Env{Settings: b.world.Settings(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil
 	}
@@ -225,7 +223,7 @@ func feedEnd(b *bench) connectors.Cursor {
 	if !ok {
 		return nil
 	}
-	at, err := f.Start(context.Background())
+	at, err := f.Start(ctx)
 	if err != nil {
 		return nil
 	}
@@ -249,7 +247,7 @@ func alwaysNews(b *bench) twist {
 			ref := connectors.ItemRef{ID: "news", Revision: strconv.Itoa(n)}
 			yield(connectors.Page{
 				Changes: []connectors.Change{{Op: connectors.Upsert, Ref: ref, Document: &connectors.Document{Title: "News", Open: bodyOf("news")}}},
-				Next:    numbered(feedEnd(b), n),
+				Next:    numbered(feedEnd(ctx, b), n),
 			}, nil)
 		}
 	}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -202,7 +203,7 @@ func (s *twistedSession) Choices(ctx context.Context, parent string) iter.Seq2[c
 func pageTwist(fn func(n int, page *connectors.Page), lanes ...lane) twist {
 	return twist{seq: func(l lane, ctx context.Context, from connectors.Cursor, next reader) pages {
 		inner := next(ctx, from)
-		if !has(lanes, l) {
+		if !slices.Contains(lanes, l) {
 			return inner
 		}
 		return func(yield func(connectors.Page, error) bool) {
@@ -245,7 +246,7 @@ func errorTwist(fn func(err error) error, lanes ...lane) twist {
 	return twist{seq: func(l lane, ctx context.Context, from connectors.Cursor, next reader) pages {
 		return func(yield func(connectors.Page, error) bool) {
 			for page, err := range next(ctx, from) {
-				if err != nil && has(lanes, l) {
+				if err != nil && slices.Contains(lanes, l) {
 					err = fn(err)
 				}
 				if !yield(page, err) {
@@ -266,15 +267,6 @@ func reclassed(err error, from, to connectors.Class) error {
 		return err
 	}
 	return &connectors.Error{Op: "listing", Class: to, RetryAfter: connectors.RetryAfterOf(err), Err: err}
-}
-
-func has(lanes []lane, l lane) bool {
-	for _, one := range lanes {
-		if one == l {
-			return true
-		}
-	}
-	return false
 }
 
 func breakages() []breakage {

@@ -18,7 +18,7 @@ import (
 // probe judges one rule on one fixture. Its methods end the rule's goroutine
 // when there is nothing left to judge.
 type probe struct {
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // a probe lives as long as its one rule
 	h    Harness
 	rule Rule
 	tb   *fixtureTB
@@ -160,8 +160,8 @@ func (p *probe) open() connectors.Session {
 	return s
 }
 
-// openEnv starts a session; end closes it, once.
-func (p *probe) openEnv(env connectors.Env) (s connectors.Session, end func()) {
+// openEnv starts a session and returns how to close it, which happens once.
+func (p *probe) openEnv(env connectors.Env) (connectors.Session, func()) {
 	s, err := p.fix.Connector.Open(p.ctx, env)
 	if p.seen(err) != nil {
 		p.fatal("opening a session: %v", err)

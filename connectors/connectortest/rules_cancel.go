@@ -68,7 +68,9 @@ func (p *probe) held(what string, fn func(ctx context.Context) error) {
 	case <-time.After(into + promptly):
 		p.fail("%s, cancelled: it has not returned after %s", what, promptly)
 		p.fix.Site.Mend()
-		<-done
+		if err := <-done; err != nil {
+			p.tb.Logf("%s: %v", what, err)
+		}
 	}
 }
 

@@ -139,24 +139,23 @@ func feedQuiet(p *probe) {
 }
 
 // busyFeed edits every item after taking a position, so that the changes span
-// pages.
-func (p *probe) busyFeed() (start connectors.Cursor, before walk, changes walk) {
+// pages. It returns the position and the changes.
+func (p *probe) busyFeed() (connectors.Cursor, walk) {
 	items := p.corpus()
-	_, start = p.feedStart()
-	before = p.snapshot(p.open())
+	_, start := p.feedStart()
 	for _, it := range items {
 		p.put(it.Name, "second")
 	}
 	p.must(p.fix.Site.Delete(items[2].ID), "delete an item")
-	changes = p.follow(model{}, start)
+	changes := p.follow(model{}, start)
 	if len(changes.pages) < 2 {
 		p.fatal("the harness: %d edits make %d pages of changes, and the rule needs 2", len(items), len(changes.pages))
 	}
-	return start, before, changes
+	return start, changes
 }
 
 func feedResume(p *probe) {
-	start, _, changes := p.busyFeed()
+	start, changes := p.busyFeed()
 	for k := 1; k <= len(changes.pages); k++ {
 		m := model{}
 		s, end := p.openEnv(p.env())
@@ -182,7 +181,7 @@ func feedResume(p *probe) {
 }
 
 func feedCursor(p *probe) {
-	start, _, _ := p.busyFeed()
+	start, _ := p.busyFeed()
 	if start.IsZero() {
 		p.fail("Start returns the zero cursor")
 	}
@@ -206,7 +205,7 @@ func feedCursor(p *probe) {
 }
 
 func feedComplete(p *probe) {
-	_, _, changes := p.busyFeed()
+	_, changes := p.busyFeed()
 	for i, page := range changes.pages {
 		if page.Complete {
 			p.fail("page %d of the changes says Complete", i+1)

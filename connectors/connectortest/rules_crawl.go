@@ -144,7 +144,8 @@ func stopHonoured(p *probe) {
 
 // stopAt drives the sequence by hand: the runtime's own check of a range loop
 // would panic where the rule has something to say.
-func stopAt(p *probe, k int) (problem string) {
+func stopAt(p *probe, k int) string {
+	problem := ""
 	s, end := p.openEnv(p.env())
 	defer end()
 	n := 0

@@ -95,7 +95,11 @@ func classBody(p *probe) {
 	for i, c := range bodyCases() {
 		it := items[i%len(items)]
 		change := p.find(p.snapshot(s), it.ID)
-		if !p.supported(p.fix.Site.Fail(Fault{On: OnBody, Kind: c.kind, Name: it.Name, RetryAfter: retryIn}), "fail a body") {
+		fault := Fault{On: OnBody, Kind: c.kind, Name: it.Name}
+		if c.kind == RateLimited {
+			fault.RetryAfter = retryIn
+		}
+		if !p.supported(p.fix.Site.Fail(fault), "fail a body") {
 			continue
 		}
 		judged++
@@ -152,11 +156,11 @@ func errorTyped(p *probe) {
 	p.corpus()
 	p.want(p.fix.Site.Fail(Fault{On: OnListing, Kind: ServerError, Page: 2}), "fail a listing page")
 	w := p.read(p.open().Snapshot(p.ctx, nil), nil, nil)
-	var e *connectors.Error
+	e, typed := errors.AsType[*connectors.Error](w.err)
 	switch {
 	case w.err == nil:
 		p.fail("page 2 fails at the site and the sequence has no error")
-	case !errors.As(w.err, &e):
+	case !typed:
 		p.fail("the error is a %T without a *connectors.Error", w.err)
 	case e.Op == "":
 		p.fail("the error does not say what was being done: %v", w.err)

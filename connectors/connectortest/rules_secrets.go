@@ -25,9 +25,12 @@ func (p *probe) provoke() {
 	p.everything(s)
 	for _, c := range bodyCases() {
 		for _, f := range []Fault{
-			{On: OnListing, Kind: c.kind, Page: 2}, {On: OnBody, Kind: c.kind, Name: items[0].Name},
-			{On: OnFeed, Kind: c.kind}, {On: OnACL, Kind: c.kind, Name: items[1].Name},
-			{On: OnGroups, Kind: c.kind}, {On: OnContainer, Kind: c.kind, Name: blockedContainer},
+			{On: OnListing, Kind: c.kind, Page: 2},
+			{On: OnBody, Kind: c.kind, Name: items[0].Name},
+			{On: OnFeed, Kind: c.kind},
+			{On: OnACL, Kind: c.kind, Name: items[1].Name},
+			{On: OnGroups, Kind: c.kind},
+			{On: OnContainer, Kind: c.kind, Name: blockedContainer},
 			{On: OnBody, Kind: Truncated, Name: items[0].Name},
 		} {
 			if !p.supported(p.fix.Site.Fail(f), "fail") {

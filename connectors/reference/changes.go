@@ -50,8 +50,10 @@ func (s *Session) Changes(ctx context.Context, from connectors.Cursor) iter.Seq2
 	}
 }
 
-// feedPage reads the page at from; no Next means that there is none.
-func (s *Session) feedPage(ctx context.Context, op string, from connectors.Cursor) (page connectors.Page, killed bool, err error) {
+// feedPage reads the page at from, and reports whether the sequence is killed
+// behind it. No Next means that there is no page.
+func (s *Session) feedPage(ctx context.Context, op string, from connectors.Cursor) (connectors.Page, bool, error) {
+	var page connectors.Page
 	struck, err := s.world.request(ctx, connectortest.OnFeed, "")
 	if err != nil {
 		return page, false, &connectors.Error{Op: op, Class: connectors.Transient, Err: err}
@@ -76,10 +78,11 @@ func (s *Session) feedPage(ctx context.Context, op string, from connectors.Curso
 	return page, struck != nil && struck.Kind == Killed, nil
 }
 
-// since returns the next events behind from with the items' states; nil is an
-// item that is gone.
-func (s *Session) since(op string, from connectors.Cursor) (at cursor, events []event, entries []*entry, err error) {
-	if at, err = decode(op, from); err != nil {
+// since returns where from points to and the next events behind it with the
+// items' states; nil is an item that is gone.
+func (s *Session) since(op string, from connectors.Cursor) (cursor, []event, []*entry, error) {
+	at, err := decode(op, from)
+	if err != nil {
 		return at, nil, nil, err
 	}
 	w := s.world
@@ -88,7 +91,8 @@ func (s *Session) since(op string, from connectors.Cursor) (at cursor, events []
 	if at.Epoch != w.feedEpoch || at.Seen > len(w.log) {
 		return at, nil, nil, expired(op)
 	}
-	events = w.log[at.Seen:min(len(w.log), at.Seen+w.pageSize)]
+	events := w.log[at.Seen:min(len(w.log), at.Seen+w.pageSize)]
+	var entries []*entry
 	for _, ev := range events {
 		var state *entry
 		if e := w.items[ev.id]; e != nil {

@@ -112,7 +112,7 @@ func (w *World) AwaitHeld(ctx context.Context) error {
 }
 
 // request counts a request for name and returns the fault that strikes it, nil
-// for none.
+// for none. Its error is the context's.
 func (w *World) request(ctx context.Context, on connectortest.Place, name string) (*fault, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (w *World) request(ctx context.Context, on connectortest.Place, name string
 	w.counts.count(on)
 	struck, mended, held := w.strike(on, name), w.mended, w.held
 	w.mu.Unlock()
-	if struck == nil || struck.Kind != connectortest.Slow || struck.Err != nil {
+	if struck == nil || struck.Kind != connectortest.Slow {
 		return struck, nil
 	}
 	select {
@@ -135,7 +135,7 @@ func (w *World) request(ctx context.Context, on connectortest.Place, name string
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-mended:
-		return nil, nil
+		return struck, nil
 	}
 }
 

@@ -65,8 +65,10 @@ func (s *Session) list(ctx context.Context, op string, from connectors.Cursor, a
 	}
 }
 
-// listPage reads the page at from.
-func (s *Session) listPage(ctx context.Context, op string, from connectors.Cursor, as shape) (page connectors.Page, killed bool, err error) {
+// listPage reads the page at from, and reports whether the sequence is killed
+// behind it.
+func (s *Session) listPage(ctx context.Context, op string, from connectors.Cursor, as shape) (connectors.Page, bool, error) {
+	var page connectors.Page
 	struck, err := s.world.request(ctx, connectortest.OnListing, "")
 	if err != nil {
 		return page, false, &connectors.Error{Op: op, Class: connectors.Transient, Err: err}
@@ -107,17 +109,20 @@ func disfigure(page *connectors.Page, kind connectortest.FaultKind, from connect
 		for i := range page.Changes {
 			page.Changes[i].ACL = Readers(Everyone())
 		}
+	default:
+		// The kit's faults are answers, and were given before.
 	}
 }
 
-// after returns copies of the next entries behind from, and whether there are
-// more.
-func (s *Session) after(op string, from connectors.Cursor) (at cursor, page []entry, more bool, err error) {
+// after returns where from points to, copies of the next entries behind it,
+// and whether there are more.
+func (s *Session) after(op string, from connectors.Cursor) (cursor, []entry, bool, error) {
 	w := s.world
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at.Epoch = w.listEpoch
+	at := cursor{Epoch: w.listEpoch}
 	if !from.IsZero() {
+		var err error
 		if at, err = decode(op, from); err != nil {
 			return at, nil, false, err
 		}
@@ -125,6 +130,7 @@ func (s *Session) after(op string, from connectors.Cursor) (at cursor, page []en
 			return at, nil, false, expired(op)
 		}
 	}
+	var page []entry
 	for _, e := range w.sorted() {
 		if e.ID <= at.After || !s.selected(e.Path) {
 			continue

@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,16 +12,18 @@ import (
 	"tributary/connectors/connectortest"
 )
 
+// canary is the credential that must not be seen again.
+const canary = "kit-canary-7f3c51d9e2"
+
 // Harness returns the kit's harness for worlds of small pages.
 func Harness() connectortest.Harness {
 	return connectortest.Harness{Setup: func(connectortest.TB) connectortest.Fixture {
-		const secret = "kit-canary-7f3c51d9e2"
 		w := New()
 		w.SetPageSize(3)
-		w.SetToken(secret)
+		w.SetToken(canary)
 		return connectortest.Fixture{
 			Connector: w.Connector(), Site: NewSite(w),
-			Env: connectors.Env{Settings: w.Settings()}, Secret: secret,
+			Env: connectors.Env{Settings: w.Settings()}, Secret: canary,
 		}
 	}}
 }
@@ -145,7 +148,7 @@ func (s *Site) BodyOpens() (int, error) { return s.world.Counts().Bodies, nil }
 // Names returns a person's and a group's name.
 func (s *Site) Names() (map[string]connectors.Principal, error) {
 	if !slices.Contains(s.world.People(), User("alice")) {
-		return nil, fmt.Errorf("naming alice: the world has lost her")
+		return nil, errors.New("naming alice: the world has lost her")
 	}
 	return map[string]connectors.Principal{"ref:alice": User("alice"), "ref:@team": Group("team")}, nil
 }
