@@ -44,7 +44,7 @@ type Config struct {
 	MaxText       int           // bytes of its text, 32 MiB; the rest is cut off with a warning
 	MaxLine       int           // bytes of a line, 64 KiB; longer ones are broken with a warning
 	CacheDir      string        // where the compiled PDF engine is kept; "" compiles in every process
-	PDFTimeout    time.Duration // for one document, 60 s
+	PDFTimeout    time.Duration // for one document, 2 minutes
 	PDFPages      int           // pages of one document, 5,000; the rest is left out with a warning
 	PDFInstances  int           // documents read at the same time, 1
 	PDFMemoryPage int           // memory of an instance in pages of 64 KiB, 8,192 (512 MiB)
@@ -78,7 +78,7 @@ func New(cfg Config) *Extractor {
 	setDefault(&cfg.PDFInstances, 1)
 	setDefault(&cfg.PDFMemoryPage, defaultMemory)
 	if cfg.PDFTimeout <= 0 {
-		cfg.PDFTimeout = time.Minute
+		cfg.PDFTimeout = 2 * time.Minute
 	}
 	cfg.MaxLine = max(cfg.MaxLine, 256)
 	return &Extractor{

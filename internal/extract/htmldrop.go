@@ -94,7 +94,7 @@ func dropByToken(word []byte) dropKind {
 	case "navheader", "navfooter", "navigation", "navbar", "nav", "nav-links", "sidenav", "topnav", "bottomnav",
 		"mobile-nav", "main-nav", "site-nav", "nav-path", "navpath", "side-nav", "navrow1", "navrow2", "navrow3",
 		"sphinxsidebar", "sphinxsidebarwrapper", "related", "sidebar", "side-bar", "spirit-nav", "breadcrumb",
-		"breadcrumbs", "site-header", "site-footer", "footer", "page-footer", "pagination", "pager",
+		"breadcrumbs", "site-header", "site-footer", "footer", "copyright-footer", "tagline", "logo", "page-footer", "pagination", "pager",
 		"prev-next-area", "prevnext", "menu", "menubar", "menu-bar", "topmenu", "mainmenu", "submenu", "toolbar":
 		return dropPage
 	case "skip-link", "skiplink", "skip-nav", "skip-to-content", "screen-reader-shortcut", "mw-jump-link",

@@ -322,6 +322,8 @@ func decodeRefs(b []byte) []byte {
 	return []byte(html.UnescapeString(string(b)))
 }
 
-func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f') }
+func isSpace(c byte) bool {
+	return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f')
+}
 
 func isLetter(c byte) bool { c |= 0x20; return c >= 'a' && c <= 'z' }

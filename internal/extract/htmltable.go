@@ -1,5 +1,7 @@
 package extract
 
+import "bytes"
+
 // table is an open table. Data tables become pipe tables; a table that turns
 // out to arrange blocks is read again from its start and becomes blocks, at
 // most once, and never inside another data table, so that reading stays
@@ -246,7 +248,13 @@ func (c *converter) endTable() bool {
 	t := &c.tables[len(c.tables)-1]
 	if !t.layout {
 		c.endRow(t)
-		if t.rows > 0 && t.maxCols <= 1 {
+		switch {
+		case t.rows == 1 && c.level < keepAll && isLinkRow(c.w.out[t.lineEnd:]):
+			c.dropped += len(c.w.out) - t.snap.out
+			c.w.out, c.w.gap = c.w.out[:t.snap.out], t.snap.gap
+			c.w.setUsed(t.snap.used)
+			t.rows, t.cols, t.maxCols = 0, 0, 0
+		case t.rows == 1, t.rows > 0 && t.maxCols <= 1:
 			c.goBack(true)
 			return true
 		}
@@ -256,6 +264,26 @@ func (c *converter) endTable() bool {
 	}
 	c.tables = c.tables[:len(c.tables)-1]
 	return false
+}
+
+// isLinkRow reports whether a table's only row is a menu: three links or more
+// and hardly anything else.
+func isLinkRow(row []byte) bool {
+	links, other := 0, 0
+	for len(row) > 0 {
+		before, rest, ok := bytes.Cut(row, []byte{'['})
+		other += len(bytes.Trim(before, " |\n-"))
+		if !ok {
+			break
+		}
+		text, after, closed := bytes.Cut(rest, []byte("]("))
+		if !closed || len(text) > 40 {
+			return false
+		}
+		links++
+		_, row, _ = bytes.Cut(after, []byte{')'})
+	}
+	return links >= 3 && other <= 40
 }
 
 // widen adds columns to the header of a table with longer rows below.

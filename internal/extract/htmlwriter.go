@@ -103,7 +103,7 @@ func (w *writer) text(b []byte) {
 func (w *writer) words(b []byte) {
 	if w.gap > 0 || w.owed > 0 || w.heading > 0 {
 		w.open(b)
-	} else if w.space {
+	} else if w.space && w.out[len(w.out)-1] != ' ' {
 		w.out = append(w.out, ' ')
 	}
 	w.space = false

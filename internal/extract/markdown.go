@@ -139,7 +139,9 @@ func dropComments(s string) string {
 }
 
 // insideCode reports whether a line's start leaves a code span open.
-func insideCode(start string) bool { return strings.Count(start, "`")%2 == 1 || strings.HasPrefix(start, "    ") }
+func insideCode(start string) bool {
+	return strings.Count(start, "`")%2 == 1 || strings.HasPrefix(start, "    ")
+}
 
 // cutComment returns the text before and after the comment at i, without an
 // empty line where the comment stood alone.

@@ -46,10 +46,10 @@ func isPDF(head []byte) bool {
 
 // isTextual reports whether the bytes are text in UTF-8 or a single-byte
 // encoding, as libmagic's src/encoding.c defines it: no control characters but
-// those that occur in text.
+// those that occur in text. JSON may contain U+007F.
 func isTextual(head []byte) bool {
 	for _, c := range head {
-		if c < ' ' && (c < 7 || c > 13 || c == 11) && c != 27 || c == 0x7f {
+		if c < ' ' && (c < 7 || c > 13) && c != 27 || c == 0x7f && !looksJSON(head) {
 			return false
 		}
 	}

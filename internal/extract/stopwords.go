@@ -76,54 +76,54 @@ func stopWord(word string) languages {
 	case "the", "and", "to", "that", "it", "with", "was", "be", "are", "this", "by", "not", "or", "from",
 		"have", "which", "you", "can", "if", "will", "has", "but", "its", "they", "may", "when", "used",
 		"all", "been", "there", "such", "into", "their", "must", "should", "these", "would":
-		return 1<<english
+		return 1 << english
 	case "und", "von", "zu", "mit", "sich", "auf", "für", "ist", "im", "nicht", "ein", "eine", "auch",
 		"werden", "aus", "hat", "dass", "sie", "nach", "wird", "bei", "einer", "am", "sind", "noch", "wie",
 		"einem", "über", "einen", "so", "zum", "war", "haben", "nur", "oder", "aber", "vor", "zur", "bis",
 		"mehr", "durch", "kann", "wenn", "wurde", "kein":
-		return 1<<german
+		return 1 << german
 	case "les", "une", "est", "pour", "qui", "dans", "par", "plus", "pas", "sur", "sont", "avec", "aux",
 		"cette", "ces", "être", "comme", "tout", "nous", "sa", "fait", "été", "aussi", "leur", "bien",
 		"peut", "elle", "vous", "dont", "même":
-		return 1<<french
+		return 1 << french
 	case "y", "los", "las", "su", "más", "pero", "sus", "sí", "porque", "esta", "entre", "cuando", "muy",
 		"sobre", "también", "hasta", "hay", "donde", "quien", "desde", "todo", "durante", "puede":
-		return 1<<spanish
+		return 1 << spanish
 	case "di", "che", "per", "è", "sono", "non", "come", "dei", "nel", "più", "della", "ma", "anche", "gli",
 		"delle", "dal", "questo", "questa", "nella", "essere", "stato", "può", "tra", "cui":
-		return 1<<italian
+		return 1 << italian
 	case "do", "em", "é", "com", "não", "uma", "na", "dos", "mas", "foi", "ao", "ele", "tem", "à", "seu",
 		"sua", "muito", "há", "já", "está", "eu", "também", "só", "pelo", "pela", "até", "isso", "são",
 		"você":
-		return 1<<portuguese
+		return 1 << portuguese
 	case "het", "een", "dat", "te", "voor", "met", "zijn", "niet", "aan", "ook", "dan", "maar", "bij", "uit",
 		"nog", "naar", "door", "ze", "deze", "wordt", "hebben", "werd", "wel", "zo", "moet", "tot", "worden",
 		"heeft", "geen":
-		return 1<<dutch
+		return 1 << dutch
 	case "och", "att", "är", "för", "till", "inte", "ett", "jag", "från", "ska", "när", "denna", "här",
 		"också", "finns", "hade", "bara", "vid":
-		return 1<<swedish
+		return 1 << swedish
 	case "af", "mig", "min", "havde", "ham", "ud", "hans", "hvor", "hvad", "selv":
-		return 1<<danish
+		return 1 << danish
 	case "å", "jeg", "seg", "hadde", "ble", "etter", "ved", "bli", "noe", "når", "dette", "blir":
-		return 1<<norwegian
+		return 1 << norwegian
 	case "ja", "ei", "että", "hän", "oli", "joka", "mutta", "ovat", "sen", "kun", "niin", "myös", "kuin",
 		"jos", "tai", "olla", "sekä", "voi", "jotka", "ole", "tämä", "vain", "mukaan", "jo", "nyt", "siitä",
 		"sitä", "mitä":
-		return 1<<finnish
+		return 1 << finnish
 	case "и", "в", "не", "на", "я", "что", "он", "с", "как", "это", "по", "но", "они", "к", "у", "ты", "из",
 		"мы", "за", "вы", "так", "же", "от", "для", "о", "был", "при", "его", "или", "бы", "до", "если",
 		"может", "только", "все", "она", "когда", "еще", "уже", "их", "есть", "этого":
-		return 1<<russian
+		return 1 << russian
 	case "az", "és", "hogy", "nem", "egy", "ez", "meg", "már", "csak", "volt", "mint", "vagy", "még", "azt",
 		"ezt", "minden", "lehet", "kell", "ami", "nagyon", "akkor", "után":
-		return 1<<hungarian
+		return 1 << hungarian
 	case "și", "în", "cu", "pe", "care", "din", "că", "pentru", "mai", "sau", "sunt", "prin", "fost", "lui",
 		"ca", "dar", "fi", "cele", "acest", "această", "când", "poate":
-		return 1<<romanian
+		return 1 << romanian
 	case "ve", "bir", "bu", "için", "ile", "olarak", "daha", "çok", "gibi", "olan", "kadar", "sonra", "ama",
 		"veya", "değil", "ise", "her", "olduğu", "tarafından", "göre", "hem":
-		return 1<<turkish
+		return 1 << turkish
 	default:
 		return sharedWord(word)
 	}
