@@ -56,13 +56,22 @@ type Info struct {
 	Lexical    bool // vectors of words, not of meanings
 }
 
-// Secret is a string that shows itself only through Reveal.
-type Secret string
+// Secret is a string that shows itself only through Reveal. It holds a pointer, because package fmt calls no methods on
+// unexported fields but prints what they hold. The zero value is empty.
+type Secret struct{ value *string }
 
 const redacted = "[redacted]"
 
+// NewSecret returns a secret that reveals s.
+func NewSecret(s string) Secret { return Secret{&s} }
+
 // Reveal returns the secret itself.
-func (s Secret) Reveal() string { return string(s) }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // String returns a placeholder.
 func (Secret) String() string { return redacted }
