@@ -166,9 +166,12 @@ func (l layout) writeState(st runState) error {
 	return writePrivate(l.state(), append(text, '\n'))
 }
 
+// privatePrefix begins the name of a file that writePrivate has not put in place.
+const privatePrefix = ".new-"
+
 // writePrivate replaces path at once with a file that only we can read.
 func writePrivate(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // created 0600
+	f, err := os.CreateTemp(filepath.Dir(path), privatePrefix) // created 0600
 	if err != nil {
 		return err
 	}

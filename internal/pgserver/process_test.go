@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -113,6 +114,46 @@ func TestKilledOwnerTakesTheServerAlongAndTheNextStartServes(t *testing.T) {
 	}
 	if !socketDirGone(st.SocketDir) {
 		t.Errorf("socket directory %s of the killed owner left behind", st.SocketDir)
+	}
+}
+
+// TestOwnerKilledAtAnyMomentOfItsStart kills the owner after growing delays, so
+// that initdb, the start of the server and its first moments are all hit.
+func TestOwnerKilledAtAnyMomentOfItsStart(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(reachableDir(t), "data")
+	for delay := time.Duration(0); delay < 1500*time.Millisecond; delay += 60 * time.Millisecond {
+		cmd := exec.CommandContext(t.Context(), self(t))
+		cmd.Env = append(os.Environ(), helperEnv+"="+dir)
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(delay)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = stdin.Close()
+	}
+	s := start(t, dir)
+	if got := query(t, s.SuperuserURL("postgres"), "SELECT 'ok'"); got != "ok" {
+		t.Errorf("query = %q", got)
+	}
+	stop(t, s)
+	s = start(t, dir)
+	stop(t, s)
+	entries, err := os.ReadDir(filepath.Join(dir, "postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case "data", "lock", "superuser.password":
+		default:
+			t.Errorf("left behind: %s", e.Name())
+		}
 	}
 }
 
@@ -248,9 +289,13 @@ func TestEnvironmentOfTheCallerDoesNotReachTheServer(t *testing.T) {
 
 func requireRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("changing accounts needs root")
+	if os.Geteuid() == 0 {
+		return
 	}
+	if os.Getenv("TEST_REQUIRE") != "" {
+		t.Fatal("changing accounts needs root, and TEST_REQUIRE forbids to skip")
+	}
+	t.Skip("changing accounts needs root")
 }
 
 func copyFile(t *testing.T, from, to string) {

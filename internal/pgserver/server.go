@@ -97,6 +97,7 @@ func startLocked(ctx context.Context, cfg Config, l layout, who account, lock *o
 	if st, err := l.readState(); err == nil {
 		removeSocketDir(st.SocketDir)
 	}
+	l.removeUnfinished()
 	password, err := l.ensurePassword()
 	if err != nil {
 		return nil, err
@@ -181,7 +182,7 @@ func (s *Server) spawn(cfg Config, who account) error {
 	cmd.Dir = s.layout.cluster()
 	cmd.Env = cleanEnv()
 	cmd.Stdout, cmd.Stderr = w, w
-	cmd.SysProcAttr = childAttr(who)
+	cmd.SysProcAttr = childAttr(who, syscall.SIGINT)
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine

@@ -54,7 +54,7 @@ func TestPasswordIsAskedForAndKeptPrivate(t *testing.T) {
 	if _, mode := ownerOf(t, s.socketDir); mode != 0o700 {
 		t.Errorf("socket directory mode %o, want 700", mode)
 	}
-	left, err := filepath.Glob(filepath.Join(dir, "postgres", ".initdb-*"))
+	left, err := filepath.Glob(filepath.Join(dir, "postgres", handOverPrefix+"*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("password hand-over file left: %v %v", left, err)
 	}
@@ -225,7 +225,7 @@ func TestCancelledStartLeavesNoServer(t *testing.T) {
 func TestInterruptedInitdbIsDoneAgain(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(reachableDir(t), "data")
-	half := clusterOf(dir) + ".new"
+	half := filepath.Join(dir, "postgres", unfinishedPrefix+"1")
 	if err := os.MkdirAll(half, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -235,6 +235,9 @@ func TestInterruptedInitdbIsDoneAgain(t *testing.T) {
 	s := start(t, dir)
 	if got := query(t, s.SuperuserURL("postgres"), "SELECT 'ok'"); got != "ok" {
 		t.Errorf("query = %q", got)
+	}
+	if _, err := os.Stat(half); !os.IsNotExist(err) {
+		t.Errorf("unfinished cluster left behind: %v", err)
 	}
 }
 
