@@ -81,8 +81,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Unknown otherwise. It returns Unknown for nil and for context.Canceled,
 // which is never a failure.
 func ClassOf(err error) Class {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Class
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -93,8 +92,7 @@ func ClassOf(err error) Class {
 
 // RetryAfterOf returns the wait that err asks for, or zero.
 func RetryAfterOf(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.RetryAfter
 	}
 	return 0

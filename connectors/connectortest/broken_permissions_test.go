@@ -39,6 +39,7 @@ func brokenPermissions() []breakage {
 				}
 			}, snapshot)
 		}},
+		{name: "keeps the first ACLs", rule: "acl-wider", says: "may not read it at the site", twist: keepsACLs(snapshot)},
 		{name: "shares with nobody", rule: "acl-narrower", says: "may read it at the site and may not", twist: func(*bench) twist {
 			return changeTwist(func(c *connectors.Change) { c.ACL = connectors.ACL{} }, snapshot)
 		}},
@@ -54,6 +55,7 @@ func brokenPermissions() []breakage {
 		{name: "takes a refusal for everyone", rule: "acl-refused", says: "answer 403", twist: func(*bench) twist {
 			return changeTwist(openToAll, snapshot)
 		}},
+		{name: "grants without an answer", rule: "acl-failed", says: "answer 500", twist: grantsWithoutAnswer},
 		{name: "leaves an item out of the feed", rule: "acl-feed-same", says: "not in the permission feed", twist: func(*bench) twist {
 			return pageTwist(func(n int, page *connectors.Page) {
 				if n == 2 {
@@ -61,17 +63,7 @@ func brokenPermissions() []breakage {
 				}
 			}, permissions)
 		}},
-		{name: "keeps the first ACLs", rule: "acl-feed-change", says: "do not change", twist: func(b *bench) twist {
-			first := map[string]connectors.ACL{}
-			return changeTwist(func(c *connectors.Change) {
-				b.mu.Lock()
-				defer b.mu.Unlock()
-				if _, ok := first[c.Ref.ID]; !ok {
-					first[c.Ref.ID] = c.ACL
-				}
-				c.ACL = first[c.Ref.ID]
-			}, permissions)
-		}},
+		{name: "keeps the first ACLs", rule: "acl-feed-change", says: "do not change", twist: keepsACLs(permissions)},
 		{name: "leaves refused items out of the feed", rule: "acl-feed-refused", says: "its old ACL would stay", twist: func(*bench) twist {
 			return pageTwist(func(_ int, page *connectors.Page) {
 				page.Changes = slices.DeleteFunc(page.Changes, func(c connectors.Change) bool { return !c.ACL.Known() })
@@ -81,6 +73,42 @@ func brokenPermissions() []breakage {
 			return startsOver(permissions)
 		}},
 	}
+}
+
+// keepsACLs answers with the ACL that each item had when it was first listed.
+func keepsACLs(l lane) func(*bench) twist {
+	return func(b *bench) twist {
+		first := map[string]connectors.ACL{}
+		return changeTwist(func(c *connectors.Change) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if _, ok := first[c.Ref.ID]; !ok {
+				first[c.Ref.ID] = c.ACL
+			}
+			c.ACL = first[c.Ref.ID]
+		}, l)
+	}
+}
+
+// grantsWithoutAnswer lists what failed as shared with everyone.
+func grantsWithoutAnswer(b *bench) twist {
+	return twist{seq: func(_ lane, ctx context.Context, from connectors.Cursor, next reader) pages {
+		return func(yield func(connectors.Page, error) bool) {
+			for page, err := range next(ctx, from) {
+				if err != nil {
+					page, err = connectors.Page{Next: connectors.Cursor(`{"v":1,"ends":1}`), Complete: true}, nil
+					for _, it := range b.world.Truth() {
+						c := connectors.Change{Ref: connectors.ItemRef{ID: it.ID, Revision: "1"}}
+						openToAll(&c)
+						page.Changes = append(page.Changes, c)
+					}
+				}
+				if !yield(page, err) {
+					return
+				}
+			}
+		}
+	}}
 }
 
 func brokenGroups() []breakage {

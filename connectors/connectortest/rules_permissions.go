@@ -15,6 +15,7 @@ func permissionRules() []Rule {
 		{ID: "acl-valid", Says: "Every ACL passes its own validation.", run: aclValid},
 		{ID: "acl-unknown", Says: "Permissions that cannot be read or expressed are the zero ACL: nobody.", run: aclUnknown},
 		{ID: "acl-refused", Says: "An item whose permissions are refused keeps its place in the listing, with the zero ACL.", run: aclRefused},
+		{ID: "acl-failed", Says: "Permissions that fail for a while end the listing or are the zero ACL; nothing is granted without an answer.", run: aclFailed},
 		{ID: "acl-feed-same", Says: "The permission feed says of every document what the snapshot says, and nothing else.", Proves: perm, run: aclFeedSame},
 		{ID: "acl-feed-change", Says: "A change of permissions alone is in the permission feed, without a body.", Proves: perm, run: aclFeedChange},
 		{ID: "acl-feed-refused", Says: "The permission feed yields the zero ACL for an item whose permissions are refused.", run: aclFeedRefused},
@@ -87,8 +88,12 @@ func (p *probe) eachReading(fn func(id string, person connectors.Principal, acl 
 	}
 }
 
+// aclWider reads a listing before the items are shared, so that an ACL that was
+// kept from before shows.
 func aclWider(p *probe) {
-	p.shareAll(p.corpus())
+	items := p.corpus()
+	p.snapshot(p.open())
+	p.shareAll(items)
 	denied := 0
 	p.eachReading(func(id string, person connectors.Principal, acl connectors.ACL, ours, theirs bool) {
 		if !theirs {
@@ -164,6 +169,27 @@ func aclRefused(p *probe) {
 		p.fix.Site.Mend()
 	}
 	p.judged(judged, "refuse an item's permissions")
+}
+
+func aclFailed(p *probe) {
+	items := p.corpus()
+	target := items[len(items)/2]
+	p.want(p.fix.Site.Fail(Fault{On: OnACL, Kind: ServerError, Name: target.Name}), "fail an item's permissions")
+	w := p.read(p.open().Snapshot(p.ctx, nil), nil, nil)
+	if w.broken != "" {
+		p.fail("%s", w.broken)
+	}
+	if got := connectors.ClassOf(w.err); w.err != nil && got != connectors.Transient && got != connectors.Unknown {
+		p.fail("the permissions of %q answer 500: class %s (%v)", target.ID, got, w.err)
+	}
+	if w.err != nil && w.complete() {
+		p.fail("the permissions of %q fail, and a listing that ended with %v says Complete", target.ID, w.err)
+	}
+	for _, c := range w.changes() {
+		if c.Ref.ID == target.ID && c.ACL.Known() {
+			p.fail("the permissions of %q answer 500 and the ACL is %s", target.ID, aclKey(c.ACL))
+		}
+	}
 }
 
 func aclFeedRefused(p *probe) {
