@@ -55,7 +55,7 @@ func NewEmbedder(p store.Profile) (Embedder, error) {
 		if err != nil {
 			return nil, &store.InputError{Field: "api-key-file", Problem: fmt.Sprintf("%s cannot be read", p.APIKeyFile)}
 		}
-		cfg.APIKey = embed.Secret(strings.TrimSpace(string(key)))
+		cfg.APIKey = embed.NewSecret(strings.TrimSpace(string(key)))
 	}
 	return embed.NewOpenAI(cfg)
 }
