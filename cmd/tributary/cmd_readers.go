@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tributary/internal/settings"
+	"tributary/store"
+)
+
+func readersCommand(a *app) *cobra.Command {
+	return group(&cobra.Command{
+		Use: "readers", Short: "The people and applications for whom questions are asked",
+		Example: "  tributary readers create ada --link unix:ada\n  tributary readers list",
+	}, readersList(a), readersShow(a), readersCreate(a), readersLink(a), readersUnlink(a), readersDisable(a, true), readersDisable(a, false))
+}
+
+func readersList(a *app) *cobra.Command {
+	return storeCommand(a, &cobra.Command{
+		Use: "list", Short: "List the readers", Example: "  tributary readers list --json",
+	}, nil, func(ctx context.Context, st *store.Store, _ []string) error {
+		list, err := st.ListReaders(ctx)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(nonNil(list))
+		}
+		t := newTable("NAME", "KIND", "STATE", "LINKED TO", "ID")
+		for _, r := range list {
+			t.add(r.Name, string(r.Kind), readerState(r), links(r), r.ID.String())
+		}
+		return t.write(a.stdout, "There are no readers. Make one: tributary readers create NAME --link unix:ACCOUNT")
+	})
+}
+
+func readerState(r store.Reader) string {
+	if r.DisabledAt != nil {
+		return "disabled"
+	}
+	return "enabled"
+}
+
+func links(r store.Reader) string {
+	var list []string
+	for _, l := range r.Links {
+		name := l.Source + " " + string(l.Kind) + " " + l.ExternalID
+		if l.Name != "" {
+			name += " (" + l.Name + ")"
+		}
+		list = append(list, name)
+	}
+	if len(list) == 0 {
+		return "nobody"
+	}
+	return strings.Join(list, ", ")
+}
+
+func readersShow(a *app) *cobra.Command {
+	return storeCommand(a, &cobra.Command{
+		Use: "show NAME", Short: "Show one reader", Example: "  tributary readers show ada",
+	}, []string{"NAME"}, func(ctx context.Context, st *store.Store, args []string) error {
+		r, err := st.Reader(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return a.printReader(r)
+	})
+}
+
+func (a *app) printReader(r store.Reader) error {
+	if a.json {
+		return a.printJSON(r)
+	}
+	t := newTable("FIELD", "VALUE")
+	t.add("name", r.Name)
+	t.add("id", r.ID.String())
+	t.add("kind", string(r.Kind))
+	t.add("state", readerState(r))
+	t.add("linked to", links(r))
+	t.add("created", r.CreatedAt.UTC().Format(time.DateTime))
+	return t.write(a.stdout, "")
+}
+
+func readersCreate(a *app) *cobra.Command {
+	var kind string
+	var principals []string
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Make a reader, and link it to who it is at the sources",
+		Long: `Make a reader. A reader sees what the principals see that it is linked to; a
+reader without links sees nothing.
+
+A principal is written as its source writes it: unix:NAME is an account of this
+machine. The source must be connected.`,
+		Example: "  tributary readers create ada --link unix:ada\n  tributary readers create chatbot --kind application",
+	}
+	cmd.Args = exactArgs("NAME")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := a.settings(cmd)
+		if err != nil {
+			return err
+		}
+		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
+			r, err := a.createReader(ctx, st, s, args[0], store.ReaderKind(kind), principals, store.LinkManual)
+			if err != nil {
+				return err
+			}
+			return a.printReader(r)
+		})
+	}
+	cmd.Flags().StringVar(&kind, "kind", string(store.Person), "person or application")
+	cmd.Flags().StringArrayVar(&principals, "link", nil, "a principal that the reader is, such as unix:NAME; may be repeated")
+	return jsonFlag(a, cmd)
+}
+
+// createReader makes a reader with its links. The principals are resolved
+// first, so that a misspelt one leaves no reader behind.
+func (a *app) createReader(ctx context.Context, st *store.Store, s settings.Settings, name string, kind store.ReaderKind, principals []string, how store.LinkHow) (store.Reader, error) {
+	var resolved []store.PrincipalIn
+	for _, p := range principals {
+		found, err := a.resolvePrincipal(ctx, st, s, p)
+		if err != nil {
+			return store.Reader{}, err
+		}
+		resolved = append(resolved, found...)
+	}
+	r, err := st.CreateReader(ctx, name, kind)
+	if err != nil {
+		return r, err
+	}
+	for _, p := range resolved {
+		if err := st.LinkReader(ctx, r.ID, p, how); err != nil {
+			return r, err
+		}
+	}
+	return st.Reader(ctx, r.ID.String())
+}
+
+func readersLink(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "link NAME PRINCIPAL", Short: "Link a reader to who it is at a source",
+		Example: "  tributary readers link ada unix:ada",
+	}
+	cmd.Args = exactArgs("NAME", "PRINCIPAL")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := a.settings(cmd)
+		if err != nil {
+			return err
+		}
+		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
+			r, err := st.Reader(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			found, err := a.resolvePrincipal(ctx, st, s, args[1])
+			if err != nil {
+				return err
+			}
+			for _, p := range found {
+				if err := st.LinkReader(ctx, r.ID, p, store.LinkManual); err != nil {
+					return err
+				}
+			}
+			if r, err = st.Reader(ctx, r.ID.String()); err != nil {
+				return err
+			}
+			return a.printReader(r)
+		})
+	}
+	return jsonFlag(a, cmd)
+}
+
+func readersUnlink(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "unlink NAME PRINCIPAL", Short: "Remove a link; it takes effect with the next question",
+		Example: "  tributary readers unlink ada unix:ada",
+	}
+	cmd.Args = exactArgs("NAME", "PRINCIPAL")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := a.settings(cmd)
+		if err != nil {
+			return err
+		}
+		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
+			r, err := st.Reader(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if err := a.unlink(ctx, st, s, r, args[1]); err != nil {
+				return err
+			}
+			if r, err = st.Reader(ctx, r.ID.String()); err != nil {
+				return err
+			}
+			return a.printReader(r)
+		})
+	}
+	return jsonFlag(a, cmd)
+}
+
+func (a *app) unlink(ctx context.Context, st *store.Store, s settings.Settings, r store.Reader, principal string) error {
+	found, err := a.resolvePrincipal(ctx, st, s, principal)
+	if err != nil {
+		return err
+	}
+	removed := 0
+	for _, p := range found {
+		for _, l := range r.Links {
+			if l.Kind != p.Principal.Kind || l.ExternalID != p.Principal.ID {
+				continue
+			}
+			if err := st.UnlinkReader(ctx, r.ID, l.PrincipalID); err != nil {
+				return err
+			}
+			removed++
+		}
+	}
+	if removed == 0 {
+		return &notFoundError{what: r.Name + " is not linked to " + principal}
+	}
+	return nil
+}
+
+func readersDisable(a *app, disable bool) *cobra.Command {
+	cmd := &cobra.Command{Use: "enable NAME", Short: "Undo disable", Example: "  tributary readers enable ada"}
+	done := "Enabled reader "
+	if disable {
+		cmd = &cobra.Command{Use: "disable NAME", Short: "End what a reader and its keys may see, at once", Example: "  tributary readers disable ada"}
+		done = "Disabled reader "
+	}
+	return storeCommand(a, cmd, []string{"NAME"}, func(ctx context.Context, st *store.Store, args []string) error {
+		r, err := st.Reader(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		change := st.EnableReader
+		if disable {
+			change = st.DisableReader
+		}
+		if err := change(ctx, r.ID); err != nil {
+			return err
+		}
+		return a.done(done+r.Name+".", map[string]any{"id": r.ID, "name": r.Name, "disabled": disable})
+	})
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tributary/store"
+	"tributary/web"
+)
+
+// searchFlags are the flags of search.
+type searchFlags struct {
+	as         string
+	req        store.SearchRequest
+	mode       string
+	connection []string
+	path       []string
+	types      []string
+}
+
+func searchCommand(a *app) *cobra.Command {
+	var f searchFlags
+	cmd := &cobra.Command{
+		Use: "search QUESTION", Short: "Ask a question as somebody",
+		Long: `Ask a question as somebody, and get only what that person may read.
+
+--as names a reader, by name or id, or a principal as its source writes it:
+unix:NAME is an account of this machine.`,
+		Example: "  tributary search \"how are backups made\" --as unix:ada\n" +
+			"  tributary search \"retention policy\" --as chatbot -k 3 --mode keyword --json",
+	}
+	cmd.Args = exactArgs("QUESTION")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := a.settings(cmd)
+		if err != nil {
+			return err
+		}
+		req := f.req
+		req.Query, req.Mode = args[0], store.SearchMode(f.mode)
+		req.Filters.Connection, req.Filters.Path, req.Filters.Type = f.connection, f.path, f.types
+		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
+			who, err := a.identity(ctx, st, s, f.as)
+			if err != nil {
+				return err
+			}
+			log := a.logger(false)
+			answer, err := web.Searcher{Store: st, Embedder: queryEmbedder{st}, Log: log}.Search(ctx, who, req)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(answer.SearchResponse)
+			}
+			a.printAnswer(answer)
+			return nil
+		})
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.as, "as", "", "for whom: a reader's name or id, or a principal such as unix:NAME (required)")
+	flags.IntVarP(&f.req.K, "limit", "k", store.DefaultK, "how many results")
+	flags.StringVar(&f.mode, "mode", string(store.Hybrid), "hybrid, vector or keyword")
+	flags.StringSliceVar(&f.connection, "connection", nil, "only of these connections")
+	flags.StringSliceVar(&f.path, "path", nil, "only of paths with this prefix, or that match this pattern")
+	flags.StringSliceVar(&f.types, "type", nil, "only of this media type or kind")
+	flags.StringVar(&f.req.Filters.UpdatedAfter, "updated-after", "", "only what changed at the source after this time (RFC 3339)")
+	flags.IntVar(&f.req.Neighbours, "neighbours", 0, "how many chunks before and after each result to add (--json)")
+	flags.StringSliceVar(&f.req.Include, "include", nil, "what to add: lineage, scores, embedding (--json)")
+	flags.StringVar(&f.req.Cursor, "cursor", "", "next_cursor of the answer before")
+	return jsonFlag(a, cmd)
+}
+
+// excerptChars is how much of a chunk a person is shown.
+const excerptChars = 240
+
+func (a *app) printAnswer(answer web.Answer) {
+	if len(answer.Results) == 0 {
+		a.printf("Nothing found that this reader may see.\n")
+	}
+	for i, r := range answer.Results {
+		title := r.Title
+		if len(r.HeadingPath) > 0 {
+			title += " › " + strings.Join(r.HeadingPath, " › ")
+		}
+		a.printf("%2d. %s\n", i+1, printable(title))
+		a.printf("    %s\n", printable(shorten(strings.Join(strings.Fields(r.Text), " "), excerptChars)))
+		place := r.URL
+		if place == "" {
+			place = r.Path
+		}
+		a.printf("    %s  [%s, chunk %s, bytes %d-%d]\n\n", printable(place), r.Connection, r.ChunkID, r.Start, r.End)
+	}
+	for _, note := range incompleteness(answer) {
+		a.notef("note: %s\n", note)
+	}
+}
+
+// incompleteness says in words why an answer is not complete.
+func incompleteness(answer web.Answer) []string {
+	if answer.Complete {
+		return nil
+	}
+	var notes []string
+	if answer.Degraded {
+		notes = append(notes, "answered by keywords alone, because the question could not be embedded; tributary profiles test says why")
+	}
+	if answer.Pending > 0 {
+		notes = append(notes, fmt.Sprintf("%d chunks still wait for their vectors", answer.Pending))
+	}
+	if len(notes) == 0 {
+		notes = append(notes, "the answer may be incomplete: permissions are stale, or a limit was hit; tributary connections list says more")
+	}
+	return notes
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary/internal/pgserver"
+	"tributary/internal/settings"
+	"tributary/store"
+)
+
+// managedName is the database in the managed PostgreSQL; role names begin with
+// it.
+const managedName = "tributary"
+
+const (
+	managedStopTimeout = 30 * time.Second
+	attachPatience     = 10 * time.Second
+)
+
+// database is where the store lives: the configured one, or the managed one.
+type database struct {
+	// url is the role app's.
+	url string
+	// migrateURL is a role that may change the schema; "" where there is none.
+	migrateURL string
+	// server is the managed PostgreSQL when this process runs it.
+	server *pgserver.Server
+	// managed is true for the managed PostgreSQL, whoever runs it.
+	managed bool
+}
+
+// close stops the managed PostgreSQL if this process runs it.
+func (d *database) close(ctx context.Context, log *slog.Logger) {
+	if d.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), managedStopTimeout)
+	defer cancel()
+	if err := d.server.Stop(ctx); err != nil {
+		log.Warn("stopping the managed PostgreSQL", "error", err)
+	}
+}
+
+// configuredDatabase returns the database of DATABASE_URL.
+func configuredDatabase(s settings.Settings) *database {
+	return &database{url: s.DatabaseURL.Reveal(), migrateURL: s.MigrateDatabaseURL.Reveal()}
+}
+
+// openDatabase finds the database for a command: the configured one, else the
+// managed one of a running process, else the managed one started for as long as
+// the command runs.
+func (a *app) openDatabase(ctx context.Context, s settings.Settings, log *slog.Logger) (*database, error) {
+	if s.DatabaseURL.IsSet() {
+		return configuredDatabase(s), nil
+	}
+	if err := refuseLoneMigrateURL(s); err != nil {
+		return nil, err
+	}
+	d, err := attachManaged(s)
+	if d != nil || err != nil {
+		return d, err
+	}
+	d, err = a.startManaged(ctx, s, log)
+	if errors.Is(err, pgserver.ErrAlreadyRunning) {
+		// Somebody was quicker and may not be ready yet.
+		return awaitManaged(ctx, s, err)
+	}
+	return d, err
+}
+
+func refuseLoneMigrateURL(s settings.Settings) error {
+	if s.MigrateDatabaseURL.IsSet() && !s.DatabaseURL.IsSet() {
+		return &settings.Error{
+			Setting: "TRIBUTARY_DATABASE_URL", Problem: "is not set, but TRIBUTARY_MIGRATE_DATABASE_URL is",
+			Remedy: "set it to the same database as the role app",
+		}
+	}
+	return nil
+}
+
+// attachManaged returns the managed database that another process runs, nil if
+// none does.
+func attachManaged(s settings.Settings) (*database, error) {
+	super, ok, err := pgserver.AttachTo(s.DataDir, managedName)
+	if err != nil {
+		return nil, &databaseError{err}
+	}
+	if !ok {
+		return nil, nil //nolint:nilnil // nil is "none", and the only caller asks for it
+	}
+	return managedDatabase(super)
+}
+
+func awaitManaged(ctx context.Context, s settings.Settings, cause error) (*database, error) {
+	ctx, cancel := context.WithTimeout(ctx, attachPatience)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if d, err := attachManaged(s); d != nil || err != nil {
+			return d, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, &databaseError{cause}
+		case <-tick.C:
+		}
+	}
+}
+
+// startManaged starts the managed PostgreSQL and brings its schema up to date:
+// it belongs to this program alone.
+func (a *app) startManaged(ctx context.Context, s settings.Settings, log *slog.Logger) (*database, error) {
+	if _, err := os.Stat(s.DataDir); errors.Is(err, os.ErrNotExist) {
+		a.notef("tributary: creating the managed local database in %s\n", s.DataDir)
+	}
+	server, err := pgserver.Start(ctx, pgserver.Config{DataDir: s.DataDir, Log: log})
+	if err != nil {
+		return nil, &databaseError{err}
+	}
+	d, err := prepareManaged(ctx, server, log)
+	if err != nil {
+		(&database{server: server}).close(ctx, log)
+		return nil, err
+	}
+	return d, nil
+}
+
+func prepareManaged(ctx context.Context, server *pgserver.Server, log *slog.Logger) (*database, error) {
+	if err := createDatabase(ctx, server.SuperuserURL("postgres")); err != nil {
+		return nil, &databaseError{err}
+	}
+	d, err := managedDatabase(server.SuperuserURL(managedName))
+	if err != nil {
+		return nil, err
+	}
+	d.server = server
+	if _, err := migrate(ctx, d, log); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// createDatabase makes the managed database where it does not exist.
+func createDatabase(ctx context.Context, maintenanceURL string) error {
+	conn, err := pgx.Connect(ctx, maintenanceURL)
+	if err != nil {
+		return fmt.Errorf("connecting to the managed PostgreSQL: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, managedName).Scan(&exists); err != nil {
+		return fmt.Errorf("looking for database %s: %w", managedName, err)
+	}
+	if exists {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, `CREATE DATABASE `+pgx.Identifier{managedName}.Sanitize()); err != nil {
+		return fmt.Errorf("creating database %s: %w", managedName, err)
+	}
+	return nil
+}
+
+// managedDatabase derives the addresses of the managed database from its
+// superuser's.
+func managedDatabase(super string) (*database, error) {
+	u, err := url.Parse(super)
+	if err != nil {
+		return nil, errors.New("reading the managed database's address: it is malformed")
+	}
+	password, _ := u.User.Password()
+	app := *u
+	app.User = url.UserPassword(managedName+"_app", appPassword(password))
+	return &database{url: app.String(), migrateURL: super, managed: true}, nil
+}
+
+// appPassword derives the password of the managed database's role app, so that
+// it needs no file of its own.
+func appPassword(superuserPassword string) string {
+	mac := hmac.New(sha256.New, []byte(superuserPassword))
+	mac.Write([]byte("tributary: password of the role app"))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// migrate brings the schema of d up to date with the role of migrateURL.
+func migrate(ctx context.Context, d *database, log *slog.Logger) (store.MigrateReport, error) {
+	u, err := url.Parse(d.url)
+	if err != nil {
+		return store.MigrateReport{}, &settings.Error{Setting: "TRIBUTARY_DATABASE_URL", Problem: "is not a database address", Remedy: "write postgres://user:password@host:port/database"}
+	}
+	password, _ := u.User.Password()
+	return store.Migrate(ctx, d.migrateURL, store.MigrateOptions{AppPassword: password, Log: log})
+}
+
+// withStore opens the store for a command and closes everything behind it.
+func (a *app) withStore(ctx context.Context, s settings.Settings, fn func(ctx context.Context, st *store.Store) error) error {
+	log := a.logger(false)
+	d, err := a.openDatabase(ctx, s, log)
+	if err != nil {
+		return err
+	}
+	defer d.close(ctx, log)
+	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: store.CLI, Log: log})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return fn(ctx, st)
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"tributary/internal/settings"
+)
+
+const minFreeBytes = 2 << 30
+
+// checkDataDir looks at who may write to the data directory and at the room
+// that is left.
+func checkDataDir(s settings.Settings) finding {
+	const check = "data directory"
+	info, err := os.Stat(s.DataDir)
+	if errors.Is(err, os.ErrNotExist) {
+		if s.DatabaseURL.IsSet() {
+			return ok(check, "%s is not needed: the database is elsewhere", s.DataDir)
+		}
+		return warn(check, s.DataDir+" does not exist yet", "tributary up creates it")
+	}
+	if err != nil {
+		return fail(check, err.Error(), "let this account enter it, or set TRIBUTARY_DATA_DIR")
+	}
+	if !info.IsDir() {
+		return fail(check, s.DataDir+" is not a directory", "set TRIBUTARY_DATA_DIR to a directory")
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fail(check, fmt.Sprintf("%s may be written by others (mode %04o)", s.DataDir, info.Mode().Perm()), "chmod go-w "+s.DataDir)
+	}
+	free, err := freeBytes(s.DataDir)
+	if err != nil {
+		return warn(check, "the free space of "+s.DataDir+" is unknown: "+err.Error(), "look with df")
+	}
+	if free < minFreeBytes {
+		return warn(check, fmt.Sprintf("%s has %d MB left", s.DataDir, free>>20), "make room, or move it")
+	}
+	return ok(check, "%s, %d GB free", s.DataDir, free>>30)
+}
+
+func freeBytes(dir string) (uint64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec,unconvert // block sizes are positive; their type differs between systems
+}
+
+// checkMasterKey looks at the key's file: only its owner may read it, and it
+// should not travel with a copy of the database's volume.
+func checkMasterKey(s settings.Settings) finding {
+	const check = "master key"
+	info, err := os.Stat(s.MasterKeyFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return ok(check, "none at %s, and no source of this version needs one", s.MasterKeyFile)
+	}
+	if err != nil {
+		return fail(check, err.Error(), "let this account read it, or set TRIBUTARY_MASTER_KEY_FILE")
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fail(check, fmt.Sprintf("%s may be read by others (mode %04o)", s.MasterKeyFile, info.Mode().Perm()), "chmod 600 "+s.MasterKeyFile)
+	}
+	if !s.DatabaseURL.IsSet() && sameVolume(filepath.Dir(s.MasterKeyFile), s.DataDir) {
+		return warn(check, s.MasterKeyFile+" lies on the volume of the managed database", "keep them apart, so that a copy of one volume is useless alone")
+	}
+	return ok(check, "%s", s.MasterKeyFile)
+}
+
+func sameVolume(a, b string) bool {
+	ia, errA := os.Stat(a)
+	ib, errB := os.Stat(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	sa, okA := ia.Sys().(*syscall.Stat_t)
+	sb, okB := ib.Sys().(*syscall.Stat_t)
+	return okA && okB && sa.Dev == sb.Dev
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+)
+
+// plainEvery is how often progress is told where there is no terminal.
+const plainEvery = 10 * time.Second
+
+// progress is the line on long work: rewritten in place on a terminal, a plain
+// line now and then elsewhere.
+type progress struct {
+	w       io.Writer
+	tty     bool
+	began   time.Time
+	written time.Time
+	last    string
+	open    bool
+}
+
+func newProgress(w io.Writer) *progress {
+	f, ok := w.(*os.File)
+	now := time.Now()
+	return &progress{w: w, tty: ok && isatty.IsTerminal(f.Fd()), began: now, written: now}
+}
+
+// update shows text.
+func (p *progress) update(text string) {
+	text = printable(text)
+	if text == p.last {
+		return
+	}
+	if p.tty {
+		_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s", text)
+		p.last, p.open = text, true
+		return
+	}
+	if now := time.Now(); now.Sub(p.written) >= plainEvery {
+		_, _ = fmt.Fprintln(p.w, text)
+		p.last, p.written = text, now
+	}
+}
+
+// done removes the line from a terminal.
+func (p *progress) done() {
+	if p.open {
+		_, _ = fmt.Fprint(p.w, "\r\x1b[K")
+		p.open, p.last = false, ""
+	}
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tributary/internal/settings"
+	"tributary/store"
+	"tributary/web"
+)
+
+// ports are the listeners of a process; nil where there is none.
+type ports struct{ web, metrics net.Listener }
+
+func (p *ports) close() {
+	for _, l := range []net.Listener{p.web, p.metrics} {
+		if l != nil {
+			// It is closed already when its server ran.
+			_ = l.Close()
+		}
+	}
+}
+
+// listenAll opens both listeners.
+func listenAll(ctx context.Context, s settings.Settings) (*ports, error) {
+	p, err := listenMetrics(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if p.web, err = listen(ctx, s.Addr, "TRIBUTARY_ADDR", "127.0.0.1:8081"); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func listenMetrics(ctx context.Context, s settings.Settings) (*ports, error) {
+	p := &ports{}
+	if s.MetricsAddr == "" {
+		return p, nil
+	}
+	var err error
+	p.metrics, err = listen(ctx, s.MetricsAddr, "TRIBUTARY_METRICS_ADDR", "127.0.0.1:9091 or off")
+	return p, err
+}
+
+func listen(ctx context.Context, addr, variable, example string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, &settings.Error{Setting: variable, Problem: addr + " is taken by another process", Remedy: "stop that one, or choose another address, such as " + variable + "=" + example}
+	case errors.Is(err, os.ErrPermission):
+		return nil, &settings.Error{Setting: variable, Problem: "this account may not listen on " + addr, Remedy: "choose a port above 1023"}
+	default:
+		return nil, &settings.Error{Setting: variable, Problem: oneLine(err.Error()), Remedy: "choose an address of this machine"}
+	}
+}
+
+// parts says what a process does.
+type parts struct {
+	web, workers bool
+	workerCount  int
+	purpose      store.Purpose
+}
+
+// service is a process that stays: web server, workers, metrics.
+type service struct {
+	settings settings.Settings
+	parts    parts
+	ports    *ports
+	db       *database
+	log      *slog.Logger
+	// store serves the workers and this process's own work, web the requests:
+	// a pool each, so that neither starves the other.
+	store, webStore *store.Store
+	engine          *engine
+	server          *web.Server
+	metrics         *web.Metrics
+	public          string
+}
+
+func (a *app) newService(ctx context.Context, s settings.Settings, d *database, p *ports, what parts) (*service, error) {
+	srv := &service{settings: s, parts: what, ports: p, db: d, log: a.logger(!d.managed), metrics: web.NewMetrics()}
+	if err := srv.open(ctx, a); err != nil {
+		srv.close(ctx)
+		return nil, err
+	}
+	return srv, nil
+}
+
+func (srv *service) open(ctx context.Context, a *app) error {
+	var err error
+	if srv.store, err = store.Open(ctx, store.Config{URL: srv.db.url, Purpose: srv.parts.purpose, Log: srv.log}); err != nil {
+		return err
+	}
+	if err := ensureProfile(ctx, srv.store); err != nil {
+		return err
+	}
+	srv.metrics.SetGauges(gauges(srv.store))
+	if srv.parts.workers {
+		if srv.engine, err = a.newEngine(srv.settings, srv.store, srv.log, srv.parts.workerCount); err != nil {
+			return err
+		}
+	}
+	if !srv.parts.web {
+		return nil
+	}
+	if srv.webStore, err = store.Open(ctx, store.Config{URL: srv.db.url, Purpose: store.Web, Log: srv.log}); err != nil {
+		return err
+	}
+	public := withPort(srv.settings.PublicURL, srv.ports.web.Addr())
+	srv.public = public.String()
+	srv.server = web.New(web.Config{
+		PublicURL: public, TrustedProxies: srv.settings.TrustedProxies,
+		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
+		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.webStore.Ping,
+		Version: version, Metrics: srv.metrics, Log: srv.log,
+	})
+	return nil
+}
+
+// withPort fills in the port that the system chose for port 0.
+func withPort(u *url.URL, addr net.Addr) *url.URL {
+	if u.Port() != "0" {
+		return u
+	}
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return u
+	}
+	out := *u
+	out.Host = net.JoinHostPort(u.Hostname(), port)
+	return &out
+}
+
+func parseURL(s string) (*url.URL, error) { return url.Parse(s) }
+
+func effectiveUID() int { return os.Geteuid() }
+
+// run serves until ctx ends, the managed database ends, or a part fails. first
+// runs once everything is up.
+func (srv *service) run(ctx context.Context, first func(ctx context.Context) error) error {
+	defer srv.close(ctx)
+	group, inner := errgroup.WithContext(ctx)
+	if srv.engine != nil {
+		if err := srv.engine.runner.Start(inner); err != nil {
+			return err
+		}
+	}
+	if srv.server != nil {
+		group.Go(func() error { return srv.server.Serve(inner, srv.ports.web, srv.settings.TLSCert, srv.settings.TLSKey) })
+	}
+	if srv.ports.metrics != nil {
+		group.Go(func() error { return srv.metrics.ServeMetrics(inner, srv.ports.metrics, srv.store.Ping, srv.log) })
+	}
+	if srv.db.server != nil {
+		group.Go(func() error { return srv.watchDatabase(inner) })
+	}
+	group.Go(func() error { return first(inner) })
+	group.Go(func() error {
+		<-inner.Done()
+		return nil
+	})
+	err := group.Wait()
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		// Being asked to stop is the normal end.
+		return nil
+	}
+	return err
+}
+
+// watchDatabase ends the process when the managed PostgreSQL has ended by
+// itself: the next start recovers it.
+func (srv *service) watchDatabase(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-srv.db.server.Done():
+		cause := srv.db.server.Err()
+		if cause == nil {
+			cause = errors.New("it was stopped")
+		}
+		return &databaseError{fmt.Errorf("the managed PostgreSQL has ended: %w; start again, it recovers by itself", cause)}
+	}
+}
+
+// close lets jobs in flight commit and closes what open opened.
+func (srv *service) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if srv.engine != nil {
+		if err := srv.engine.close(ctx); err != nil {
+			srv.log.Warn("stopping the workers", "error", err)
+		}
+		srv.engine = nil
+	}
+	for _, st := range []*store.Store{srv.webStore, srv.store} {
+		if st != nil {
+			st.Close()
+		}
+	}
+	srv.webStore, srv.store = nil, nil
+}
+
+// gauges reports the connections' freshness.
+func gauges(st *store.Store) func(ctx context.Context) ([]web.Sample, error) {
+	return func(ctx context.Context) ([]web.Sample, error) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		samples := []web.Sample{{
+			Name: "tributary_build_info", Help: "The running version.", Value: 1,
+			Labels: [][2]string{{"version", version}, {"commit", commit}, {"go", runtime.Version()}},
+		}}
+		connections, err := st.Connections(ctx)
+		if err != nil {
+			return samples, err
+		}
+		now, err := st.Now(ctx)
+		if err != nil {
+			return samples, err
+		}
+		states := map[[2]string]int{}
+		oldest := map[string]float64{}
+		for _, c := range connections {
+			states[[2]string{c.Source, string(c.State)}]++
+			if c.PermissionsAsOf != nil {
+				oldest[c.Source] = max(oldest[c.Source], now.Sub(*c.PermissionsAsOf).Seconds())
+			}
+		}
+		for k, n := range states {
+			samples = append(samples, web.Sample{Name: "tributary_connections", Help: "Connections by source and state.", Labels: [][2]string{{"source", k[0]}, {"state", k[1]}}, Value: float64(n)})
+		}
+		for source, age := range oldest {
+			samples = append(samples, web.Sample{Name: "tributary_permissions_age_seconds", Help: "Age of the oldest permission snapshot.", Labels: [][2]string{{"source", source}}, Value: age})
+		}
+		return samples, nil
+	}
+}
