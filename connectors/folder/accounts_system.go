@@ -48,21 +48,26 @@ func (systemAccounts) Groups(ctx context.Context) ([]AccountGroup, error) {
 	if b, err = readDatabase("/etc/group"); err != nil {
 		return nil, err
 	}
-	groups := parseGroup(b)
+	return append(parseGroup(b), ownGroups()...), nil
+}
+
+// ownGroups are the groups of this process's account, as far as they are known.
+func ownGroups() []AccountGroup {
 	u, err := user.Current()
 	if err != nil {
-		return groups, nil
+		return nil
 	}
 	ids, err := u.GroupIds()
 	if err != nil {
-		return groups, nil
+		return nil
 	}
+	var groups []AccountGroup
 	for _, id := range ids {
 		if gid, err := parseID(id); err == nil {
 			groups = append(groups, AccountGroup{GID: gid, Members: []string{u.Username}})
 		}
 	}
-	return groups, nil
+	return groups
 }
 
 // User finds an account by name.
@@ -125,20 +130,19 @@ func accountOf(u *user.User) (Account, error) {
 	return Account{Name: u.Username, UID: uid, GID: gid}, err
 }
 
-// getent returns a system database, or one entry of it; ok is false where the
-// machine has no getent. A key that does not exist is no output.
-func getent(ctx context.Context, database, key string) (out []byte, ok bool, err error) {
+// getent returns a system database, or one entry of it, and whether the machine
+// has getent. A key that does not exist is no output.
+func getent(ctx context.Context, database, key string) ([]byte, bool, error) {
 	path, err := exec.LookPath("getent")
 	if err != nil {
-		return nil, false, nil //nolint:nilerr // ok says so
+		return nil, false, nil //nolint:nilerr // the second result says so
 	}
 	args := []string{"--", database}
 	if key != "" {
 		args = append(args, key)
 	}
-	out, err = exec.CommandContext(ctx, path, args...).Output()
-	var exit *exec.ExitError
-	if key != "" && errors.As(err, &exit) && exit.ExitCode() == getentNoKey {
+	out, err := exec.CommandContext(ctx, path, args...).Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && key != "" && exit.ExitCode() == getentNoKey {
 		return nil, true, nil
 	}
 	if err != nil {

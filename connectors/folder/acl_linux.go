@@ -49,9 +49,8 @@ type aclReader struct {
 	ids idSpace
 	now func() time.Time
 	// kinds caches what fileSystem said, by device.
-	kinds map[uint64]fsKind
-	path  []byte
-	value []byte
+	kinds  map[uint64]fsKind
+	xattrs *xattrs
 }
 
 // fsKind says how a file system decides.
@@ -67,7 +66,7 @@ const (
 )
 
 func newACLReader(now func() time.Time) *aclReader {
-	return &aclReader{ids: readIDSpace(), now: now, kinds: map[uint64]fsKind{}, value: make([]byte, 64<<10)}
+	return &aclReader{ids: readIDSpace(), now: now, kinds: map[uint64]fsKind{}, xattrs: newXattrs()}
 }
 
 // canEvaluate returns why POSIX permissions cannot be read on this machine.
@@ -157,50 +156,33 @@ func (a *aclReader) isFresh(n inode) bool {
 
 var errForeign = errors.New("the file system decides by rules of its own")
 
-// read returns the access control list of an inode. An error means that it is
-// not known.
+// read returns the access control list of an inode: fd itself, or name in the
+// directory fd. An error means that it is not known.
 func (a *aclReader) read(fd int, name string, n inode) (acl, error) {
-	a.path = append(a.path[:0], "/proc/self/fd/"...)
-	a.path = strconv.AppendInt(a.path, int64(fd), 10)
-	if name != "" {
-		a.path = append(a.path, '/')
-		a.path = append(a.path, name...)
-	}
-	path := string(a.path)
-	get := unix.Lgetxattr
+	get := func(attr string) ([]byte, error) { return a.xattrs.ofName(fd, name, attr) }
 	if name == "" {
-		get = unix.Getxattr // through the link that /proc shows to the open file itself
+		get = func(attr string) ([]byte, error) { return a.xattrs.ofFD(fd, attr) }
 	}
 	kind, err := a.fileSystem(fd, name, n.dev)
-	switch {
-	case err != nil:
+	if err != nil {
 		return acl{}, err
-	case kind == fsForeign:
-		return acl{}, errForeign
-	case kind == fsNFS:
-		if _, err := get(path, nfs4Xattr, a.value); !isNoAttribute(err) {
+	}
+	if kind == fsNFS {
+		if _, err := get(nfs4Xattr); !isNoAttribute(err) {
 			return acl{}, errForeign
 		}
 	}
-	size := 0
-	err = retrying(func() error {
-		var err error
-		size, err = get(path, aclXattr, a.value)
-		return err
-	})
-	if isNoAttribute(err) {
-		return fromMode(n), nil
+	if kind == fsForeign {
+		return acl{}, errForeign
 	}
-	if err != nil {
+	value, err := get(aclXattr)
+	switch {
+	case isNoAttribute(err):
+		return fromMode(n), nil
+	case err != nil:
 		return acl{}, fmt.Errorf("reading access control list: %w", err)
 	}
-	return parseACL(a.value[:size], n)
-}
-
-// isNoAttribute reports whether err says that there is no such list: the file
-// has none, or its file system keeps none (getxattr(2)).
-func isNoAttribute(err error) bool {
-	return errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP)
+	return parseACL(value, n)
 }
 
 // fileSystem returns how the file system of an inode decides. The inode is fd
@@ -226,7 +208,7 @@ func (a *aclReader) fileSystem(fd int, name string, dev uint64) (fsKind, error) 
 		return fsForeign, fmt.Errorf("reading file system: %w", err)
 	}
 	k := fsPOSIX
-	switch uint32(st.Type) { //nolint:gosec,unconvert // the type of Type differs by architecture; magic numbers have 32 bits
+	switch uint32(st.Type) { //nolint:gosec // the type of Type differs by architecture; magic numbers have 32 bits
 	case magicFUSE, magicCIFS, magicSMB2, magicSMB, magic9P, magicAFS, magicKAFS, magicCODA:
 		k = fsForeign
 	case magicNFS:

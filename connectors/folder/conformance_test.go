@@ -37,8 +37,8 @@ const sitePageSize = 3
 
 // The people of the site: the owner of its files, a member of their group, and
 // an account that is neither.
-func (s *site) people() (owner, colleague, outsider Account) {
-	owner = Account{Name: "owner", UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())} //nolint:gosec // ids are not negative
+func (s *site) people() (Account, Account, Account) {
+	owner := Account{Name: "owner", UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 	return owner, Account{"colleague", owner.UID + 70001, owner.GID + 70001}, Account{"outsider", owner.UID + 70002, owner.GID + 70002}
 }
 
@@ -146,8 +146,8 @@ func (s *site) Share(id string, with connectortest.Audience) error {
 
 // Memberships are those of the accounts.
 func (s *site) Memberships() ([]connectors.Membership, error) {
-	users, _ := s.accounts.Users(context.Background())   //nolint:errcheck // the fake's own error is a fault
-	groups, _ := s.accounts.Groups(context.Background()) //nolint:errcheck // the fake's own error is a fault
+	users, _ := s.accounts.Users(context.Background())
+	groups, _ := s.accounts.Groups(context.Background())
 	ms := []connectors.Membership{{Member: userPrincipal(0), Group: anyone()}}
 	for _, u := range users {
 		ms = append(ms,

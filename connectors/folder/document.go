@@ -34,9 +34,9 @@ const (
 	reasonNoAccess = "permission denied"
 )
 
-// classify returns the file's media type, or the reason why it is not a
+// classify returns the file's media type, or else the reason why it is not a
 // document. It opens the file only if open is set and its name does not decide.
-func (s *session) classify(f *file, open bool) (mediaType, skip string) {
+func (s *session) classify(f *file, open bool) (string, string) {
 	switch {
 	case f.node.size == 0:
 		return "", reasonEmpty
@@ -147,8 +147,7 @@ func skipped(ref connectors.ItemRef, err error) error {
 	if isExhausted(err) {
 		class = connectors.Transient
 	}
-	var no unix.Errno
-	if errors.As(err, &no) && class == connectors.ItemSkipped {
+	if _, ok := errors.AsType[unix.Errno](err); ok && class == connectors.ItemSkipped {
 		err = errors.New(errnoText(err))
 	}
 	return &connectors.Error{Op: "reading file " + ref.ID, Class: class, Ref: ref, Err: err}
@@ -240,7 +239,7 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) Close() error { return b.f.Close() }
 
 // sniffText accepts UTF-8 text and PDF.
-func sniffText(_ string, head []byte) (mediaType string, ok bool, reason string) {
+func sniffText(_ string, head []byte) (string, bool, string) {
 	if strings.HasPrefix(string(head), "%PDF-") {
 		return "application/pdf", true, ""
 	}

@@ -90,7 +90,7 @@ func openSession(t *testing.T, cfg Config, settings map[string]string, sel conne
 			t.Error(err)
 		}
 	})
-	return s.(*session) //nolint:forcetypeassert // it is ours
+	return s.(*session)
 }
 
 func openPath(t *testing.T, root string) *session {

@@ -152,8 +152,9 @@ func randomACL(rnd *rand.Rand) acl {
 // matrix makes a tree with every combination of the read bits of files, the
 // search bits of directories, owners and groups, and with extended ACLs on some
 // of both.
-func matrix(t *testing.T, root string, rnd *rand.Rand) (dirs, files int) {
+func matrix(t *testing.T, root string, rnd *rand.Rand) (int, int) {
 	t.Helper()
+	dirs, files := 0, 0
 	owners := []int{0, uidA}
 	groups := []int{0, gidA, gidB}
 	bits := func(i int, one uint32) os.FileMode {
@@ -238,20 +239,20 @@ func TestKernelAgrees(t *testing.T) {
 	root := filepath.Join(publicDir(t), "tree")
 	must(t, os.Mkdir(root, 0o755))
 	const seed = 20240229
-	dirs, files := matrix(t, root, rand.New(rand.NewPCG(seed, 1))) //nolint:gosec // a reproducible tree
+	dirs, files := matrix(t, root, rand.New(rand.NewPCG(seed, 1)))
 	list := kernelAccounts()
 	s := openSession(t, Config{Accounts: accountsOf(list)}, map[string]string{"path": root}, connectors.Selection{})
 	found := judgeAll(t, s)
 	if len(found) != files {
 		t.Fatalf("%d files judged, the tree has %d", len(found), files)
 	}
-	wider, narrower, checks, granted := compareWithKernel(t, s, list, found)
-	t.Logf("%d directories, %d files, %d checks, %d granted by the kernel, %d narrower in counted inverted modes", dirs, files, checks, granted, narrower)
-	if wider > 0 {
-		t.Fatalf("%d of %d answers are wider than the kernel's", wider, checks)
+	c := compareWithKernel(t, s, list, found)
+	t.Logf("%d directories, %d files, %d checks, %d granted by the kernel, %d narrower in counted inverted modes", dirs, files, c.checks, c.granted, c.narrower)
+	if c.wider > 0 {
+		t.Fatalf("%d of %d answers are wider than the kernel's", c.wider, c.checks)
 	}
-	if granted < checks/20 || granted > checks*19/20 || narrower == 0 {
-		t.Fatalf("the matrix proves nothing: %d of %d granted, %d narrower", granted, checks, narrower)
+	if c.granted < c.checks/20 || c.granted > c.checks*19/20 || c.narrower == 0 {
+		t.Fatalf("the matrix proves nothing: %d of %d granted, %d narrower", c.granted, c.checks, c.narrower)
 	}
 	var inverted int64
 	for _, j := range found {
@@ -265,8 +266,12 @@ func TestKernelAgrees(t *testing.T) {
 	}
 }
 
-func compareWithKernel(t *testing.T, s *session, list []kernelAccount, found map[string]judged) (wider, narrower, checks, granted int) {
+// comparison counts answers: ours against the kernel's.
+type comparison struct{ wider, narrower, checks, granted int }
+
+func compareWithKernel(t *testing.T, s *session, list []kernelAccount, found map[string]judged) comparison {
 	t.Helper()
+	var c comparison
 	var ms []connectors.Membership
 	for m, err := range s.Groups(t.Context()) {
 		must(t, err)
@@ -280,26 +285,26 @@ func compareWithKernel(t *testing.T, s *session, list []kernelAccount, found map
 		can := kernelReads(t, who, paths)
 		is := closure(who.uid, ms)
 		for p, j := range found {
-			checks++
+			c.checks++
 			kernel, ours := can[filepath.Join(s.root.path, p)], passes(j.acl, is)
 			if kernel {
-				granted++
+				c.granted++
 			}
 			switch {
 			case ours && !kernel:
-				wider++
+				c.wider++
 				t.Errorf("%s: %s may not read it and may by %v", p, who.name, j.acl)
 			case kernel && !ours && !j.inverted:
 				t.Errorf("%s: %s may read it and may not by %v, and it is not counted", p, who.name, j.acl)
 			case kernel && !ours:
-				narrower++
+				c.narrower++
 			}
-			if wider > 10 {
-				return wider, narrower, checks, granted
+			if c.wider > 10 {
+				return c
 			}
 		}
 	}
-	return wider, narrower, checks, granted
+	return c
 }
 
 // TestKernelAgreesAboveTheRoot closes a directory above the connection's root.
@@ -321,9 +326,8 @@ func TestKernelAgreesAboveTheRoot(t *testing.T) {
 		must(t, closeIt())
 		s := openSession(t, Config{Accounts: accountsOf(list)}, map[string]string{"path": root}, connectors.Selection{})
 		found := judgeAll(t, s)
-		_, narrower, _, granted := compareWithKernel(t, s, list, found)
-		if narrower > 0 || granted < 2 {
-			t.Errorf("%s: %d narrower, %d granted", name, narrower, granted)
+		if c := compareWithKernel(t, s, list, found); c.narrower > 0 || c.granted < 2 {
+			t.Errorf("%s: %d narrower, %d granted", name, c.narrower, c.granted)
 		}
 	}
 }

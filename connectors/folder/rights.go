@@ -55,7 +55,7 @@ type named struct {
 func fromMode(n inode) acl {
 	return acl{
 		uid: n.uid, gid: n.gid, mask: 7,
-		owner: uint8(n.mode >> 6 & 7), group: uint8(n.mode >> 3 & 7), other: uint8(n.mode & 7), //nolint:gosec // masked to three bits
+		owner: uint8(n.mode >> 6 & 7), group: uint8(n.mode >> 3 & 7), other: uint8(n.mode & 7),
 	}
 }
 
@@ -68,11 +68,11 @@ type idSpace struct {
 }
 
 func (s idSpace) isUser(id uint32) bool {
-	return id != math.MaxUint32 && !(s.partial && id == s.overflowUser)
+	return id != math.MaxUint32 && (!s.partial || id != s.overflowUser)
 }
 
 func (s idSpace) isGroup(id uint32) bool {
-	return id != math.MaxUint32 && !(s.partial && id == s.overflowGrp)
+	return id != math.MaxUint32 && (!s.partial || id != s.overflowGrp)
 }
 
 // rule says who passes a chain of inodes. Rules are immutable and shared.
@@ -136,7 +136,7 @@ func (r rule) require(a acl, bit uint8, ids idSpace) rule {
 		clause = []connectors.Principal{anyone()}
 	}
 	// A denial matters only where a later class would let the user in.
-	if !someGroup && !(others && everyGroup) {
+	if !someGroup && (!others || !everyGroup) {
 		deny = nil
 	}
 	out := rule{clauses: r.clauses, deny: r.deny, inverted: r.inverted || others && !everyGroup || len(deny) > 0}

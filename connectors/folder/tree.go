@@ -166,8 +166,7 @@ func errnoText(err error) string {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
 		return "changed while listing"
 	}
-	var no unix.Errno
-	if errors.As(err, &no) {
+	if no, ok := errors.AsType[unix.Errno](err); ok {
 		return no.Error()
 	}
 	return err.Error()

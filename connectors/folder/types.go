@@ -18,10 +18,10 @@ const (
 	isNone
 )
 
-// byName returns what a name says for certain, and the media type, "" where
-// that depends on the content. Names decide so that a tree of unchanged files
+// byName returns the media type, "" where that depends on the content, and what
+// a name says for certain. Names decide so that a tree of unchanged files
 // is walked without opening them.
-func byName(name string) (mediaType string, v verdict) {
+func byName(name string) (string, verdict) {
 	ext := strings.ToLower(path.Ext(name))
 	if t := otherType(ext); t != "" {
 		return t, isNone

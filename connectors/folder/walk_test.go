@@ -29,7 +29,7 @@ func TestWalkSaysWhyAFileIsNoDocument(t *testing.T) {
 	must(t, unix.Mkfifo(root+"/pipe.txt", 0o644))
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", root+"/socket.txt")
 	must(t, err)
-	defer l.Close() //nolint:errcheck // only its file matters
+	defer l.Close()
 	must(t, os.WriteFile(root+"/huge.txt", []byte("x"), 0o644))
 	must(t, os.Truncate(root+"/huge.txt", 5<<30))
 
@@ -149,7 +149,7 @@ func TestUnreadableToUs(t *testing.T) {
 	write(t, root+"/dir/a.md", "text")
 	must(t, os.Chmod(root+"/closed.md", 0))
 	must(t, os.Chmod(root+"/dir", 0))
-	defer os.Chmod(root+"/dir", 0o700) //nolint:errcheck // so that it can be removed
+	defer os.Chmod(root+"/dir", 0o700)
 	got := snapshot(t, openPath(t, root))
 	if got.skipped["closed.md"] != reasonNoAccess || got.blocked["dir"] != "permission denied" || !got.complete {
 		t.Errorf("skipped %v, blocked %v, complete %t", got.skipped, got.blocked, got.complete)
