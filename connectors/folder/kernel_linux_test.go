@@ -215,6 +215,7 @@ func (j *judgements) file(f *file) error {
 	j.found[f.path] = j.w.judge(f)
 	return nil
 }
+
 func (j *judgements) skip(p string, _ inode, r string) error {
 	return fmt.Errorf("%s skipped: %s", p, r)
 }
@@ -381,4 +382,35 @@ func FuzzParseACL(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestLongACL has more entries than the usual buffer holds, by either way of
+// reading it.
+func TestLongACL(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, root+"/a.md", "text")
+	want := acl{owner: 6, group: 4, mask: 7}
+	for id := range uint32(300) {
+		want.users = append(want.users, named{1000 + id, 4})
+	}
+	if err := setACL(root+"/a.md", want); err != nil {
+		t.Skipf("this file system keeps no ACLs: %v", err)
+	}
+	s := openPath(t, root)
+	for name, disable := range map[string]bool{"getxattrat": false, "/proc": true} {
+		r := newACLReader(s.clock)
+		r.xattrs.direct = r.xattrs.direct && !disable
+		n, err := statAt(s.root.fd, "a.md")
+		must(t, err)
+		got, err := r.listAt(s.root.fd, "a.md", n)
+		if err != nil || len(got.users) != 300 || !got.extended {
+			t.Errorf("%s: %d users, %v", name, len(got.users), err)
+		}
+		small := newXattrs()
+		small.direct = r.xattrs.direct
+		if _, err := small.ofName(s.root.fd, "nosuchfile", aclXattr); !isGone(err) {
+			t.Errorf("%s: a missing file: %v", name, err)
+		}
+	}
 }

@@ -18,8 +18,16 @@ type xattrs struct {
 	path   []byte
 }
 
+// An ACL has eight bytes an entry and is rarely long; the kernel clears as much
+// memory as it is offered at every call. No attribute is longer than maxXattr
+// (xattr(7)).
+const (
+	usualXattr = 512
+	maxXattr   = 64 << 10
+)
+
 func newXattrs() *xattrs {
-	x := &xattrs{direct: true, buf: make([]byte, 64<<10)}
+	x := &xattrs{direct: true, buf: make([]byte, usualXattr)}
 	_, err := x.getAt(unix.AT_FDCWD, "/", aclXattr)
 	// Older kernels answer ENOSYS, and some system call filters EPERM.
 	x.direct = err == nil || isNoAttribute(err)
@@ -50,14 +58,24 @@ func (x *xattrs) procPath(fd int) []byte {
 	return x.path
 }
 
+// read calls get, again with a larger buffer if it asks for one.
 func (x *xattrs) read(get func() (int, error)) ([]byte, error) {
-	n := 0
-	err := retrying(func() error {
-		var err error
-		n, err = get()
-		return err
-	})
-	return x.buf[:max(n, 0)], err
+	for {
+		n := 0
+		err := retrying(func() error {
+			var err error
+			n, err = get()
+			return err
+		})
+		switch {
+		case errors.Is(err, unix.ERANGE) && len(x.buf) < maxXattr:
+			x.buf = make([]byte, maxXattr)
+		case err != nil:
+			return nil, err
+		default:
+			return x.buf[:n], nil
+		}
+	}
 }
 
 // xattrArgs is struct xattr_args of linux/xattr.h.
@@ -77,16 +95,17 @@ func (x *xattrs) getAt(dir int, name, attr string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := xattrArgs{
-		value: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(x.buf)))),
-		size:  uint32(len(x.buf)),
-	}
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	pin.Pin(unsafe.SliceData(x.buf))
 	return x.read(func() (int, error) {
-		n, _, errno := unix.Syscall6(unix.SYS_GETXATTRAT, uintptr(dir), uintptr(unsafe.Pointer(path)), unix.AT_SYMLINK_NOFOLLOW,
-			uintptr(unsafe.Pointer(key)), uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args))
+		// SECURITY: the kernel writes at most size bytes to value, which is pinned
+		// for the call because it travels as a number inside args.
+		var pin runtime.Pinner
+		defer pin.Unpin()
+		value := unsafe.SliceData(x.buf) //nolint:gosec // the address of the buffer
+		pin.Pin(value)
+		args := xattrArgs{value: uint64(uintptr(unsafe.Pointer(value))), size: uint32(len(x.buf))} //nolint:gosec // at most maxXattr
+		n, _, errno := unix.Syscall6(unix.SYS_GETXATTRAT,
+			uintptr(dir), uintptr(unsafe.Pointer(path)), unix.AT_SYMLINK_NOFOLLOW, //nolint:gosec // a string that ends with NUL
+			uintptr(unsafe.Pointer(key)), uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args)) //nolint:gosec // as above
 		if errno != 0 {
 			return 0, errno
 		}
