@@ -115,10 +115,11 @@ func (e *Extractor) Extract(ctx context.Context, in Input) (Result, error) {
 		return Result{}, err
 	}
 	r := Result{Format: format}
+	stated := ""
 	if format == PDF {
 		err = e.extractPDF(ctx, in, &r)
 	} else {
-		e.extractText(in, lang, &r)
+		stated = e.extractText(in, lang, &r)
 	}
 	if err != nil {
 		return Result{}, err
@@ -134,7 +135,7 @@ func (e *Extractor) Extract(ctx context.Context, in Input) (Result, error) {
 	if format == Source {
 		share = codeShare
 	}
-	r.Language = detectLanguage(r.Text, share)
+	r.Language = detectLanguage(r.Text, stated, share)
 	return r, nil
 }
 
@@ -165,8 +166,9 @@ func classify(in Input) (format Format, lang string, err error) {
 	return format, lang, nil
 }
 
-// extractText handles every format that is text to begin with.
-func (e *Extractor) extractText(in Input, lang string, r *Result) {
+// extractText handles every format that is text to begin with, and returns the
+// natural language that the document states.
+func (e *Extractor) extractText(in Input, lang string, r *Result) (stated string) {
 	body, warning := decode(in.Body, in.Charset, r.Format == HTML)
 	if warning != "" {
 		r.Warnings = append(r.Warnings, warning)
@@ -174,7 +176,8 @@ func (e *Extractor) extractText(in Input, lang string, r *Result) {
 	cut := false
 	switch r.Format {
 	case HTML:
-		r.Text, r.Title, cut = e.extractHTML(body, in.BaseURL)
+		p := e.extractHTML(body, in.BaseURL)
+		r.Text, r.Title, stated, cut = strings.TrimSpace(Clean(string(p.text))), p.title, p.lang, p.truncated
 	case Markdown:
 		r.Text, r.Title = markdownText(Clean(string(body)))
 	case Source:
@@ -185,6 +188,7 @@ func (e *Extractor) extractText(in Input, lang string, r *Result) {
 		r.Title = fileTitle(in.Name)
 	}
 	e.bound(r, cut)
+	return stated
 }
 
 // bound keeps the text below the limits.
@@ -214,8 +218,8 @@ func cutText(s string, limit int) string {
 	return s[:limit]
 }
 
-// extractHTML converts a page.
-func (e *Extractor) extractHTML(body []byte, baseURL string) (text, title string, cut bool) {
+// extractHTML converts a page. A page without text has its title as its text.
+func (e *Extractor) extractHTML(body []byte, baseURL string) page {
 	var base *url.URL
 	if baseURL != "" {
 		if u, err := url.Parse(baseURL); err == nil && u.IsAbs() {
@@ -227,11 +231,10 @@ func (e *Extractor) extractHTML(body []byte, baseURL string) (text, title string
 		c = new(converter)
 	}
 	p := c.convert(body, base, e.cfg.MaxText)
-	text, title = strings.TrimSpace(Clean(string(p.text))), p.title
 	c.release()
 	e.converters.Put(c)
-	if text == "" && title != "" {
-		text = "# " + CleanField(title, maxTitle)
+	if title := CleanField(p.title, maxTitle); len(p.text) == 0 && title != "" {
+		p.text = []byte("# " + title)
 	}
-	return text, title, p.truncated
+	return p
 }

@@ -9,6 +9,7 @@ import (
 type page struct {
 	text      []byte // Markdown; valid until the converter is used again
 	title     string
+	lang      string // what the html element says
 	truncated bool
 }
 
@@ -23,6 +24,7 @@ type converter struct {
 
 	base      *url.URL
 	title     []byte
+	lang      string
 	inTitle   bool
 	firstHead []byte // text of the first heading
 	dropAt    int    // index of the element that is being left out, or -1
@@ -60,11 +62,12 @@ type banner struct {
 	links   int
 }
 
-// almostNothing is how much text a page must have before the converter is
-// satisfied with a level; much less than that is looked for elsewhere.
+// How much text makes the converter satisfied: with a level, without and with
+// lists of links, and with a main element beside which there is more.
 const (
+	littleText    = 100
 	almostNothing = 40
-	littleText    = 250
+	substance     = 250
 )
 
 // convert converts a document that is UTF-8 already.
@@ -75,7 +78,7 @@ func (c *converter) convert(doc []byte, base *url.URL, limit int) page {
 		dropped := c.run(doc, level)
 		text := c.mainText()
 		if level == keepMain || len(text) > len(best.text) {
-			best = page{text: bytes.Clone(text), title: c.pageTitle(), truncated: len(c.w.out) > limit}
+			best = page{text: bytes.Clone(text), title: c.pageTitle(), lang: c.lang, truncated: len(c.w.out) > limit}
 		}
 		enough := littleText
 		if level == keepLists {
@@ -97,7 +100,7 @@ func (c *converter) run(doc []byte, level keepLevel) int {
 	c.w.reset()
 	c.s.reset()
 	c.level, c.dropAt, c.dropped = level, -1, 0
-	c.title, c.firstHead, c.inTitle, c.inPre = nil, nil, false, false
+	c.title, c.firstHead, c.inTitle, c.inPre, c.lang = nil, nil, false, false, ""
 	c.main, c.article, c.banner = span{}, span{}, banner{start: -1}
 	c.lists, c.langs, c.tables = c.lists[:0], c.langs[:0], c.tables[:0]
 	var t token
@@ -139,7 +142,7 @@ func (c *converter) mainText() []byte {
 	if c.level == keepAll {
 		return out
 	}
-	if m := c.cut(c.main); len(m) >= littleText || 4*len(m) >= len(out) {
+	if m := c.cut(c.main); len(m) >= substance || 4*len(m) >= len(out) {
 		if len(m) > 0 {
 			return m
 		}

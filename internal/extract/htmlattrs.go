@@ -46,15 +46,15 @@ func (m *pageMark) attribute(t tag, name string, value []byte) {
 			m.drop = max(m.drop, dropPage)
 		}
 	case "style":
-		if bytes.Contains(value, []byte("display")) && hidesByStyle(value) {
-			m.hidden = true
-		}
+		m.hidden = m.hidden || hidesByStyle(value)
 	case "href":
-		m.href = value
+		if m.href == nil { // the first of two counts
+			m.href = value
+		}
 	case "alt", "alttext":
-		m.alt = value
-	case "content":
-		m.content = value
+		if m.alt == nil {
+			m.alt = value
+		}
 	case "colspan":
 		m.colspan = atoi(value)
 	case "rowspan":
@@ -196,4 +196,18 @@ func atoi(b []byte) int {
 		return 0
 	}
 	return n
+}
+
+// documentLanguage returns the value of the lang attribute.
+func documentLanguage(raw []byte) string {
+	a := attrs{raw}
+	for {
+		name, value, ok := a.next()
+		if !ok {
+			return ""
+		}
+		if string(name) == "lang" || string(name) == "xml:lang" {
+			return string(value)
+		}
+	}
 }

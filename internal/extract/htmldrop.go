@@ -146,7 +146,6 @@ type pageMark struct {
 	lang    string // language of the code inside
 	href    []byte
 	alt     []byte
-	content []byte
 	colspan int
 	rowspan int
 	start   int // first number of an ordered list

@@ -14,6 +14,9 @@ func (c *converter) start(t *token) {
 			return // gone back to an earlier place
 		}
 	}
+	if t.tag == tagHTML && len(t.attrs) > 0 {
+		c.lang = documentLanguage(t.attrs)
+	}
 	if t.tag == tagTitle {
 		c.inTitle = c.dropAt < 0
 		return
@@ -197,6 +200,10 @@ func (c *converter) openHeading(e *element) {
 	if c.w.inline > 0 {
 		c.evidence()
 		return
+	}
+	if a := c.s.last[tagA]; a >= 0 && c.s.open[a].flags&flagMark != 0 {
+		c.s.open[a].flags &^= flagMark // the link stands around the heading
+		c.w.removeMark(markLink)
 	}
 	c.w.heading = int(e.tag-tagH1) + 1
 	c.w.inline++

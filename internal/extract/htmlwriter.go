@@ -279,6 +279,10 @@ func (w *writer) closeMark(m mark) {
 	w.jointAt = -1
 	switch m.kind {
 	case markLink:
+		if isLinkSign(w.out[m.start+1:]) {
+			w.out = w.out[:m.start]
+			return
+		}
 		if bytes.Equal(w.out[m.start+1:], m.href) {
 			w.out = append(w.out[:m.start], w.out[m.start+1:]...)
 			return
@@ -293,6 +297,16 @@ func (w *writer) closeMark(m mark) {
 	default:
 		w.out = append(w.out, m.kind.token()...)
 		w.joint, w.jointAt = m, len(w.out)
+	}
+}
+
+// isLinkSign reports whether a link's text only says that it is one.
+func isLinkSign(text []byte) bool {
+	switch string(text) {
+	case "¶", "§", "#", "🔗", "\uf0c1":
+		return true
+	default:
+		return false
 	}
 }
 

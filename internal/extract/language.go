@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -11,15 +12,22 @@ const simple = "simple"
 // sampleLen is how much text decides about the language.
 const sampleLen = 4 << 10
 
+// fewestKinds is how many different stop words show that a text is prose.
+const fewestKinds = 4
+
 // detectLanguage returns the PostgreSQL text search configuration for a
 // canonical text, by counting the most frequent short words of each language
 // in a sample outside code. share is the part of the words that must be such
-// words.
-func detectLanguage(text string, share float64) string {
-	var counts [languageCount]int
-	words := 0
+// words. What the document says about itself, as in "de-AT", decides between
+// two that are close.
+func detectLanguage(text, stated string, share float64) string {
+	var c wordCounts
 	for _, part := range samples(text) {
-		words += countStopWords(part, &counts)
+		c.sample(part)
+	}
+	words, counts := c.words, c.counts
+	if l := statedLanguage(stated); l != languageNone && counts[l] > 0 {
+		counts[l] += counts[l]/4 + 1
 	}
 	best, second := languageNone, languageNone
 	for l := language(1); l < languageCount; l++ {
@@ -30,7 +38,11 @@ func detectLanguage(text string, share float64) string {
 			second = l
 		}
 	}
-	if words == 0 || best == languageNone || counts[best] < 2 || counts[best] == counts[second] ||
+	kinds := fewestKinds
+	if best == english {
+		kinds = 2 // identifiers are made of its words, and hardly ever of these
+	}
+	if words == 0 || best == languageNone || c.kinds[best] < kinds || counts[best] == counts[second] ||
 		float64(counts[best]) < share*float64(words) {
 		return simple
 	}
@@ -46,10 +58,16 @@ func samples(text string) []string {
 	return []string{text[:sampleLen/2], text[middle:min(middle+sampleLen/2, len(text))]}
 }
 
-// countStopWords counts the words of a sample and the languages they belong
-// to. Lines of fenced code do not count.
-func countStopWords(s string, counts *[languageCount]int) int {
-	words := 0
+// wordCounts counts the words of samples and the languages they belong to.
+type wordCounts struct {
+	words  int
+	counts [languageCount]int                 // stop words
+	kinds  [languageCount]int                 // different ones, up to fewestKinds
+	seen   [languageCount][fewestKinds]string // the first different ones
+}
+
+// sample counts a sample. Lines of fenced code do not count.
+func (c *wordCounts) sample(s string) {
 	code := false
 	for line := range strings.SplitSeq(s, "\n") {
 		if strings.HasPrefix(strings.TrimLeft(line, " >"), "```") {
@@ -57,15 +75,20 @@ func countStopWords(s string, counts *[languageCount]int) int {
 			continue
 		}
 		if !code {
-			words += countLine(line, counts)
+			c.line(line)
 		}
 	}
-	return words
 }
 
-func countLine(line string, counts *[languageCount]int) int {
-	words := 0
+// line counts a line without the targets of its links.
+func (c *wordCounts) line(line string) {
 	for i := 0; i < len(line); {
+		if line[i] == '(' && i > 0 && line[i-1] == ']' {
+			if end := strings.IndexByte(line[i:], ')'); end > 0 {
+				i += end
+				continue
+			}
+		}
 		if !isWordByte(line[i]) {
 			i++
 			continue
@@ -74,22 +97,31 @@ func countLine(line string, counts *[languageCount]int) int {
 		for i < len(line) && isWordByte(line[i]) {
 			i++
 		}
-		words++
-		if i-start > 12 || !utf8.ValidString(line[start:i]) {
-			continue
-		}
-		word := line[start:i]
-		if hasUpper(word) {
-			word = strings.ToLower(word)
-		}
-		for set := stopWord(word); set != 0; set &= set - 1 {
-			counts[set.lowest()]++
+		c.words++
+		if i-start <= 12 && utf8.ValidString(line[start:i]) {
+			c.word(line[start:i])
 		}
 	}
-	return words
 }
 
-func isWordByte(c byte) bool { return isLetter(c) || c >= utf8.RuneSelf }
+func (c *wordCounts) word(word string) {
+	if hasUpper(word) {
+		word = strings.ToLower(word)
+	}
+	for set := stopWord(word); set != 0; set &= set - 1 {
+		l := set.lowest()
+		c.counts[l]++
+		if k := c.kinds[l]; k < fewestKinds && !slices.Contains(c.seen[l][:k], word) {
+			c.seen[l][k] = word
+			c.kinds[l]++
+		}
+	}
+}
+
+// isWordByte takes identifiers and numbers for one word each.
+func isWordByte(c byte) bool {
+	return isLetter(c) || c >= utf8.RuneSelf || c == '_' || c >= '0' && c <= '9'
+}
 
 func hasUpper(s string) bool {
 	for i := range len(s) {
@@ -98,4 +130,43 @@ func hasUpper(s string) bool {
 		}
 	}
 	return false
+}
+
+// statedLanguage returns the language of a tag (RFC 5646).
+func statedLanguage(tag string) language {
+	primary, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(tag)), "-")
+	switch primary {
+	case "en":
+		return english
+	case "de":
+		return german
+	case "fr":
+		return french
+	case "es":
+		return spanish
+	case "it":
+		return italian
+	case "pt":
+		return portuguese
+	case "nl":
+		return dutch
+	case "sv":
+		return swedish
+	case "da":
+		return danish
+	case "no", "nb", "nn":
+		return norwegian
+	case "fi":
+		return finnish
+	case "ru":
+		return russian
+	case "hu":
+		return hungarian
+	case "ro":
+		return romanian
+	case "tr":
+		return turkish
+	default:
+		return languageNone
+	}
 }

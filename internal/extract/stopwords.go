@@ -73,56 +73,54 @@ func (l language) String() string {
 // stopWord returns the languages in which a lower-case word is among the most frequent.
 func stopWord(word string) languages {
 	switch word {
-	case "the", "and", "to", "that", "it", "with", "was", "be", "are", "this", "by", "not", "or", "from",
-		"have", "which", "you", "can", "if", "will", "has", "but", "its", "they", "may", "when", "used",
-		"all", "been", "there", "such", "into", "their", "must", "should", "these", "would":
+	case "the", "and", "to", "that", "it", "with", "was", "be", "are", "this", "by", "not", "or", "from", "have",
+		"which", "you", "can", "if", "will", "has", "but", "its", "they", "may", "when", "used", "all", "been",
+		"there", "such", "into", "their", "must", "should", "these", "would", "more", "see", "then", "each",
+		"only", "than", "other", "about", "what", "how", "does", "we", "your", "my", "he", "out", "up", "use", "using", "where", "while", "between", "same", "because", "set":
 		return 1 << english
-	case "und", "von", "zu", "mit", "sich", "auf", "für", "ist", "im", "nicht", "ein", "eine", "auch",
-		"werden", "aus", "hat", "dass", "sie", "nach", "wird", "bei", "einer", "am", "sind", "noch", "wie",
-		"einem", "über", "einen", "so", "zum", "war", "haben", "nur", "oder", "aber", "vor", "zur", "bis",
-		"mehr", "durch", "kann", "wenn", "wurde", "kein":
+	case "und", "von", "zu", "mit", "sich", "auf", "für", "ist", "im", "nicht", "ein", "eine", "auch", "werden", "aus",
+		"hat", "dass", "sie", "nach", "wird", "bei", "einer", "am", "sind", "noch", "wie", "einem", "über", "einen",
+		"zum", "war", "haben", "nur", "oder", "aber", "vor", "zur", "bis", "mehr", "durch", "kann", "wenn", "wurde",
+		"kein":
 		return 1 << german
-	case "les", "une", "est", "pour", "qui", "dans", "par", "plus", "pas", "sur", "sont", "avec", "aux",
-		"cette", "ces", "être", "comme", "tout", "nous", "sa", "fait", "été", "aussi", "leur", "bien",
-		"peut", "elle", "vous", "dont", "même":
+	case "les", "une", "est", "pour", "qui", "dans", "par", "plus", "pas", "sur", "sont", "avec", "aux", "cette", "ces",
+		"être", "comme", "tout", "nous", "sa", "fait", "été", "aussi", "leur", "bien", "peut", "elle", "vous", "dont",
+		"même":
 		return 1 << french
-	case "y", "los", "las", "su", "más", "pero", "sus", "sí", "porque", "esta", "entre", "cuando", "muy",
-		"sobre", "también", "hasta", "hay", "donde", "quien", "desde", "todo", "durante", "puede":
+	case "y", "los", "las", "su", "más", "pero", "sus", "sí", "porque", "esta", "entre", "cuando", "muy", "sobre",
+		"también", "hasta", "hay", "donde", "quien", "desde", "todo", "durante", "puede":
 		return 1 << spanish
-	case "di", "che", "per", "è", "sono", "non", "come", "dei", "nel", "più", "della", "ma", "anche", "gli",
-		"delle", "dal", "questo", "questa", "nella", "essere", "stato", "può", "tra", "cui":
+	case "di", "che", "per", "è", "sono", "non", "come", "dei", "nel", "più", "della", "ma", "anche", "gli", "delle",
+		"dal", "questo", "questa", "nella", "essere", "stato", "può", "tra", "cui":
 		return 1 << italian
-	case "do", "em", "é", "com", "não", "uma", "na", "dos", "mas", "foi", "ao", "ele", "tem", "à", "seu",
-		"sua", "muito", "há", "já", "está", "eu", "também", "só", "pelo", "pela", "até", "isso", "são",
-		"você":
+	case "em", "é", "com", "não", "uma", "na", "dos", "mas", "foi", "ao", "ele", "tem", "à", "seu", "sua", "muito",
+		"há", "já", "está", "eu", "também", "só", "pelo", "pela", "até", "isso", "são", "você":
 		return 1 << portuguese
-	case "het", "een", "dat", "te", "voor", "met", "zijn", "niet", "aan", "ook", "dan", "maar", "bij", "uit",
-		"nog", "naar", "door", "ze", "deze", "wordt", "hebben", "werd", "wel", "zo", "moet", "tot", "worden",
-		"heeft", "geen":
+	case "het", "een", "dat", "te", "voor", "met", "zijn", "niet", "aan", "ook", "dan", "maar", "bij", "uit", "nog",
+		"naar", "door", "ze", "deze", "wordt", "hebben", "werd", "wel", "zo", "moet", "tot", "worden", "heeft", "geen":
 		return 1 << dutch
-	case "och", "att", "är", "för", "till", "inte", "ett", "jag", "från", "ska", "när", "denna", "här",
-		"också", "finns", "hade", "bara", "vid":
+	case "och", "att", "är", "för", "till", "inte", "ett", "jag", "från", "ska", "när", "denna", "här", "också",
+		"finns", "hade", "bara", "vid":
 		return 1 << swedish
 	case "af", "mig", "min", "havde", "ham", "ud", "hans", "hvor", "hvad", "selv":
 		return 1 << danish
 	case "å", "jeg", "seg", "hadde", "ble", "etter", "ved", "bli", "noe", "når", "dette", "blir":
 		return 1 << norwegian
-	case "ja", "ei", "että", "hän", "oli", "joka", "mutta", "ovat", "sen", "kun", "niin", "myös", "kuin",
-		"jos", "tai", "olla", "sekä", "voi", "jotka", "ole", "tämä", "vain", "mukaan", "jo", "nyt", "siitä",
-		"sitä", "mitä":
+	case "ja", "ei", "että", "hän", "oli", "joka", "mutta", "ovat", "sen", "kun", "niin", "myös", "kuin", "jos", "tai",
+		"olla", "sekä", "voi", "jotka", "ole", "tämä", "vain", "mukaan", "jo", "nyt", "siitä", "sitä", "mitä":
 		return 1 << finnish
-	case "и", "в", "не", "на", "я", "что", "он", "с", "как", "это", "по", "но", "они", "к", "у", "ты", "из",
-		"мы", "за", "вы", "так", "же", "от", "для", "о", "был", "при", "его", "или", "бы", "до", "если",
-		"может", "только", "все", "она", "когда", "еще", "уже", "их", "есть", "этого":
+	case "и", "в", "не", "на", "я", "что", "он", "с", "как", "это", "по", "но", "они", "к", "у", "ты", "из", "мы", "за",
+		"вы", "так", "же", "от", "для", "о", "был", "при", "его", "или", "бы", "до", "если", "может", "только", "все",
+		"она", "когда", "еще", "уже", "их", "есть", "этого":
 		return 1 << russian
-	case "az", "és", "hogy", "nem", "egy", "ez", "meg", "már", "csak", "volt", "mint", "vagy", "még", "azt",
-		"ezt", "minden", "lehet", "kell", "ami", "nagyon", "akkor", "után":
+	case "az", "és", "hogy", "nem", "egy", "ez", "meg", "már", "csak", "volt", "mint", "vagy", "még", "azt", "ezt",
+		"minden", "lehet", "kell", "ami", "nagyon", "akkor", "után":
 		return 1 << hungarian
-	case "și", "în", "cu", "pe", "care", "din", "că", "pentru", "mai", "sau", "sunt", "prin", "fost", "lui",
-		"ca", "dar", "fi", "cele", "acest", "această", "când", "poate":
+	case "și", "în", "cu", "pe", "care", "din", "că", "pentru", "mai", "sau", "sunt", "prin", "fost", "lui", "ca",
+		"dar", "fi", "cele", "acest", "această", "când", "poate":
 		return 1 << romanian
-	case "ve", "bir", "bu", "için", "ile", "olarak", "daha", "çok", "gibi", "olan", "kadar", "sonra", "ama",
-		"veya", "değil", "ise", "her", "olduğu", "tarafından", "göre", "hem":
+	case "ve", "bir", "bu", "için", "ile", "olarak", "daha", "çok", "gibi", "olan", "kadar", "sonra", "ama", "veya",
+		"değil", "ise", "her", "olduğu", "tarafından", "göre", "hem":
 		return 1 << turkish
 	default:
 		return sharedWord(word)
@@ -132,13 +130,19 @@ func stopWord(word string) languages {
 // sharedWord knows the words of several languages.
 func sharedWord(word string) languages {
 	switch word {
-	case "an":
+	case "so", "an":
 		return 1<<english | 1<<german
 	case "in":
 		return 1<<english | 1<<german | 1<<italian | 1<<dutch
+	case "a":
+		return 1<<english | 1<<french | 1<<spanish | 1<<italian | 1<<portuguese | 1<<hungarian | 1<<romanian
 	case "on":
 		return 1<<english | 1<<french | 1<<finnish
-	case "as":
+	case "no":
+		return 1<<english | 1<<spanish | 1<<portuguese
+	case "i":
+		return 1<<english | 1<<italian | 1<<swedish | 1<<danish | 1<<norwegian
+	case "do", "as":
 		return 1<<english | 1<<portuguese
 	case "of":
 		return 1<<english | 1<<dutch
@@ -168,8 +172,6 @@ func sharedWord(word string) languages {
 		return 1<<french | 1<<spanish | 1<<italian
 	case "se":
 		return 1<<french | 1<<spanish | 1<<italian | 1<<portuguese | 1<<finnish | 1<<romanian
-	case "a":
-		return 1<<french | 1<<spanish | 1<<italian | 1<<portuguese | 1<<hungarian | 1<<romanian
 	case "la", "un":
 		return 1<<french | 1<<spanish | 1<<italian | 1<<romanian
 	case "que":
@@ -182,10 +184,6 @@ func sharedWord(word string) languages {
 		return 1<<french | 1<<italian
 	case "ou", "mais":
 		return 1<<french | 1<<portuguese
-	case "du":
-		return 1<<french | 1<<danish
-	case "et":
-		return 1<<french | 1<<danish | 1<<norwegian
 	default:
 		return moreSharedWords(word)
 	}
@@ -194,6 +192,10 @@ func sharedWord(word string) languages {
 // moreSharedWords knows the rest of them.
 func moreSharedWords(word string) languages {
 	switch word {
+	case "du":
+		return 1<<french | 1<<danish
+	case "et":
+		return 1<<french | 1<<danish | 1<<norwegian
 	case "ne":
 		return 1<<french | 1<<finnish | 1<<turkish
 	case "au", "ce":
@@ -204,7 +206,7 @@ func moreSharedWords(word string) languages {
 		return 1<<spanish | 1<<italian | 1<<portuguese | 1<<romanian
 	case "al":
 		return 1<<spanish | 1<<italian | 1<<dutch
-	case "por", "para", "no", "como", "nos", "ser":
+	case "por", "para", "como", "nos", "ser":
 		return 1<<spanish | 1<<portuguese
 	case "sin":
 		return 1<<spanish | 1<<danish
@@ -220,8 +222,6 @@ func moreSharedWords(word string) languages {
 		return 1<<italian | 1<<portuguese | 1<<danish | 1<<norwegian | 1<<turkish
 	case "alla":
 		return 1<<italian | 1<<swedish
-	case "i":
-		return 1<<italian | 1<<swedish | 1<<danish | 1<<norwegian
 	case "ha":
 		return 1<<italian | 1<<hungarian
 	case "os":
