@@ -56,7 +56,7 @@ func (c *cutter) cut() {
 }
 
 // anchors fills edges with the spots that have the smallest key within reach. Of equal keys, which only repeated text
-// has, it takes one every now and then, counted from the first.
+// has, it takes the first, and then the first that leaves a good piece after the one before.
 func (c *cutter) anchors() {
 	c.edges, c.stack = c.edges[:0], c.stack[:0]
 	lo, hi := c.between(0, len(c.spots), c.least, c.total-c.least)
@@ -104,17 +104,18 @@ func (c *cutter) divide(lo, hi, from, to, depth int) {
 	if size <= c.most || lo >= hi {
 		return
 	}
-	best := c.best(lo, hi, from+c.least, to-c.least, (from+to)/2, depth)
+	best := c.best(lo, hi, from, to, depth)
 	c.divide(lo, best, from, c.spots[best].at, depth+1)
 	c.chosen = append(c.chosen, best)
 	c.divide(best+1, hi, c.spots[best].at, to, depth+1)
 }
 
-// best returns the spot of spots[lo:hi] with the smallest key between the costs first and last, of equal ones the nearest to middle;
-// where there is none it returns the spot nearest to middle.
-func (c *cutter) best(lo, hi, first, last, middle, depth int) int {
-	a, b := c.between(lo, hi, first, last)
+// best returns the spot of spots[lo:hi] with the smallest key that is not too near to the costs from and to; of equal keys the
+// first that leaves a good piece before it, so that repeated text is cut alike everywhere. Where every spot is too near, it returns the one nearest to the middle.
+func (c *cutter) best(lo, hi, from, to, depth int) int {
+	a, b := c.between(lo, hi, from+c.least, to-c.least)
 	if a >= b || depth > maxDepth {
+		middle := (from + to) / 2
 		i := lo + sort.Search(hi-lo, func(i int) bool { return c.spots[lo+i].at >= middle })
 		if i == hi || i > lo && middle-c.spots[i-1].at < c.spots[i].at-middle {
 			i--
@@ -124,7 +125,7 @@ func (c *cutter) best(lo, hi, first, last, middle, depth int) int {
 	best := a
 	for i := a + 1; i < b; i++ {
 		s, t := c.spots[i], c.spots[best]
-		if s.key < t.key || s.key == t.key && abs(s.at-middle) < abs(t.at-middle) {
+		if s.key < t.key || s.key == t.key && t.at < from+2*c.least {
 			best = i
 		}
 	}
@@ -137,5 +138,3 @@ func (c *cutter) between(lo, hi, first, last int) (a, b int) {
 	b = a + sort.Search(hi-a, func(i int) bool { return c.spots[a+i].at > last })
 	return a, b
 }
-
-func abs(n int) int { return max(n, -n) }

@@ -19,7 +19,7 @@ const (
 
 // EstimateTokens returns an estimate of how many tokens s has: deterministic, and tuned to lie at or slightly
 // above the count of OpenAI's cl100k_base encoding for English prose and for source code. It is an estimate for every model.
-// The estimate of a text is never above the sum of the estimates of its pieces.
+// The estimate of a text is never above the sum of the estimates of its pieces, where each begins a line or with a visible character.
 func EstimateTokens(s string) int {
 	return (cost(s) + token - 1) / token
 }
@@ -95,7 +95,7 @@ func blankCost(s string, i int) (n, w int) {
 	switch {
 	case j-i == 1 && lines == 0:
 		return 1, 0
-	case lines > 0 && s[j-1] != '\n' && s[j-1] != '\r' && j < len(s):
+	case lines > 0 && s[j-1] != '\n' && s[j-1] != '\r':
 		w = token // the indentation after the line break
 		if j >= 2 && s[j-2] == '\n' {
 			w = token / 4

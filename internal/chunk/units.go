@@ -229,7 +229,7 @@ func (sc *scanner) close(pos int) {
 func (sc *scanner) refine(end int) {
 	soft := 0 // the last word start since the last spot
 	for i := sc.last + 1; i < end; i++ {
-		if !utf8.RuneStart(sc.text[i]) {
+		if !startsRune(sc.text, i) {
 			continue
 		}
 		c, word := inWord, sc.text[i-1] <= ' ' && sc.text[i] > ' '
@@ -251,6 +251,19 @@ func (sc *scanner) refine(end int) {
 		sc.last, soft = i, 0
 		sc.put(i, c)
 	}
+}
+
+// startsRune reports whether s can be cut at i without cutting a character. Bytes that belong to no character can be cut.
+func startsRune(s string, i int) bool {
+	for n := range utf8.UTFMax {
+		if utf8.RuneStart(s[i-n]) {
+			return n == 0
+		}
+		if i-n == 0 {
+			return true
+		}
+	}
+	return true
 }
 
 // hash mixes the bytes of s; equal texts have equal hashes on every machine.
