@@ -399,3 +399,30 @@ func TestEmptyRootIsComplete(t *testing.T) {
 		t.Errorf("%+v", got.pages)
 	}
 }
+
+// TestDirectorySwappedWhileListing puts a link to another tree between the
+// moment a directory was seen and the moment it is opened.
+func TestDirectorySwappedWhileListing(t *testing.T) {
+	t.Parallel()
+	root, outside := t.TempDir(), t.TempDir()
+	write(t, outside+"/secret.md", "secret")
+	write(t, root+"/d/a.md", "public")
+	write(t, root+"/e.md", "public")
+	trip := func(at step, path string) error {
+		if at == stepDirectory && path == "d" {
+			return cmpErr(os.RemoveAll(root+"/d"), os.Symlink(outside, root+"/d"))
+		}
+		return nil
+	}
+	s := openSession(t, Config{trip: trip}, map[string]string{"path": root}, connectors.Selection{})
+	got := snapshot(t, s)
+	if !slices.Equal(got.order, []string{"e.md"}) || got.blocked["d"] != "changed while listing" {
+		t.Errorf("%v, blocked %v", got.order, got.blocked)
+	}
+	for _, err := range s.Choices(t.Context(), "d") {
+		wantInvalid(t, err, "parent")
+	}
+	if c, err := s.Fetch(t.Context(), "d/secret.md"); connectors.ClassOf(err) != connectors.ItemSkipped {
+		t.Errorf("fetched %+v, %v", c.Ref, err)
+	}
+}
