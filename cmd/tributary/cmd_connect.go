@@ -41,7 +41,7 @@ func connectSource(a *app, c connectors.Connector) *cobra.Command {
 	spec := c.Spec()
 	var f connectFlags
 	cmd := jsonFlag(a, &cobra.Command{
-		Use: spec.Source, Short: spec.Description, Long: connectHelp(spec), Args: exactArgs(), Example: connectExample(spec),
+		Use: spec.Source, Short: strings.TrimSuffix(spec.Description, "."), Long: connectHelp(spec), Args: exactArgs(), Example: connectExample(spec),
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&f.name, "name", "", "the connection's name: a-z, 0-9, dot, dash and underscore (required)")

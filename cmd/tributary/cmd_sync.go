@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -247,6 +246,3 @@ func syncOutcome(runs []store.Run) error {
 		return nil
 	}
 }
-
-// errNothingToSync is the end of a demo without any folder.
-var errNothingToSync = errors.New("finding demo documents: neither the project's docs nor a Go distribution is here; connect a folder of your own with tributary connect folder")

@@ -26,6 +26,7 @@ const managedName = "tributary"
 const (
 	managedStopTimeout = 30 * time.Second
 	attachPatience     = 10 * time.Second
+	goneTimeout        = 3 * time.Second
 )
 
 // database is where the store lives: the configured one, or the managed one.
@@ -40,9 +41,22 @@ type database struct {
 	managed bool
 }
 
+// gone reports whether the managed PostgreSQL of this process has ended.
+func (d *database) gone() bool {
+	if d.server == nil {
+		return false
+	}
+	select {
+	case <-d.server.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // close stops the managed PostgreSQL if this process runs it.
 func (d *database) close(ctx context.Context, log *slog.Logger) {
-	if d.server == nil {
+	if d.server == nil || d.gone() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), managedStopTimeout)
@@ -125,7 +139,7 @@ func (a *app) startManaged(ctx context.Context, s settings.Settings, log *slog.L
 	if _, err := os.Stat(s.DataDir); errors.Is(err, os.ErrNotExist) {
 		a.notef("tributary: creating the managed local database in %s\n", s.DataDir)
 	}
-	server, err := pgserver.Start(ctx, pgserver.Config{DataDir: s.DataDir, Log: log})
+	server, err := pgserver.Start(ctx, pgserver.Config{DataDir: s.DataDir, Log: quietPostgres(log)})
 	if err != nil {
 		return nil, &databaseError{err}
 	}
@@ -193,14 +207,22 @@ func appPassword(superuserPassword string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// migrate brings the schema of d up to date with the role of migrateURL.
+// migrate brings the schema of d up to date with the role of migrateURL. Where
+// the role app cannot connect yet, it gets the password that d.url names.
 func migrate(ctx context.Context, d *database, log *slog.Logger) (store.MigrateReport, error) {
-	u, err := url.Parse(d.url)
-	if err != nil {
-		return store.MigrateReport{}, &settings.Error{Setting: "TRIBUTARY_DATABASE_URL", Problem: "is not a database address", Remedy: "write postgres://user:password@host:port/database"}
+	opts := store.MigrateOptions{Log: log}
+	if u, err := url.Parse(d.url); err == nil && d.url != d.migrateURL && !connects(ctx, d.url) {
+		opts.AppPassword, _ = u.User.Password()
 	}
-	password, _ := u.User.Password()
-	return store.Migrate(ctx, d.migrateURL, store.MigrateOptions{AppPassword: password, Log: log})
+	return store.Migrate(ctx, d.migrateURL, opts)
+}
+
+func connects(ctx context.Context, address string) bool {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return false
+	}
+	return conn.Close(ctx) == nil
 }
 
 // withStore opens the store for a command and closes everything behind it.

@@ -35,8 +35,7 @@ func demoFolders(ctx context.Context) []demoFolder {
 	if root, ok := goRoot(ctx); ok {
 		list = append(list, demoFolder{name: demoGo, path: root, selection: connectors.Selection{
 			Include: []string{
-				"README.md", "CONTRIBUTING.md", "SECURITY.md", "doc/**",
-				"src/context/*", "src/database/sql/*", "src/encoding/json/*", "src/errors/*", "src/io/*", "src/log/slog/*", "src/net/http/*", "src/sync/*", "src/time/*",
+				"doc/**", "src/context/*", "src/database/sql/*", "src/encoding/json/*", "src/errors/*", "src/io/*", "src/log/slog/*", "src/sync/*", "src/time/*",
 			},
 			Exclude: []string{"**/testdata/**"},
 		}})
@@ -92,6 +91,9 @@ func goRoot(ctx context.Context) (string, bool) {
 	}
 	return "", false
 }
+
+// errNothingToSync is the end of a demo without any folder.
+var errNothingToSync = errors.New("finding demo documents: neither the project's docs nor a Go distribution is here; connect a folder of your own with tributary connect folder")
 
 // account returns the person who runs the program: behind sudo(8) the one who
 // called it.

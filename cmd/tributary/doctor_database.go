@@ -97,11 +97,18 @@ func checkRole(ctx context.Context, conn *pgx.Conn) finding {
 		SELECT r.rolname, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolbypassrls,
 			coalesce((SELECT has_schema_privilege(r.rolname, n.oid, 'CREATE') FROM pg_namespace n WHERE n.nspname = 'tributary'), false)
 		FROM pg_roles r WHERE r.rolname = current_user`).Scan(&name, &super, &createDB, &createRole, &bypass, &createSchema)
+	app := ""
+	if err == nil {
+		// Without the table, the check of the schema says so.
+		_ = conn.QueryRow(ctx, `SELECT value FROM tributary.setting WHERE key = 'role.app'`).Scan(&app)
+	}
 	switch {
 	case err != nil:
 		return fail(check, err.Error(), remedy)
 	case super:
 		return fail(check, name+" is a superuser", remedy)
+	case app != "" && app != name:
+		return fail(check, "the service connects as "+name+" and not as "+app+", so that nobody is found to be a reader", remedy)
 	case createDB || createRole || bypass || createSchema:
 		return warn(check, name+" may do more than the service needs (create databases, roles or tables, or bypass row security)", remedy)
 	default:

@@ -74,6 +74,8 @@ type parts struct {
 	web, workers bool
 	workerCount  int
 	purpose      store.Purpose
+	// quiet keeps the log to warnings: a person reads this process's output.
+	quiet bool
 }
 
 // service is a process that stays: web server, workers, metrics.
@@ -93,7 +95,7 @@ type service struct {
 }
 
 func (a *app) newService(ctx context.Context, s settings.Settings, d *database, p *ports, what parts) (*service, error) {
-	srv := &service{settings: s, parts: what, ports: p, db: d, log: a.logger(!d.managed), metrics: web.NewMetrics()}
+	srv := &service{settings: s, parts: what, ports: p, db: d, log: a.logger(!what.quiet), metrics: web.NewMetrics()}
 	if err := srv.open(ctx, a); err != nil {
 		srv.close(ctx)
 		return nil, err
@@ -146,10 +148,6 @@ func withPort(u *url.URL, addr net.Addr) *url.URL {
 	return &out
 }
 
-func parseURL(s string) (*url.URL, error) { return url.Parse(s) }
-
-func effectiveUID() int { return os.Geteuid() }
-
 // run serves until ctx ends, the managed database ends, or a part fails. first
 // runs once everything is up.
 func (srv *service) run(ctx context.Context, first func(ctx context.Context) error) error {
@@ -199,7 +197,12 @@ func (srv *service) watchDatabase(ctx context.Context) error {
 
 // close lets jobs in flight commit and closes what open opened.
 func (srv *service) close(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	timeout := closeTimeout
+	if srv.db.gone() {
+		// Nothing can be committed any more.
+		timeout = goneTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	if srv.engine != nil {
 		if err := srv.engine.close(ctx); err != nil {
