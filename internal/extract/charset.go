@@ -150,6 +150,9 @@ func named(name string) encoding.Encoding {
 func guess(body []byte) (text []byte, warning string) {
 	sample := body[:min(len(body), 64<<10)]
 	result := chardet.Detect(sample)
+	if result.Encoding == "MacCyrillic" {
+		result.Encoding = "windows-1251" // the small letters are the same, and Mac files are rare
+	}
 	if result.Confidence >= 0.6 && !strings.HasPrefix(strings.ToLower(result.Encoding), "utf-8") {
 		if enc := named(result.Encoding); enc != nil {
 			return transcode(body, enc), "The encoding was not declared; it was read as " + strings.ToLower(result.Encoding) + "."

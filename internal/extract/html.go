@@ -88,9 +88,6 @@ func (c *converter) convert(doc []byte, base *url.URL, limit int) page {
 			break
 		}
 	}
-	if len(best.text) > limit {
-		best.text = best.text[:limit]
-	}
 	return best
 }
 

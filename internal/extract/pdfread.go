@@ -26,11 +26,7 @@ type pdfAPI interface {
 	FPDFText_GetText(*requests.FPDFText_GetText) (*responses.FPDFText_GetText, error)
 	FPDFBookmark_GetFirstChild(*requests.FPDFBookmark_GetFirstChild) (*responses.FPDFBookmark_GetFirstChild, error)
 	FPDFBookmark_GetNextSibling(*requests.FPDFBookmark_GetNextSibling) (*responses.FPDFBookmark_GetNextSibling, error)
-	FPDFBookmark_GetTitle(*requests.FPDFBookmark_GetTitle) (*responses.FPDFBookmark_GetTitle, error)
-	FPDFBookmark_GetDest(*requests.FPDFBookmark_GetDest) (*responses.FPDFBookmark_GetDest, error)
-	FPDFBookmark_GetAction(*requests.FPDFBookmark_GetAction) (*responses.FPDFBookmark_GetAction, error)
-	FPDFAction_GetDest(*requests.FPDFAction_GetDest) (*responses.FPDFAction_GetDest, error)
-	FPDFDest_GetDestPageIndex(*requests.FPDFDest_GetDestPageIndex) (*responses.FPDFDest_GetDestPageIndex, error)
+	GetBookmarks(*requests.GetBookmarks) (*responses.GetBookmarks, error)
 }
 
 // pdfDoc is what a PDF contains.
@@ -50,8 +46,9 @@ type bookmark struct {
 }
 
 const (
-	maxBookmarks  = 5000
-	imageOnlyText = 16 // a page with fewer characters is an image
+	maxBookmarks    = 5000
+	maxOutlineDepth = 64
+	imageOnlyText   = 16 // a page with fewer characters is an image
 )
 
 // readPDF reads a document under ctx. When ctx ends first, it ends the
@@ -206,63 +203,67 @@ func (r *pdfReader) readTitle() {
 	r.out.title = title
 }
 
-// readOutline collects the bookmarks in order. Their number is bounded, as
-// broken documents have outlines that lead back to themselves.
+// readOutline collects the bookmarks in order. An outline that cannot be read
+// is none.
 func (r *pdfReader) readOutline(ctx context.Context) {
+	if !r.outlineEnds(ctx) {
+		return
+	}
+	resp, err := r.api.GetBookmarks(&requests.GetBookmarks{Document: r.doc})
+	if err != nil {
+		return
+	}
+	r.addBookmarks(resp.Bookmarks, 1)
+}
+
+// outlineEnds reports whether the outline is a tree of bounded size. Broken
+// documents have outlines that lead back to themselves, and GetBookmarks would
+// follow them until its stack ends the process.
+func (r *pdfReader) outlineEnds(ctx context.Context) bool {
 	first, err := r.api.FPDFBookmark_GetFirstChild(&requests.FPDFBookmark_GetFirstChild{Document: r.doc})
 	if err != nil || first.Bookmark == nil {
-		return
+		return false
 	}
 	type entry struct {
 		ref   references.FPDF_BOOKMARK
 		level int
 	}
 	todo := []entry{{*first.Bookmark, 1}}
-	for len(todo) > 0 && len(r.out.outline) < maxBookmarks && ctx.Err() == nil {
+	for count := 0; len(todo) > 0; count++ {
 		e := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		r.out.outline = append(r.out.outline, r.bookmark(e.ref, e.level))
+		if count > maxBookmarks || e.level > maxOutlineDepth || ctx.Err() != nil {
+			return false
+		}
 		next, err := r.api.FPDFBookmark_GetNextSibling(&requests.FPDFBookmark_GetNextSibling{Document: r.doc, Bookmark: e.ref})
-		if err == nil && next.Bookmark != nil {
+		if err != nil {
+			return false
+		}
+		if next.Bookmark != nil {
 			todo = append(todo, entry{*next.Bookmark, e.level})
 		}
 		child, err := r.api.FPDFBookmark_GetFirstChild(&requests.FPDFBookmark_GetFirstChild{Document: r.doc, Bookmark: &e.ref})
-		if err == nil && child.Bookmark != nil {
-			todo = append(todo, entry{*child.Bookmark, min(e.level+1, 6)})
+		if err != nil {
+			return false
+		}
+		if child.Bookmark != nil {
+			todo = append(todo, entry{*child.Bookmark, e.level + 1})
 		}
 	}
+	return true
 }
 
-// bookmark reads one entry; its page is -1 when it leads nowhere.
-func (r *pdfReader) bookmark(ref references.FPDF_BOOKMARK, level int) bookmark {
-	b := bookmark{level: level, page: -1}
-	if title, err := r.api.FPDFBookmark_GetTitle(&requests.FPDFBookmark_GetTitle{Bookmark: ref}); err == nil {
-		b.title = CleanField(title.Title, maxTitle)
+// addBookmarks flattens a level of the outline; its depth is bounded.
+func (r *pdfReader) addBookmarks(list []responses.GetBookmarksBookmark, level int) {
+	for _, entry := range list {
+		b := bookmark{title: CleanField(entry.Title, maxTitle), level: min(level, 6), page: -1}
+		switch {
+		case entry.DestInfo != nil:
+			b.page = entry.DestInfo.PageIndex
+		case entry.ActionInfo != nil && entry.ActionInfo.DestInfo != nil:
+			b.page = entry.ActionInfo.DestInfo.PageIndex
+		}
+		r.out.outline = append(r.out.outline, b)
+		r.addBookmarks(entry.Children, level+1)
 	}
-	dest := r.destination(ref)
-	if dest == nil {
-		return b
-	}
-	index, err := r.api.FPDFDest_GetDestPageIndex(&requests.FPDFDest_GetDestPageIndex{Document: r.doc, Dest: *dest})
-	if err == nil {
-		b.page = index.Index
-	}
-	return b
-}
-
-// destination returns where a bookmark leads, by itself or by its action.
-func (r *pdfReader) destination(ref references.FPDF_BOOKMARK) *references.FPDF_DEST {
-	dest, err := r.api.FPDFBookmark_GetDest(&requests.FPDFBookmark_GetDest{Document: r.doc, Bookmark: ref})
-	if err == nil && dest.Dest != nil {
-		return dest.Dest
-	}
-	action, err := r.api.FPDFBookmark_GetAction(&requests.FPDFBookmark_GetAction{Bookmark: ref})
-	if err != nil || action.Action == nil {
-		return nil
-	}
-	byAction, err := r.api.FPDFAction_GetDest(&requests.FPDFAction_GetDest{Document: r.doc, Action: *action.Action})
-	if err != nil {
-		return nil
-	}
-	return byAction.Dest
 }
