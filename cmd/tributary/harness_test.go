@@ -202,9 +202,14 @@ func (l *lockedBuffer) String() string {
 // start runs a command that stays until the test ends.
 func (s *site) start(args ...string) *daemon {
 	s.t.Helper()
-	d := &daemon{t: s.t, out: &lockedBuffer{}, exited: make(chan struct{})}
-	d.cmd = exec.Command(binary(s.t), args...) //nolint:noctx // stopped by a signal, as a user does
-	d.cmd.Env, d.cmd.Dir = s.env, s.dir
+	cmd := exec.Command(binary(s.t), args...) //nolint:noctx // stopped by a signal, as a user does
+	cmd.Env, cmd.Dir = s.env, s.dir
+	return s.startCommand(cmd)
+}
+
+func (s *site) startCommand(cmd *exec.Cmd) *daemon {
+	s.t.Helper()
+	d := &daemon{t: s.t, cmd: cmd, out: &lockedBuffer{}, exited: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	if err := d.cmd.Start(); err != nil {
 		s.t.Fatal(err)
