@@ -14,9 +14,9 @@ import (
 const DefaultDimensions = 384
 
 // Hashing is the built-in offline profile. It is lexical: vectors of texts that share words, neighbouring words
-// and parts of words lie close together; it knows nothing of meaning. Each feature adds to four components chosen by its hash, with a sign, weighted by the square root of
-// its count (Weinberger et al., Feature Hashing for Large Scale Multitask Learning, 2009). Vectors have length 1, or
-// are zero except for one component where a text has no words. The zero value has DefaultDimensions.
+// and parts of words lie close together; it knows nothing of meaning. Each feature adds to a few components chosen by its hash, with
+// a sign, in proportion to its count to the power 3/4 (Weinberger et al., Feature Hashing for Large Scale Multitask Learning,
+// 2009). Words of the context and of headings count several times. Vectors have length 1. The zero value has DefaultDimensions.
 type Hashing struct{ Dimensions int }
 
 var _ Profile = Hashing{}
@@ -78,9 +78,9 @@ const (
 	wordWeight   = 1.0
 	stopWeight   = 0.08 // words of which nearly every text has several
 	shortWeight  = 0.6  // other words of one or two letters
-	pairWeight   = 0.6  // two neighbouring words
-	gramWeight   = 0.2  // four neighbouring letters of a word
-	headWeight   = 2.0  // times, for words of the context and of headings
+	pairWeight   = 0.4  // two neighbouring words
+	gramWeight   = 0.3  // four neighbouring letters of a word
+	headWeight   = 5.0  // times, for words of the context and of headings
 	gramSize     = 4
 	longestWord  = 40 // letters; the rest of a longer word is left out
 	longestIntro = 600
@@ -233,14 +233,15 @@ func (b *bag) grow() {
 }
 
 // spread is how many components a feature adds to.
-const spread = 2
+const spread = 3
 
 // vector sums the features.
 func (b *bag) vector(size int) Vector {
 	v := make(Vector, size)
 	for _, n := range b.used {
 		s := b.slots[n]
-		x := s.weight * float32(math.Sqrt(float64(s.count)))
+		root := math.Sqrt(float64(s.count))
+		x := s.weight * float32(root*math.Sqrt(root))
 		h := mix(s.key)
 		for range spread {
 			i := uint64(uint32(h)) * uint64(size) >> 32 //nolint:gosec // size is positive
