@@ -209,3 +209,36 @@ func prose(seed uint64, n int) string {
 	}
 	return strings.Join(out, "\n\n")
 }
+
+func TestAnEditChangesLittleInRealFiles(t *testing.T) {
+	t.Parallel()
+	var hist [8]int
+	var worst string
+	corpus(t, func(name, text string) {
+		w := newWords(uint64(len(text)))
+		cs := chunk.Split(text, nil, chunk.Config{})
+		if len(cs) < 20 {
+			return
+		}
+		before := idents(cs)
+		for range 6 {
+			c := cs[w.r.IntN(len(cs))]
+			at := strings.LastIndex(c.Text, "\n") + 1
+			if strings.ContainsAny(strings.TrimSpace(c.Text[at:])[:1], "#|`~=-") || strings.Contains(c.Context, "|") || strings.HasPrefix(c.Context, "code") {
+				continue // may be a heading, a fence or a table's head
+			}
+			at = c.End - 1 - (len(c.Text)-at)/2
+			for at > c.Start && text[at] != ' ' {
+				at--
+			}
+			n := changed(before, []string{text[:at], w.word() + " " + w.word(), text[at:]}, " ")
+			if hist[min(n, 7)]++; n > 3 {
+				worst = fmt.Sprintf("%s at %d: %d", name, at, n)
+			}
+		}
+	})
+	t.Logf("edits by how many chunks they change: %v", hist)
+	if total := hist[1] + hist[2] + hist[3]; slices.Max(hist[4:])*200 > total {
+		t.Errorf("edits by how many chunks they change: %v; for example %s", hist, worst)
+	}
+}
