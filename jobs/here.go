@@ -47,6 +47,10 @@ func (r *Runner) follows(ctx context.Context, id uuid.UUID, watch func(store.Run
 			if err := step(); err != nil {
 				return run, err
 			}
+			// The slice may have been the last one: that is known at once.
+			if run, err = r.store.Run(ctx, id); err != nil || !run.State.Live() {
+				return run, err
+			}
 		}
 		select {
 		case <-ctx.Done():
