@@ -48,8 +48,7 @@ func (s *Server) search(c echo.Context) error {
 		req.SearchRequest.K = *req.K
 	}
 	answer, err := s.searcher.Search(c.Request().Context(), callerOf(c).identity, req.SearchRequest)
-	var embedding *EmbeddingError
-	if errors.As(err, &embedding) {
+	if embedding, ok := errors.AsType[*EmbeddingError](err); ok {
 		p := problem(http.StatusServiceUnavailable, codeEmbedding, "the query could not be embedded; ask with mode hybrid or keyword, or try again")
 		p.retryAfter = 5
 		s.cfg.Log.WarnContext(c.Request().Context(), "embedding a query", "request_id", requestID(c), "error", embedding.Err)

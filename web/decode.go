@@ -25,8 +25,7 @@ func decodeJSON(r *http.Request, v any) error {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBodyBytes))
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return problem(http.StatusRequestEntityTooLarge, codeTooLarge, fmt.Sprintf("the body may have %d bytes at most", maxBodyBytes))
 		}
 		return invalid("", "the body could not be read to its end")
@@ -118,8 +117,7 @@ func (w shapeWalker) value(path string, depth int) error {
 }
 
 func syntaxProblem(err error) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return invalid("", fmt.Sprintf("the body is not JSON: byte %d", syntax.Offset))
 	}
 	return invalid("", "the body is not JSON, or it ends too early")
@@ -129,12 +127,10 @@ var unknownField = regexp.MustCompile(`^json: unknown field "(.*)"$`)
 
 // decodeProblem says which field has the wrong type or no meaning.
 func decodeProblem(err error) error {
-	var p *Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	var typeErr *json.UnmarshalTypeError
-	if errors.As(err, &typeErr) {
+	if typeErr, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return invalid(typeErr.Field, fmt.Sprintf("must be of another type than %s", typeErr.Value))
 	}
 	// encoding/json has no type for this error.

@@ -50,7 +50,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 
 // recovered calls next and returns a panic as an error. The stack goes to the
 // log only.
-func (s *Server) recovered(c echo.Context, next echo.HandlerFunc) (err error) { //nolint:nonamedreturns // a deferred function sets it
+func (s *Server) recovered(c echo.Context, next echo.HandlerFunc) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.cfg.Log.ErrorContext(c.Request().Context(), "handler panicked", "request_id", requestID(c), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))

@@ -10,10 +10,10 @@ import (
 )
 
 //go:embed landing.html
-var landingHTML string //nolint:gochecknoglobals // go:embed needs a package variable
+var landingHTML string
 
 //go:embed style.css
-var styleCSS string //nolint:gochecknoglobals // go:embed needs a package variable
+var styleCSS string
 
 // landing says what runs here and how to ask it.
 func (s *Server) landing(c echo.Context) error {

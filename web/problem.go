@@ -17,7 +17,7 @@ import (
 const ProblemType = "application/problem+json"
 
 // Problem is the body of an error answer.
-type Problem struct {
+type Problem struct { //nolint:errname // the word of RFC 9457
 	// Title is the status in words.
 	Title  string `json:"title"`
 	Status int    `json:"status"`

@@ -131,8 +131,7 @@ func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 
 // flagError turns the library's complaint about a flag into ours.
 func flagError(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near := settings.Nearest(unknown.GetSpecifiedName(), names); near != "" {

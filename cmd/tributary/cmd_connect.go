@@ -19,7 +19,7 @@ import (
 func connectCommand(a *app) *cobra.Command {
 	var subs []*cobra.Command
 	for _, c := range a.connectors() {
-		subs = append(subs, connectSource(a, c))
+		subs = append(subs, connectSource(a, c.Spec()))
 	}
 	return group(&cobra.Command{
 		Use: "connect", Short: "Connect a source",
@@ -37,8 +37,7 @@ type connectFlags struct {
 	permissionsEvery time.Duration
 }
 
-func connectSource(a *app, c connectors.Connector) *cobra.Command {
-	spec := c.Spec()
+func connectSource(a *app, spec connectors.Spec) *cobra.Command {
 	var f connectFlags
 	cmd := jsonFlag(a, &cobra.Command{
 		Use: spec.Source, Short: strings.TrimSuffix(spec.Description, "."), Long: connectHelp(spec), Args: exactArgs(), Example: connectExample(spec),
@@ -59,8 +58,11 @@ func connectSource(a *app, c connectors.Connector) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log := a.logger(false)
-		probe, err := verify(cmd.Context(), c, n, log)
+		c, ok := a.connectorList(s).Get(spec.Source)
+		if !ok {
+			return usagef("this version has no source %s", spec.Source)
+		}
+		probe, err := verify(cmd.Context(), c, n, a.logger(false))
 		if err != nil {
 			return err
 		}
@@ -114,11 +116,13 @@ func connectHelp(spec connectors.Spec) string {
 
 func connectExample(spec connectors.Spec) string {
 	line := "  tributary connect " + spec.Source + " --name my-" + spec.Source
+	var lineSb119 strings.Builder
 	for _, s := range spec.Settings {
 		if s.Required {
-			line += " --set " + s.Name + "=" + s.Example
+			lineSb119.WriteString(" --set " + s.Name + "=" + s.Example)
 		}
 	}
+	line += lineSb119.String()
 	return line
 }
 

@@ -204,8 +204,7 @@ func profilesActivate(a *app) *cobra.Command {
 		Example: "  tributary profiles activate local",
 	}, []string{"NAME"}, func(ctx context.Context, st *store.Store, args []string) error {
 		err := st.ActivateProfile(ctx, args[0], force)
-		var input *store.InputError
-		if errors.As(err, &input) {
+		if input, ok := errors.AsType[*store.InputError](err); ok {
 			return errors.New(strings.TrimPrefix(input.Error(), input.Field+": "))
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -115,12 +116,12 @@ func runTable(r store.Run, now time.Time) *table {
 	t.add("cause", r.Cause)
 	t.add("started", ago(r.StartedAt, now))
 	t.add("took", took(r, now))
-	t.add("slices", fmt.Sprint(r.Slices))
+	t.add("slices", strconv.Itoa(r.Slices))
 	if r.Error != "" {
 		t.add("error", strings.TrimPrefix(r.ErrorClass+": ", ": ")+r.Error)
 	}
 	for _, c := range countRows(r.Counts) {
-		t.add(c.name, fmt.Sprint(c.n))
+		t.add(c.name, strconv.FormatInt(c.n, 10))
 	}
 	for _, b := range r.Blocked {
 		t.add("could not be listed", b.ID+": "+b.Reason)

@@ -79,7 +79,7 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 	if err := ensureProfile(ctx, st); err != nil {
 		return err
 	}
-	e, err := a.newEngine(s, st, a.logger(false), 0)
+	e, err := a.newEngine(ctx, s, st, a.logger(false), 0)
 	if err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func (c *composeSite) command(service string) *exec.Cmd {
 	for _, arg := range append(slices.Clone(entrypoint), svc.Command...) {
 		args = append(args, c.value(service, "", strings.ReplaceAll(arg, "$$", "$")))
 	}
-	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // the callers bound it
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env, cmd.Dir = c.environment(service), c.dir
 	return cmd
 }

@@ -47,7 +47,7 @@ func freeBytes(dir string) (uint64, error) {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, err
 	}
-	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec,unconvert // block sizes are positive; their type differs between systems
+	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec // block sizes are positive
 }
 
 // checkMasterKey looks at the key's file: only its owner may read it, and it

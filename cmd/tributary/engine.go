@@ -51,11 +51,11 @@ func fallbackRealm(dataDir string) string {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
-	if hasMachineID() || os.MkdirAll(dataDir, 0o711) != nil {
+	if hasMachineID() || os.MkdirAll(dataDir, 0o711) != nil { //nolint:gosec // the database's account passes through
 		return ""
 	}
 	id := strings.ReplaceAll(uuid.NewString(), "-", "")
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return ""
 	}
@@ -112,7 +112,7 @@ type engine struct {
 	extractor *extract.Extractor
 }
 
-func (a *app) newEngine(s settings.Settings, st *store.Store, log *slog.Logger, workers int) (*engine, error) {
+func (a *app) newEngine(ctx context.Context, s settings.Settings, st *store.Store, log *slog.Logger, workers int) (*engine, error) {
 	cache := filepath.Join(s.DataDir, "cache")
 	x := extract.New(extract.Config{CacheDir: cache})
 	byName := map[string]connectors.Connector{}
@@ -121,7 +121,7 @@ func (a *app) newEngine(s settings.Settings, st *store.Store, log *slog.Logger, 
 	}
 	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Log: log, Workers: workers})
 	if err != nil {
-		return nil, errors.Join(err, x.Close(context.Background()))
+		return nil, errors.Join(err, x.Close(ctx))
 	}
 	return &engine{runner: r, extractor: x}, nil
 }

@@ -82,8 +82,7 @@ func report(ctx context.Context, stderr io.Writer, err error) int {
 // describe returns the message of err, without connection details that pgx
 // puts into its own.
 func describe(err error) string {
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
+	if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		// SECURITY: the message of pgx names user and host, never the password.
 		return "connecting to the database: " + connectProblem(connect) +
 			"; is it running, and is TRIBUTARY_DATABASE_URL right? tributary doctor checks both"
@@ -92,8 +91,7 @@ func describe(err error) string {
 }
 
 func connectProblem(err *pgconn.ConnectError) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Message
 	}
 	if inner := errors.Unwrap(err); inner != nil {

@@ -33,7 +33,6 @@ type program struct {
 	err  error
 }
 
-//nolint:gochecknoglobals // one binary for all tests is the purpose
 var built program
 
 func (p *program) build() {
@@ -42,7 +41,7 @@ func (p *program) build() {
 		return
 	}
 	p.path = filepath.Join(p.dir, "tributary")
-	cmd := exec.Command("go", "build", "-o", p.path, ".") //nolint:noctx // the build belongs to no single test
+	cmd := exec.Command("go", "build", "-o", p.path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		p.err = fmt.Errorf("building: %w\n%s", err, out)
@@ -202,7 +201,7 @@ func (l *lockedBuffer) String() string {
 // start runs a command that stays until the test ends.
 func (s *site) start(args ...string) *daemon {
 	s.t.Helper()
-	cmd := exec.Command(binary(s.t), args...) //nolint:noctx // stopped by a signal, as a user does
+	cmd := exec.Command(binary(s.t), args...)
 	cmd.Env, cmd.Dir = s.env, s.dir
 	return s.startCommand(cmd)
 }

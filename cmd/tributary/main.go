@@ -8,9 +8,9 @@ import (
 
 // The linker sets these; see the Makefile.
 var (
-	version = "dev"     //nolint:gochecknoglobals // set by -ldflags -X, which needs a variable
-	commit  = "unknown" //nolint:gochecknoglobals // set by -ldflags -X, which needs a variable
-	date    = "unknown" //nolint:gochecknoglobals // set by -ldflags -X, which needs a variable
+	version = "dev"
+	commit  = "unknown" //nolint:gochecknoglobals // -ldflags -X needs a variable
+	date    = "unknown" //nolint:gochecknoglobals // -ldflags -X needs a variable
 )
 
 func main() {
@@ -23,7 +23,7 @@ func main() {
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
-	root := newRoot(a)
+	root := newRoot(a) //nolint:contextcheck // the commands take the context of ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	return report(ctx, stderr, err)

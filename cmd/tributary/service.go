@@ -113,7 +113,7 @@ func (srv *service) open(ctx context.Context, a *app) error {
 	}
 	srv.metrics.SetGauges(gauges(srv.store))
 	if srv.parts.workers {
-		if srv.engine, err = a.newEngine(srv.settings, srv.store, srv.log, srv.parts.workerCount); err != nil {
+		if srv.engine, err = a.newEngine(ctx, srv.settings, srv.store, srv.log, srv.parts.workerCount); err != nil {
 			return err
 		}
 	}
@@ -125,7 +125,7 @@ func (srv *service) open(ctx context.Context, a *app) error {
 	}
 	public := withPort(srv.settings.PublicURL, srv.ports.web.Addr())
 	srv.public = public.String()
-	srv.server = web.New(web.Config{
+	srv.server = web.New(web.Config{ //nolint:contextcheck // handlers take the context of their request
 		PublicURL: public, TrustedProxies: srv.settings.TrustedProxies,
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
 		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.webStore.Ping,
