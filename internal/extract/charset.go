@@ -17,7 +17,7 @@ import (
 // https://html.spec.whatwg.org/multipage/parsing.html#determining-the-character-encoding
 // with one exception: text that is valid UTF-8 and not ASCII is UTF-8 whatever
 // is declared, since other encodings practically never look like that.
-func decode(body []byte, hint string, isHTML bool) (text []byte, warning string) {
+func decode(body []byte, hint string, isHTML bool) ([]byte, string) {
 	if rest, ok := bytes.CutPrefix(body, []byte("\xef\xbb\xbf")); ok {
 		return rest, ""
 	}
@@ -44,8 +44,8 @@ func decode(body []byte, hint string, isHTML bool) (text []byte, warning string)
 }
 
 // inspect reports whether the bytes are ASCII and whether they are UTF-8.
-func inspect(body []byte) (ascii, valid bool) {
-	ascii = true
+func inspect(body []byte) (bool, bool) {
+	ascii := true
 	for _, c := range body {
 		if c >= utf8.RuneSelf {
 			ascii = false
@@ -147,7 +147,7 @@ func named(name string) encoding.Encoding {
 
 // guess looks at the bytes alone. Windows-1252 reads every byte as something
 // and is what undeclared Western text nearly always is.
-func guess(body []byte) (text []byte, warning string) {
+func guess(body []byte) ([]byte, string) {
 	sample := body[:min(len(body), 64<<10)]
 	result := chardet.Detect(sample)
 	if result.Encoding == "MacCyrillic" {

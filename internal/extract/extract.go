@@ -141,7 +141,7 @@ func (e *Extractor) Extract(ctx context.Context, in Input) (Result, error) {
 
 // classify decides the format: what the bytes are, then what the name and the
 // source say about the kind of text. It returns the language of source code.
-func classify(in Input) (format Format, lang string, err error) {
+func classify(in Input) (Format, string, error) {
 	format, mediaType, ok := Sniff(in.Name, in.Body)
 	if !ok {
 		return Unknown, "", ErrUnsupported.because(fmt.Errorf("it is %s", mediaType))
@@ -157,6 +157,7 @@ func classify(in Input) (format Format, lang string, err error) {
 		return Markdown, "", nil
 	default:
 	}
+	lang := ""
 	if format == Source {
 		lang = fileLanguage(strings.ToLower(path.Base(strings.ReplaceAll(in.Name, "\\", "/"))))
 		if lang == "" {
@@ -168,7 +169,8 @@ func classify(in Input) (format Format, lang string, err error) {
 
 // extractText handles every format that is text to begin with, and returns the
 // natural language that the document states.
-func (e *Extractor) extractText(in Input, lang string, r *Result) (stated string) {
+func (e *Extractor) extractText(in Input, lang string, r *Result) string {
+	stated := ""
 	body, warning := decode(in.Body, in.Charset, r.Format == HTML)
 	if warning != "" {
 		r.Warnings = append(r.Warnings, warning)

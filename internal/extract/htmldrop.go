@@ -118,7 +118,7 @@ func dropByToken(word []byte) dropKind {
 
 // cutWord cuts the first word off a space separated list and lowers its case
 // in place of a copy only when it has capitals.
-func cutWord(list []byte) (word, rest []byte) {
+func cutWord(list []byte) ([]byte, []byte) {
 	for len(list) > 0 && isSpace(list[0]) {
 		list = list[1:]
 	}
@@ -128,7 +128,7 @@ func cutWord(list []byte) (word, rest []byte) {
 		upper = upper || (list[end] >= 'A' && list[end] <= 'Z')
 		end++
 	}
-	word = list[:end]
+	word := list[:end]
 	if upper {
 		word = bytes.ToLower(word)
 	}

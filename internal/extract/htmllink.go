@@ -57,7 +57,7 @@ func safeScheme(href []byte) bool {
 
 // escapeLink percent-encodes what would end a link in Markdown.
 func escapeLink(href []byte) []byte {
-	if bytes.IndexAny(href, " ()<>|\\`") < 0 {
+	if !bytes.ContainsAny(href, " ()<>|\\`") {
 		return href
 	}
 	out := make([]byte, 0, len(href)+16)

@@ -96,15 +96,15 @@ func (s *scanner) markup() bool {
 // tag reads the markup at pos and reports whether it is a token.
 func (s *scanner) tag(t *token) bool {
 	rest := s.data[s.pos:]
-	switch c := rest[1]; {
-	case c == '!':
+	switch rest[1] {
+	case '!':
 		return s.declaration(t)
-	case c == '?':
-		s.skipPast(2, ">")
+	case '?':
+		s.skipPast(2)
 		return false
-	case c == '/':
+	case '/':
 		if !isLetter(rest[2]) {
-			s.skipPast(2, ">")
+			s.skipPast(2)
 			return false
 		}
 		return s.element(t, tokenClose, 2)
@@ -118,7 +118,7 @@ func (s *scanner) declaration(t *token) bool {
 	rest := s.data[s.pos:]
 	switch {
 	case bytes.HasPrefix(rest, []byte("<!-->")), bytes.HasPrefix(rest, []byte("<!--->")):
-		s.skipPast(4, ">")
+		s.skipPast(4)
 	case bytes.HasPrefix(rest, []byte("<!--")):
 		s.comment()
 	case bytes.HasPrefix(rest, []byte("<![CDATA[")):
@@ -134,7 +134,7 @@ func (s *scanner) declaration(t *token) bool {
 		*t = token{kind: tokenText, text: s.data[begin:end], raw: true}
 		return end > begin
 	default:
-		s.skipPast(2, ">")
+		s.skipPast(2)
 	}
 	return false
 }
@@ -163,15 +163,15 @@ func (s *scanner) comment() {
 	}
 }
 
-// skipPast moves behind the next occurrence of mark, or to the end.
-func (s *scanner) skipPast(from int, mark string) {
+// skipPast moves behind the next ">" from an offset on, or to the end.
+func (s *scanner) skipPast(from int) {
 	from += s.pos
 	if from > len(s.data) {
 		s.pos = len(s.data)
 		return
 	}
-	if i := bytes.Index(s.data[from:], []byte(mark)); i >= 0 {
-		s.pos = from + i + len(mark)
+	if i := bytes.IndexByte(s.data[from:], '>'); i >= 0 {
+		s.pos = from + i + 1
 		return
 	}
 	s.pos = len(s.data)
@@ -269,8 +269,9 @@ func (s *scanner) rawText(t *token) bool {
 // attrs walks the attributes of a start tag.
 type attrs struct{ raw []byte }
 
-// next returns the next attribute. The value's references are not decoded.
-func (a *attrs) next() (name, value []byte, ok bool) {
+// next returns the name and the value of the next attribute, and whether there
+// is one. The value's references are not decoded.
+func (a *attrs) next() ([]byte, []byte, bool) {
 	d, i := a.raw, 0
 	for i < len(d) && (isSpace(d[i]) || d[i] == '/') {
 		i++
@@ -283,7 +284,7 @@ func (a *attrs) next() (name, value []byte, ok bool) {
 	for i < len(d) && d[i] != '=' && d[i] != '/' && !isSpace(d[i]) {
 		i++
 	}
-	name = d[start:i]
+	name := d[start:i]
 	for i < len(d) && isSpace(d[i]) {
 		i++
 	}
@@ -303,7 +304,7 @@ func (a *attrs) next() (name, value []byte, ok bool) {
 		if j < 0 {
 			j = len(d) - start
 		}
-		value = d[start : start+j]
+		value := d[start : start+j]
 		a.raw = d[min(start+j+1, len(d)):]
 		return name, value, true
 	}

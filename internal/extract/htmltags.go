@@ -107,6 +107,9 @@ func tagNamed(name []byte) tag {
 	if n := len(name); n <= 2 {
 		return shortTag(buf[:n])
 	}
+	if len(name) <= 4 {
+		return fourTag(buf[:len(name)])
+	}
 	if len(name) <= 5 {
 		return middleTag(buf[:len(name)])
 	}
@@ -170,10 +173,8 @@ func shortTag(name []byte) tag {
 	}
 }
 
-func middleTag(name []byte) tag {
+func fourTag(name []byte) tag {
 	switch string(name) {
-	case "aside":
-		return tagAside
 	case "base":
 		return tagBase
 	case "body":
@@ -192,8 +193,6 @@ func middleTag(name []byte) tag {
 		return tagHTML
 	case "img":
 		return tagImg
-	case "input":
-		return tagInput
 	case "kbd":
 		return tagKbd
 	case "link":
@@ -212,14 +211,31 @@ func middleTag(name []byte) tag {
 		return tagSamp
 	case "span":
 		return tagSpan
-	case "style":
-		return tagStyle
 	case "sub":
 		return tagSub
 	case "sup":
 		return tagSup
 	case "svg":
 		return tagSvg
+	case "var":
+		return tagVar
+	case "wbr":
+		return tagWbr
+	case "xmp":
+		return tagXmp
+	default:
+		return tagOther
+	}
+}
+
+func middleTag(name []byte) tag {
+	switch string(name) {
+	case "aside":
+		return tagAside
+	case "input":
+		return tagInput
+	case "style":
+		return tagStyle
 	case "table":
 		return tagTable
 	case "tbody":
@@ -230,12 +246,6 @@ func middleTag(name []byte) tag {
 		return tagThead
 	case "title":
 		return tagTitle
-	case "var":
-		return tagVar
-	case "wbr":
-		return tagWbr
-	case "xmp":
-		return tagXmp
 	default:
 		return tagOther
 	}

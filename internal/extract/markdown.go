@@ -5,8 +5,8 @@ import "strings"
 // markdownText turns Markdown into canonical text: without front matter and
 // without comments outside code. It returns the title that the front matter or
 // the first heading of the first level states.
-func markdownText(s string) (text, title string) {
-	s, title = cutFrontMatter(s)
+func markdownText(s string) (string, string) {
+	s, title := cutFrontMatter(s)
 	s = dropComments(trimLines(s))
 	if title == "" {
 		title = firstHeading(s)
@@ -14,9 +14,10 @@ func markdownText(s string) (text, title string) {
 	return strings.Trim(s, "\n"), title
 }
 
-// cutFrontMatter removes a block of YAML or TOML at the start.
-func cutFrontMatter(s string) (rest, title string) {
-	fence := ""
+// cutFrontMatter removes a block of YAML or TOML at the start, and returns what
+// is left and the title that the block states.
+func cutFrontMatter(s string) (string, string) {
+	var fence, title string
 	switch {
 	case strings.HasPrefix(s, "---\n"):
 		fence = "---"
@@ -145,12 +146,12 @@ func insideCode(start string) bool {
 
 // cutComment returns the text before and after the comment at i, without an
 // empty line where the comment stood alone.
-func cutComment(s string, i int) (before, after string, ok bool) {
+func cutComment(s string, i int) (string, string, bool) {
 	end := strings.Index(s[i+4:], "-->")
 	if end < 0 {
 		return "", "", false
 	}
-	before, after = s[:i], s[i+4+end+3:]
+	before, after := s[:i], s[i+4+end+3:]
 	if strings.TrimSpace(before) == "" && strings.HasPrefix(after, "\n") {
 		return "", after[1:], true
 	}

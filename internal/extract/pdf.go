@@ -43,7 +43,7 @@ func (p *pdfEngine) acquire(ctx context.Context) (pdfium.Pdfium, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	pool, err := p.start()
+	pool, err := p.start(ctx)
 	if err == nil {
 		var instance pdfium.Pdfium
 		if instance, err = pool.GetInstanceWithContext(ctx); err == nil {
@@ -67,7 +67,7 @@ func (p *pdfEngine) release(instance pdfium.Pdfium, interrupted bool) error {
 }
 
 // start compiles the engine once.
-func (p *pdfEngine) start() (pdfium.Pool, error) {
+func (p *pdfEngine) start(ctx context.Context) (pdfium.Pool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -95,7 +95,7 @@ func (p *pdfEngine) start() (pdfium.Pool, error) {
 		Stderr:        io.Discard,
 	})
 	if err != nil {
-		return nil, errors.Join(err, p.closeCache())
+		return nil, errors.Join(err, p.closeCache(ctx))
 	}
 	p.pool = pool
 	return pool, nil
@@ -124,14 +124,14 @@ func (p *pdfEngine) close(ctx context.Context) error {
 		err = p.pool.Close()
 		p.pool = nil
 	}
-	return errors.Join(err, p.closeCache())
+	return errors.Join(err, p.closeCache(ctx))
 }
 
-func (p *pdfEngine) closeCache() error {
+func (p *pdfEngine) closeCache(ctx context.Context) error {
 	if p.cache == nil {
 		return nil
 	}
-	err := p.cache.Close(context.Background())
+	err := p.cache.Close(ctx)
 	p.cache = nil
 	return err
 }

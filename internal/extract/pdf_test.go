@@ -91,6 +91,7 @@ func TestPDF(t *testing.T) {
 	e := pdfExtractor(t, Config{CacheDir: cache, PDFInstances: 2})
 
 	t.Run("pages, headings and title", func(t *testing.T) {
+		t.Parallel()
 		body := pdfFile([][]string{
 			{"Bees on a roof", "They need water and shade in the summer.", "# 12"},
 			{"2.1 Tools of the keeper", "A smoker, a hive tool and a veil are all.", "2"},
@@ -108,6 +109,7 @@ func TestPDF(t *testing.T) {
 		}
 	})
 	t.Run("running lines and numbered headings", func(t *testing.T) {
+		t.Parallel()
 		var pages [][]string
 		for i := range 6 {
 			pages = append(pages, []string{
@@ -124,6 +126,7 @@ func TestPDF(t *testing.T) {
 		}
 	})
 	t.Run("pages without text are counted", func(t *testing.T) {
+		t.Parallel()
 		body := pdfFile([][]string{{"There is enough text on this page."}, {}, {"x"}}, nil, "")
 		r, err := e.Extract(context.Background(), Input{Name: "b.pdf", Body: body})
 		if err != nil || r.ImageOnlyPages != 2 || len(r.Pages) != 3 || !strings.Contains(strings.Join(r.Warnings, ""), "2 of 3 pages are images") {
@@ -140,12 +143,14 @@ func TestPDF(t *testing.T) {
 			"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <"+strings.Repeat("a1", 32)+"> /U <"+strings.Repeat("b2", 32)+"> >> /ID [<00> <00>]"), ErrEncrypted},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if r, err := e.Extract(context.Background(), Input{Name: "b.pdf", Body: c.body}); !errors.Is(err, c.want) {
 				t.Errorf("text %q, error %v, want %v", r.Text, err, c.want)
 			}
 		})
 	}
 	t.Run("an outline that leads to itself", func(t *testing.T) {
+		t.Parallel()
 		body := pdfFile([][]string{{"There is enough text on this page."}}, []string{"a", "b"}, "")
 		body = bytes.Replace(body, []byte("/Next 8 0 R"), []byte("/Next 7 0 R"), 1)
 		if _, err := e.Extract(context.Background(), Input{Name: "b.pdf", Body: body}); err != nil {
@@ -153,6 +158,7 @@ func TestPDF(t *testing.T) {
 		}
 	})
 	t.Run("truncated anywhere", func(t *testing.T) {
+		t.Parallel()
 		body := pdfFile([][]string{{"There is enough text on this page."}}, []string{"a"}, "")
 		for n := 8; n < len(body); n += len(body) / 12 {
 			if _, err := e.Extract(context.Background(), Input{Name: "b.pdf", Body: body[:n]}); err != nil && !errors.Is(err, ErrBroken) && !errors.Is(err, ErrImageOnly) {
@@ -161,6 +167,7 @@ func TestPDF(t *testing.T) {
 		}
 	})
 	t.Run("several at a time give the same", func(t *testing.T) {
+		t.Parallel()
 		var wg sync.WaitGroup
 		for i := range 6 {
 			wg.Go(func() {
@@ -173,7 +180,10 @@ func TestPDF(t *testing.T) {
 		}
 		wg.Wait()
 	})
-	t.Run("deadline, page cap and closing", func(t *testing.T) { testPDFLimits(t, cache) })
+	t.Run("deadline, page cap and closing", func(t *testing.T) {
+		t.Parallel()
+		testPDFLimits(t, cache)
+	})
 }
 
 // testPDFLimits uses engines of its own, compiled already.

@@ -53,16 +53,16 @@ const (
 
 // readPDF reads a document under ctx. When ctx ends first, it ends the
 // instance and reports that.
-func readPDF(ctx context.Context, instance pdfium.Pdfium, body []byte, cfg Config) (doc pdfDoc, interrupted bool, err error) {
+func readPDF(ctx context.Context, instance pdfium.Pdfium, body []byte, cfg Config) (pdfDoc, bool, error) {
 	// The implementation behind the instance is called directly: Kill changes
 	// the instance's own fields while a call may be reading them.
 	holder, ok := instance.(interface{ GetImplementation() any })
 	if !ok {
-		return doc, false, ErrBroken.because(errors.New("the PDF engine has no implementation"))
+		return pdfDoc{}, false, ErrBroken.because(errors.New("the PDF engine has no implementation"))
 	}
 	api, ok := holder.GetImplementation().(pdfAPI)
 	if !ok {
-		return doc, false, ErrBroken.because(errors.New("the PDF engine lacks a function"))
+		return pdfDoc{}, false, ErrBroken.because(errors.New("the PDF engine lacks a function"))
 	}
 	type outcome struct {
 		doc pdfDoc
@@ -85,7 +85,7 @@ func readPDF(ctx context.Context, instance pdfium.Pdfium, body []byte, cfg Confi
 	case <-ctx.Done():
 		err := instance.Kill() // interrupts the running call
 		<-done
-		return doc, true, err
+		return pdfDoc{}, true, err
 	}
 }
 

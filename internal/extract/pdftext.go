@@ -195,13 +195,11 @@ func titleLines(lines []string, title string) int {
 	if want == "" {
 		return 0
 	}
-	joined := ""
-	for n := 0; n < min(3, len(lines)); n++ {
+	for n := range min(3, len(lines)) {
 		if lines[n] == "" {
 			return 0
 		}
-		joined += " " + lines[n]
-		switch got := titleKey(joined); {
+		switch got := titleKey(strings.Join(lines[:n+1], " ")); {
 		case got == want:
 			return n + 1
 		case len(got) > len(want):

@@ -24,7 +24,8 @@ func ownTags(doc []byte) []string {
 			if t.tag == tagOther {
 				continue
 			}
-			line := fmt.Sprintf("<%d", t.tag)
+			var line strings.Builder
+			fmt.Fprintf(&line, "<%d", t.tag)
 			a := attrs{t.attrs}
 			seen := map[string]bool{} // the first of two attributes of a name counts
 			for {
@@ -34,10 +35,10 @@ func ownTags(doc []byte) []string {
 				}
 				if key := string(bytes.ToLower(name)); !seen[key] {
 					seen[key] = true
-					line += fmt.Sprintf(" %s=%q", key, decodeRefs(value))
+					fmt.Fprintf(&line, " %s=%q", key, decodeRefs(value))
 				}
 			}
-			list = append(list, line)
+			list = append(list, line.String())
 		case tokenClose:
 			if t.tag != tagOther {
 				list = append(list, fmt.Sprintf("</%d", t.tag))
@@ -58,14 +59,15 @@ func referenceTags(doc []byte) []string {
 		case html.StartTagToken, html.SelfClosingTagToken:
 			name, more := z.TagName()
 			tag := tagNamed(name)
-			line := fmt.Sprintf("<%d", tag)
+			var line strings.Builder
+			fmt.Fprintf(&line, "<%d", tag)
 			for more {
 				var key, value []byte
 				key, value, more = z.TagAttr()
-				line += fmt.Sprintf(" %s=%q", key, value)
+				fmt.Fprintf(&line, " %s=%q", key, value)
 			}
 			if tag != tagOther {
-				list = append(list, line)
+				list = append(list, line.String())
 			}
 		case html.EndTagToken:
 			name, _ := z.TagName()

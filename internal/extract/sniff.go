@@ -15,8 +15,9 @@ const SniffLen = 64 << 10
 // Sniff says whether a file would be ingested, from its name and its first
 // SniffLen bytes, and as what. It agrees with file(1) about what is text: a
 // file is a document if file --mime-type calls it text, JSON, a script or PDF.
-// The media type of what is not a document is good enough for a reason.
-func Sniff(name string, head []byte) (format Format, mediaType string, ok bool) {
+// It returns the format, a media type, which for what is not a document is good
+// enough for a reason, and whether the file is a document.
+func Sniff(name string, head []byte) (Format, string, bool) {
 	head = head[:min(len(head), SniffLen)]
 	switch {
 	case len(head) == 0:
@@ -36,7 +37,7 @@ func Sniff(name string, head []byte) (format Format, mediaType string, ok bool) 
 	if mediaType := textualType(text); mediaType != "" {
 		return Unknown, mediaType, false
 	}
-	format, mediaType = textFormat(name, text)
+	format, mediaType := textFormat(name, text)
 	return format, mediaType, true
 }
 

@@ -44,8 +44,10 @@ func fileTitle(name string) string {
 }
 
 // capLines breaks lines that are longer than limit. Where it breaks is decided
-// by the text around the place, so that an edit far before it moves nothing.
-func capLines(s string, limit int) (text string, broken int) {
+// by the text around the place, so that an edit far before it moves nothing. It
+// returns the text and the number of breaks.
+func capLines(s string, limit int) (string, int) {
+	broken := 0
 	if len(s) <= limit || !hasLongLine(s, limit) {
 		return s, 0
 	}
