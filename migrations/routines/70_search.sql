@@ -38,11 +38,13 @@ BEGIN
 END
 $$;
 
--- search_fuse merges the two lists by reciprocal rank (k = 60; Cormack, Clarke
--- and Büttcher, SIGIR 2009) and keeps, of documents that are one item of the
--- source seen through several connections, the one that stands first.
+-- search_fuse merges the lists by reciprocal rank (k = 60; Cormack, Clarke and
+-- Büttcher, SIGIR 2009). The keyword matches under a heading or title that
+-- says what was asked are a third list, so that a place named in the question
+-- outranks places that use its words. Of documents that are one item of the
+-- source seen through several connections, the one that stands first is kept.
 CREATE OR REPLACE FUNCTION tributary.search_fuse(
-  mode text, kw_documents uuid[], kw_chunks int[], kw_scores float8[],
+  mode text, kw_documents uuid[], kw_chunks int[], kw_scores float8[], headings float8[],
   vec_documents uuid[], vec_chunks int[], distances float8[])
 RETURNS TABLE (document_id uuid, chunk_id int, score float8, keyword_score float8, distance float8)
 LANGUAGE sql STABLE ROWS 100
@@ -50,9 +52,11 @@ AS $$
   WITH fused AS (
     SELECT coalesce(k.d, v.d) AS d, coalesce(k.c, v.c) AS c, k.s AS ks, v.s AS vs,
            CASE $1 WHEN 'keyword' THEN k.s WHEN 'vector' THEN 1 - v.s
-                   ELSE coalesce(1.0 / (60 + k.n), 0) + coalesce(1.0 / (60 + v.n), 0) END AS score
-    FROM unnest($2, $3, $4) WITH ORDINALITY k (d, c, s, n)
-    FULL JOIN unnest($5, $6, $7) WITH ORDINALITY v (d, c, s, n) ON v.d = k.d AND v.c = k.c
+                   ELSE coalesce(1.0 / (60 + k.n), 0) + coalesce(1.0 / (60 + v.n), 0)
+                     + CASE WHEN k.h >= 0.6 THEN 1.0 / (60 + k.named) ELSE 0 END END AS score
+    FROM (SELECT u.*, count(*) FILTER (WHERE u.h >= 0.6) OVER (ORDER BY u.n) AS named
+          FROM unnest($2, $3, $4, $5) WITH ORDINALITY u (d, c, s, h, n)) k
+    FULL JOIN unnest($6, $7, $8) WITH ORDINALITY v (d, c, s, n) ON v.d = k.d AND v.c = k.c
   ), placed AS (
     SELECT f.*, row_number() OVER (ORDER BY f.score DESC, f.ks DESC NULLS LAST, f.vs, f.d, f.c) AS n,
            n.source, n.realm_id, x.external_id
@@ -77,18 +81,20 @@ AS $$
 #variable_conflict use_column
 DECLARE
   depth int := greatest(tributary.search_option(options, 'overfetch', 50, 1, 10000), 2 * k);
-  most int := tributary.search_option(options, 'match_cap', 50000, 1, 10000000);
-  kd uuid[]; kc int[]; ks float8[];
+  most int := tributary.search_option(options, 'match_cap', 30000, 1, 10000000);
+  kd uuid[]; kc int[]; ks float8[]; kh float8[];
   v record;
 BEGIN
   LOOP
-    kd := '{}'; kc := '{}'; ks := '{}'; cut := false; plan := 'none';
+    kd := '{}'; kc := '{}'; ks := '{}'; kh := '{}'; cut := false; plan := 'none';
     IF mode <> 'vector' THEN
       SELECT coalesce(array_agg(x.document_id ORDER BY x.n), '{}'), coalesce(array_agg(x.chunk_id ORDER BY x.n), '{}'),
-             coalesce(array_agg(x.score ORDER BY x.n), '{}'), coalesce(bool_or(x.cut), false)
-      INTO kd, kc, ks, cut
+             coalesce(array_agg(x.score ORDER BY x.n), '{}'), coalesce(array_agg(x.heading ORDER BY x.n), '{}'),
+             coalesce(bool_or(x.cut), false)
+      INTO kd, kc, ks, kh, cut
       FROM (SELECT q.*, row_number() OVER () AS n
-            FROM tributary.search_keyword(query, ids, conns, held, types, paths, updated_after, contains, depth, greatest(most, depth)) q) x;
+            FROM tributary.search_keyword(query, ids, conns, held, types, paths, updated_after, contains, depth,
+              greatest(most, depth), tributary.search_option(options, 'common', 1000, 1, 1000000)) q) x;
     END IF;
     SELECT '{}'::uuid[] AS documents, '{}'::int[] AS chunks, '{}'::float8[] AS distances, 'none'::text AS plan INTO v;
     IF mode <> 'keyword' AND qvec IS NOT NULL THEN
@@ -101,7 +107,7 @@ BEGIN
            coalesce(array_agg(f.distance ORDER BY f.n), '{}')
     INTO documents, chunks, scores, keyword_scores, distances
     FROM (SELECT u.*, row_number() OVER () AS n
-          FROM tributary.search_fuse(mode, kd, kc, ks, v.documents, v.chunks, v.distances) u) f
+          FROM tributary.search_fuse(mode, kd, kc, ks, kh, v.documents, v.chunks, v.distances) u) f
     WHERE f.n <= k;
     EXIT WHEN cardinality(documents) >= k OR (cardinality(kd) < depth AND cardinality(v.documents) < depth);
     depth := depth * 4;
@@ -190,7 +196,7 @@ BEGIN
   END IF;
   IF jsonb_typeof(coalesce(options, '{}')) <> 'object' THEN PERFORM tributary.bad_input('options', 'must be an object'); END IF;
   SELECT min(x) INTO bad FROM jsonb_object_keys(coalesce(options, '{}')) x
-  WHERE x NOT IN ('state', 'exact_cap', 'overfetch', 'ef_search', 'thin_after', 'match_cap', 'pending_cap');
+  WHERE x NOT IN ('state', 'exact_cap', 'overfetch', 'ef_search', 'thin_after', 'match_cap', 'common', 'pending_cap');
   IF bad IS NOT NULL THEN PERFORM tributary.bad_input('options', format('%s is not an option', left(to_json(bad)::text, 80))); END IF;
 END
 $$;
