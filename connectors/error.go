@@ -33,11 +33,14 @@ const (
 	Invalid
 	// Bug: the contract was broken.
 	Bug
+	// ItemRefused: the source lists one item and does not give out its content
+	// (401, 403, 404, 410): what is stored of it hides at once.
+	ItemRefused
 )
 
 var classNames = [...]string{
 	"unknown", "transient", "rate_limited", "grant_lost", "client_rejected",
-	"scope_denied", "cursor_expired", "item_skipped", "invalid", "bug",
+	"scope_denied", "cursor_expired", "item_skipped", "invalid", "bug", "item_refused",
 }
 
 // String returns the class's name as it is stored and shown.
@@ -57,7 +60,7 @@ type Error struct {
 	// RetryAfter is how long to wait, for RateLimited and Transient; zero
 	// leaves it to the engine.
 	RetryAfter time.Duration
-	// Ref names the item, for ItemSkipped.
+	// Ref names the item, for ItemSkipped and ItemRefused.
 	Ref ItemRef
 	Err error
 }

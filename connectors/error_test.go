@@ -48,7 +48,7 @@ func TestClassNames(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"unknown", "transient", "rate_limited", "grant_lost", "client_rejected",
-		"scope_denied", "cursor_expired", "item_skipped", "invalid", "bug",
+		"scope_denied", "cursor_expired", "item_skipped", "invalid", "bug", "item_refused",
 	}
 	for i, name := range want {
 		if got := connectors.Class(i).String(); got != name {

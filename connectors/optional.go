@@ -37,7 +37,7 @@ type GroupLister interface {
 }
 
 // Fetcher is implemented by sessions that can read one item again, by id. An
-// item that is gone is an error of class ItemSkipped.
+// item that is gone is an error of class ItemRefused.
 type Fetcher interface {
 	Fetch(ctx context.Context, id string) (Change, error)
 }
@@ -70,6 +70,14 @@ type Realmer interface {
 	// Realm returns the id of the organisation, workspace, domain or machine
 	// in which the connection's principal ids are unique.
 	Realm(ctx context.Context) (string, error)
+}
+
+// Counter is implemented by sessions that count what an admin should know of a
+// run beside documents.
+type Counter interface {
+	// Counts returns what the session has counted so far, by names in snake
+	// case.
+	Counts() map[string]int64
 }
 
 // PrincipalNamer is implemented by sessions that can resolve how a person

@@ -101,7 +101,8 @@ type Document struct {
 	Metadata map[string]string
 	// Open returns the body. It is called at most once per change, possibly
 	// from another goroutine, and only when the revision is not stored. An
-	// error of class ItemSkipped quarantines this item alone.
+	// error of class ItemSkipped quarantines this item alone; one of class
+	// ItemRefused hides what is stored of it.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 }
 

@@ -119,7 +119,7 @@ func openFailure(ctx context.Context, err error) result {
 		return result{kind: resultFatal, err: err}
 	}
 	switch connectors.ClassOf(err) {
-	case connectors.ScopeDenied:
+	case connectors.ItemRefused, connectors.ScopeDenied:
 		return result{kind: resultRefused, err: err}
 	case connectors.RateLimited, connectors.GrantLost, connectors.ClientRejected, connectors.Bug:
 		return result{kind: resultFatal, err: err}

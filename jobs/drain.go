@@ -197,7 +197,8 @@ func failuresOf(group []store.Todo, err error, reason string, pause time.Duratio
 	f := store.TodoFailure{Reason: reason, Wait: pause}
 	if err != nil {
 		f.Reason, f.Counts, f.Wait = err.Error(), true, refusedWait
-		if c := embed.ClassOf(err); c == embed.Transient || c == embed.Unknown {
+		var e *embed.Error
+		if errors.As(err, &e) && len(e.Permanent) == 0 {
 			f.Wait = min(firstWait<<min(group[0].Attempts, 16), longest)
 		}
 	}

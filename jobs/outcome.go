@@ -40,7 +40,7 @@ func outcomeOf(class connectors.Class) outcome {
 		return outcome{run: store.RunFailed, conn: store.StateConfigError}
 	case connectors.Bug:
 		return outcome{run: store.RunFailed, conn: store.StateFailed}
-	case connectors.Unknown, connectors.Transient, connectors.ItemSkipped:
+	case connectors.Unknown, connectors.Transient, connectors.ItemSkipped, connectors.ItemRefused:
 		return outcome{retry: true, attempts: 8, run: store.RunFailed}
 	default:
 		return outcome{run: store.RunFailed, conn: store.StateFailed}

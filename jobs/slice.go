@@ -166,9 +166,14 @@ func (r *Runner) advance(ctx context.Context, run store.Run) (end sliceEnd) { //
 	}()
 	s := &syncer{r: r, run: run, conn: conn, session: open.session, spec: open.spec, realm: open.realm, deadline: time.Now().Add(r.cfg.Slice)}
 	if run.Lane == store.Permissions {
-		return s.permissions(ctx)
+		end = s.permissions(ctx)
+	} else {
+		end = s.content(ctx)
 	}
-	return s.content(ctx)
+	if counter, ok := open.session.(connectors.Counter); ok && end.err == nil {
+		_, end.err = r.store.AddCounts(ctx, run, store.Counts{Extra: counter.Counts()})
+	}
+	return end
 }
 
 // opened is a session with what the engine knows of it.

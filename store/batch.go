@@ -266,4 +266,10 @@ func (c *Counts) addTo(t *Counts) {
 	t.ChunksDeleted += c.ChunksDeleted
 	t.VectorsReused += c.VectorsReused
 	t.VectorsMade += c.VectorsMade
+	for name, n := range c.Extra {
+		if t.Extra == nil {
+			t.Extra = map[string]int64{}
+		}
+		t.Extra[name] += n
+	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -58,24 +59,29 @@ func (w *batchWriter) writeACLs(ctx context.Context) error {
 	return nil
 }
 
-// refuse hides documents whose content the source does not give out any more.
+// refuse hides documents whose content the source does not give out any more,
+// and those that it lists as something that is not ingested.
 func (w *batchWriter) refuse(ctx context.Context) error {
-	if len(w.b.Refused) == 0 {
+	ids := slices.Clone(w.b.Refused)
+	for _, s := range w.b.Skips {
+		ids = append(ids, s.Ref.ID)
+	}
+	if len(ids) == 0 {
 		return nil
 	}
 	rows, err := w.tx.Query(ctx, `
 		UPDATE document SET hidden_reason = 'refused', hidden_at = $3
 		WHERE connection_id = $1 AND external_id = ANY($2) AND hidden_reason IS DISTINCT FROM 'refused' RETURNING id`,
-		w.b.Run.ConnectionID, w.b.Refused, w.now)
+		w.b.Run.ConnectionID, ids, w.now)
 	if err != nil {
 		return fmt.Errorf("hiding refused documents: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	hidden, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 	if err != nil {
 		return fmt.Errorf("hiding refused documents: %w", err)
 	}
-	w.counts.Hidden += int64(len(ids))
-	w.note("hide", ids)
+	w.counts.Hidden += int64(len(hidden))
+	w.note("hide", hidden)
 	return nil
 }
 

@@ -63,6 +63,8 @@ type Counts struct {
 	ChunksDeleted int64 `json:"chunks_deleted,omitempty"`
 	VectorsReused int64 `json:"vectors_reused,omitempty"`
 	VectorsMade   int64 `json:"vectors_made,omitempty"`
+	// Extra is what the source's connector counted beside.
+	Extra map[string]int64 `json:"extra,omitempty"`
 }
 
 // Run is one attempt to advance a connection in a lane.

@@ -105,10 +105,10 @@ func brokenErrors() []breakage {
 			return classTwist(connectors.Transient, connectors.GrantLost, snapshot)
 		}},
 		{name: "ends the run for one body", rule: "class-body", says: "answers 404", twist: func(*bench) twist {
-			return bodyClass(connectors.ItemSkipped, connectors.ScopeDenied)
+			return bodyClass(connectors.ItemRefused, connectors.ScopeDenied)
 		}},
 		{name: "skips an item in an outage", rule: "class-body", says: "answers 500", twist: func(*bench) twist {
-			return bodyClass(connectors.Transient, connectors.ItemSkipped)
+			return bodyClass(connectors.Transient, connectors.ItemRefused)
 		}},
 		{name: "takes 401 for an outage", rule: "class-feed", says: "answers 401", twist: func(*bench) twist {
 			return classTwist(connectors.GrantLost, connectors.Transient, changes)

@@ -21,7 +21,7 @@ func brokenDeletions() []breakage {
 		}},
 		{name: "gives up when an item vanishes", rule: "delete-midway", says: "has vanished", twist: givesUp},
 		{name: "takes a vanished item for an outage", rule: "delete-unopened", says: "class transient", twist: func(*bench) twist {
-			return bodyClass(connectors.ItemSkipped, connectors.Transient)
+			return bodyClass(connectors.ItemRefused, connectors.Transient)
 		}},
 		{name: "keeps the first path", rule: "move-seen", says: "its path is still", twist: func(b *bench) twist {
 			paths := map[string]string{}
@@ -99,7 +99,7 @@ func brokenOptional() []breakage {
 		}},
 		{name: "takes a gone item for an outage", rule: "fetch-gone", says: "class transient", twist: func(*bench) twist {
 			return twist{fetch: func(c connectors.Change, err error) (connectors.Change, error) {
-				return c, reclassed(err, connectors.ItemSkipped, connectors.Transient)
+				return c, reclassed(err, connectors.ItemRefused, connectors.Transient)
 			}}
 		}},
 		{name: "does not hear the selection", rule: "choose-selects", says: "selects 12 of 12", twist: func(*bench) twist {

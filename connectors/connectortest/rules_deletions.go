@@ -89,8 +89,8 @@ func deleteUnopened(p *probe) {
 	c := p.find(p.snapshot(s), items[2].ID)
 	p.must(p.fix.Site.Delete(items[2].ID), "delete an item")
 	_, err := p.body(p.ctx, c)
-	if got := connectors.ClassOf(err); got != connectors.ItemSkipped {
-		p.fail("the body of a deleted item: class %s, want %s (%v)", got, connectors.ItemSkipped, err)
+	if got := connectors.ClassOf(err); got != connectors.ItemRefused {
+		p.fail("the body of a deleted item: class %s, want %s (%v)", got, connectors.ItemRefused, err)
 	}
 }
 

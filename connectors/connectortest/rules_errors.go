@@ -39,10 +39,10 @@ func listingCases() []classCase {
 
 func bodyCases() []classCase {
 	return []classCase{
-		{Unauthorized, []connectors.Class{connectors.GrantLost, connectors.ItemSkipped}},
-		{Forbidden, []connectors.Class{connectors.ItemSkipped}},
-		{NotFound, []connectors.Class{connectors.ItemSkipped}},
-		{Gone, []connectors.Class{connectors.ItemSkipped}},
+		{Unauthorized, []connectors.Class{connectors.GrantLost, connectors.ItemRefused}},
+		{Forbidden, []connectors.Class{connectors.ItemRefused}},
+		{NotFound, []connectors.Class{connectors.ItemRefused}},
+		{Gone, []connectors.Class{connectors.ItemRefused}},
 		{RateLimited, []connectors.Class{connectors.RateLimited}},
 		{ServerError, []connectors.Class{connectors.Transient}},
 		{Unavailable, []connectors.Class{connectors.Transient}},

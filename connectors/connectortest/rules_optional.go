@@ -104,8 +104,8 @@ func fetchGone(p *probe) {
 	items := p.corpus()
 	p.must(p.fix.Site.Delete(items[2].ID), "delete an item")
 	c, err := as[connectors.Fetcher](p, p.open()).Fetch(p.ctx, items[2].ID)
-	if got := connectors.ClassOf(p.seen(err)); got != connectors.ItemSkipped {
-		p.fail("class %s, want %s (change %+v, error %v)", got, connectors.ItemSkipped, c.Ref, err)
+	if got := connectors.ClassOf(p.seen(err)); got != connectors.ItemRefused {
+		p.fail("class %s, want %s (change %+v, error %v)", got, connectors.ItemRefused, c.Ref, err)
 	}
 }
 

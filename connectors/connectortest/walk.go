@@ -153,7 +153,7 @@ func (p *probe) upsert(m model, c connectors.Change) {
 	}
 	if !had || old.revision != c.Ref.Revision {
 		text, err := p.body(p.ctx, c)
-		if connectors.ClassOf(err) == connectors.ItemSkipped {
+		if c := connectors.ClassOf(err); c == connectors.ItemSkipped || c == connectors.ItemRefused {
 			return
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path"
@@ -144,10 +145,13 @@ func skipped(ref connectors.ItemRef, err error) error {
 		return err
 	}
 	class := connectors.ItemSkipped
-	if isExhausted(err) {
+	switch {
+	case isExhausted(err):
 		class = connectors.Transient
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		class = connectors.ItemRefused
 	}
-	if _, ok := errors.AsType[unix.Errno](err); ok && class == connectors.ItemSkipped {
+	if _, ok := errors.AsType[unix.Errno](err); ok && class != connectors.Transient {
 		err = errors.New(errnoText(err))
 	}
 	return &connectors.Error{Op: "reading file " + ref.ID, Class: class, Ref: ref, Err: err}

@@ -14,7 +14,7 @@ import (
 )
 
 // Fetch reads one file again. A path that holds no document of the selection is
-// an error of class ItemSkipped.
+// an error of class ItemRefused.
 func (s *session) Fetch(ctx context.Context, id string) (connectors.Change, error) {
 	ref := connectors.ItemRef{ID: id}
 	p := decodeID(id)

@@ -42,7 +42,7 @@ func (s *Session) open(ctx context.Context, ref connectors.ItemRef) (io.ReadClos
 		return nil, &connectors.Error{Op: op, Class: connectors.Transient, Err: err}
 	}
 	if !there {
-		return nil, &connectors.Error{Op: op, Class: connectors.ItemSkipped, Ref: ref, Err: errors.New("the world answers 404")}
+		return nil, &connectors.Error{Op: op, Class: connectors.ItemRefused, Ref: ref, Err: errors.New("the world answers 404")}
 	}
 	if err := failure(op, struck, true, ref); err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (s *Session) Fetch(ctx context.Context, id string) (connectors.Change, erro
 	w.mu.Unlock()
 	ref := connectors.ItemRef{ID: id, Revision: strconv.Itoa(e.revision)}
 	if found == nil || e.Skip != "" || !s.selected(e.Path) {
-		return connectors.Change{}, &connectors.Error{Op: op, Class: connectors.ItemSkipped, Ref: connectors.ItemRef{ID: id}, Err: errors.New("the world answers 404")}
+		return connectors.Change{}, &connectors.Error{Op: op, Class: connectors.ItemRefused, Ref: connectors.ItemRef{ID: id}, Err: errors.New("the world answers 404")}
 	}
 	acl, err := s.acl(ctx, op, e)
 	if err != nil {

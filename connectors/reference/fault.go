@@ -215,7 +215,7 @@ func failure(op string, f *fault, item bool, ref connectors.ItemRef) error {
 	case connectortest.Forbidden, connectortest.NotFound, connectortest.Gone:
 		e.Class = connectors.ScopeDenied
 		if item {
-			e.Class, e.Ref = connectors.ItemSkipped, ref
+			e.Class, e.Ref = connectors.ItemRefused, ref
 		}
 	default:
 		return nil

@@ -209,7 +209,7 @@ func (s *Session) acl(ctx context.Context, op string, e entry) (connectors.ACL, 
 	switch {
 	case err == nil:
 		return cloneACL(e.ACL), nil
-	case connectors.ClassOf(err) == connectors.ItemSkipped:
+	case connectors.ClassOf(err) == connectors.ItemRefused:
 		return connectors.ACL{}, nil
 	default:
 		return connectors.ACL{}, err
