@@ -99,7 +99,8 @@ func setDefault(value *int, standard int) {
 func (e *Extractor) Close(ctx context.Context) error { return e.pdf.close(ctx) }
 
 // Extract returns the text of a document. What cannot become text gives an
-// *Error; any other error is ctx's.
+// *Error, every time; any other error is ctx's, or says that the PDF engine
+// cannot start, and may be gone the next time.
 func (e *Extractor) Extract(ctx context.Context, in Input) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, fmt.Errorf("extracting text: %w", err)
