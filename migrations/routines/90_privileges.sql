@@ -34,7 +34,7 @@ DECLARE
   internals constant text[] := ARRAY['session_identity', 'session_seeds', 'search_scope', 'acl_match', 'visible_documents',
     'visible_stream', 'filter_matches', 'bad_input', 'filter_strings', 'path_regex', 'search_filters', 'search_option',
     'search_stream', 'search_allows', 'search_vector_exact', 'search_vector_near', 'search_languages', 'search_terms',
-    'search_join', 'search_seen', 'search_breadth', 'search_ranked',
+    'search_slots', 'search_join', 'search_seen', 'search_breadth', 'search_ranked',
     'likeness', 'search_keyword', 'search_vector', 'search_fuse', 'search_run', 'search_pending',
     'search_freshness', 'search_check', 'search_state', 'readable'];
   t record;
