@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -104,6 +106,7 @@ func problemOf(err error) *Problem {
 	var input *store.InputError
 	var he *echo.HTTPError
 	var netErr *net.OpError
+	var sqlErr interface{ SQLState() string }
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -121,7 +124,7 @@ func problemOf(err error) *Problem {
 		return p
 	case errors.Is(err, context.Canceled):
 		return problem(statusClientClosed, codeClientGone, "the client went away")
-	case errors.As(err, &netErr):
+	case errors.As(err, &netErr), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &sqlErr) && isUnavailable(sqlErr.SQLState()):
 		p = problem(http.StatusServiceUnavailable, codeDatabase, "the database cannot be reached; try again in a moment")
 		p.retryAfter = 5
 		return p
@@ -129,6 +132,12 @@ func problemOf(err error) *Problem {
 		return problemOfHTTP(he)
 	}
 	return problem(http.StatusInternalServerError, codeInternal, "something went wrong here; the log has the details under the request's id")
+}
+
+// isUnavailable reports states of a database that stops, starts, or has no room
+// for another connection (PostgreSQL, appendix A).
+func isUnavailable(state string) bool {
+	return strings.HasPrefix(state, "57P") || strings.HasPrefix(state, "53") || strings.HasPrefix(state, "08")
 }
 
 // problemOfHTTP translates what the router itself answers.

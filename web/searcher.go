@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"tributary/store"
@@ -14,6 +15,9 @@ import (
 
 // maxQueryChars bounds a question.
 const maxQueryChars = 2000
+
+// defaultEmbedTimeout leaves time to answer by keywords instead.
+const defaultEmbedTimeout = 5 * time.Second
 
 // modes returns every mode, the default first.
 func modes() []string {
@@ -39,7 +43,9 @@ type SearchStore interface {
 type Searcher struct {
 	Store    SearchStore
 	Embedder QueryEmbedder
-	Log      *slog.Logger
+	// EmbedTimeout bounds how long a question waits for its vector; 0 is 5 s.
+	EmbedTimeout time.Duration
+	Log          *slog.Logger
 }
 
 // Answer is what a search returned, and whether it had to do without vectors.
@@ -87,6 +93,12 @@ func (s Searcher) embed(ctx context.Context, query string) ([]float32, int16, er
 	if s.Embedder == nil {
 		return nil, 0, ErrNoProfile
 	}
+	timeout := s.EmbedTimeout
+	if timeout <= 0 {
+		timeout = defaultEmbedTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	return s.Embedder.EmbedQuery(ctx, query)
 }
 

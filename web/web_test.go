@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -268,6 +270,28 @@ func TestSearchWithoutEmbeddings(t *testing.T) {
 	}
 }
 
+type slowEmbedder struct{}
+
+func (slowEmbedder) EmbedQuery(ctx context.Context, _ string) ([]float32, int16, error) {
+	<-ctx.Done()
+	return nil, 0, ctx.Err()
+}
+
+func TestSlowEmbeddingFallsBack(t *testing.T) {
+	t.Parallel()
+	fake := &fakeStore{}
+	searcher := web.Searcher{Store: fake, Embedder: slowEmbedder{}, EmbedTimeout: time.Millisecond}
+	answer, err := searcher.Search(t.Context(), store.Identity{}, store.SearchRequest{Query: "x"})
+	if err != nil || !answer.Degraded || answer.Complete || fake.requests()[0].Mode != store.Keyword {
+		t.Errorf("got %+v, %v", answer, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := searcher.Search(ctx, store.Identity{}, store.SearchRequest{Query: "x"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller that went away: %v", err)
+	}
+}
+
 func TestAuthentication(t *testing.T) {
 	t.Parallel()
 	set := func(name, value string) func(*http.Request) {
@@ -403,6 +427,10 @@ func TestStoreErrors(t *testing.T) {
 		{"bad filter", "invalid_request", &store.InputError{Field: "filters.path", Problem: "is no pattern"}, 400, false},
 		{"time limit", "query_timeout", store.ErrTimeout, 503, true},
 		{"conflict", "conflict", store.ErrConflict, 409, false},
+		{"the database stops", "database_unavailable", fmt.Errorf("searching: %w", sqlState("57P01")), 503, true},
+		{"the database is full", "database_unavailable", fmt.Errorf("searching: %w", sqlState("53300")), 503, true},
+		{"the database is gone", "database_unavailable", &net.OpError{Op: "dial", Err: errors.New("refused by 10.0.0.9")}, 503, true},
+		{"a mistake in SQL", "internal", fmt.Errorf("searching: %w", sqlState("42601")), 500, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -420,6 +448,11 @@ func TestStoreErrors(t *testing.T) {
 		})
 	}
 }
+
+type sqlState string
+
+func (s sqlState) Error() string    { return "ERROR: state " + string(s) }
+func (s sqlState) SQLState() string { return string(s) }
 
 func TestBusyPoolSaysComeBack(t *testing.T) {
 	t.Parallel()

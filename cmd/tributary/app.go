@@ -21,6 +21,9 @@ type app struct {
 
 	json    bool
 	verbose bool
+	// alone is true when this command started the managed database itself:
+	// then no server of this instance runs.
+	alone bool
 }
 
 // logger returns the process's log. Servers tell what they do; other commands
@@ -93,9 +96,9 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
-			return usagef("%s: %s is missing; see %s --help", cmd.CommandPath(), names[len(args)], cmd.CommandPath())
+			return usagef("%s is missing; see %s --help", names[len(args)], cmd.CommandPath())
 		case len(args) > len(names):
-			return usagef("%s: %q is one argument too many; see %s --help", cmd.CommandPath(), args[len(names)], cmd.CommandPath())
+			return usagef("%q is one argument too many; see %s --help", args[len(names)], cmd.CommandPath())
 		}
 		return nil
 	}
@@ -113,9 +116,9 @@ func group(cmd *cobra.Command, subs ...*cobra.Command) *cobra.Command {
 			names = append(names, c.Name())
 		}
 		if near := settings.Nearest(args[0], names); near != "" {
-			return usagef("%s: unknown command %q; did you mean %q?", cmd.CommandPath(), args[0], near)
+			return usagef("unknown command %q; did you mean \"%s %s\"?", args[0], cmd.CommandPath(), near)
 		}
-		return usagef("%s: unknown command %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+		return usagef("unknown command %q; see %s --help", args[0], cmd.CommandPath())
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := cmd.Help(); err != nil {
@@ -135,8 +138,8 @@ func flagError(cmd *cobra.Command, err error) error {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near := settings.Nearest(unknown.GetSpecifiedName(), names); near != "" {
-			return usagef("%s: unknown flag --%s; did you mean --%s?", cmd.CommandPath(), unknown.GetSpecifiedName(), near)
+			return usagef("unknown flag --%s; did you mean --%s?", unknown.GetSpecifiedName(), near)
 		}
 	}
-	return usagef("%s: %s; see %s --help", cmd.CommandPath(), err, cmd.CommandPath())
+	return usagef("%s; see %s --help", err, cmd.CommandPath())
 }

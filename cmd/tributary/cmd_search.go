@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,7 +48,7 @@ unix:NAME is an account of this machine.`,
 				return err
 			}
 			log := a.logger(false)
-			answer, err := web.Searcher{Store: st, Embedder: queryEmbedder{st}, Log: log}.Search(ctx, who, req)
+			answer, err := web.Searcher{Store: st, Embedder: queryEmbedder{st}, EmbedTimeout: patientEmbedding, Log: log}.Search(ctx, who, req)
 			if err != nil {
 				return err
 			}
@@ -71,6 +72,9 @@ unix:NAME is an account of this machine.`,
 	flags.StringVar(&f.req.Cursor, "cursor", "", "next_cursor of the answer before")
 	return jsonFlag(a, cmd)
 }
+
+// patientEmbedding lets a local endpoint load its model first.
+const patientEmbedding = time.Minute
 
 // excerptChars is how much of a chunk a person is shown.
 const excerptChars = 240

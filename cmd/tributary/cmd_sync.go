@@ -98,6 +98,10 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 		if a.json {
 			return a.printJSON(runs)
 		}
+		if a.alone {
+			a.printf("Asked for a sync of %s. Nothing runs that would do it: start tributary up, or say --wait.\n", c.Name)
+			return nil
+		}
 		a.printf("Asked for a sync of %s. A running tributary up, serve or worker does it; tributary runs list shows how it goes.\n", c.Name)
 		return nil
 	}

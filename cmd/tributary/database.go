@@ -232,11 +232,47 @@ func (a *app) withStore(ctx context.Context, s settings.Settings, fn func(ctx co
 	if err != nil {
 		return err
 	}
+	a.alone = d.server != nil
 	defer d.close(ctx, log)
+	defer a.awaitOthers(ctx, d)
 	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: store.CLI, Log: log})
 	if err != nil {
 		return err
 	}
 	defer st.Close()
 	return fn(ctx, st)
+}
+
+// awaitOthers waits, before this command stops the managed database that it
+// started, for other commands that have found and use it.
+func (a *app) awaitOthers(ctx context.Context, d *database) {
+	if d.server == nil || d.gone() {
+		return
+	}
+	conn, err := pgx.Connect(ctx, d.migrateURL)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		var others int
+		err := conn.QueryRow(ctx, `
+			SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&others)
+		if err != nil || others == 0 {
+			return
+		}
+		if n == 10 {
+			a.notef("tributary: done; waiting for another command that uses the database\n")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.server.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,9 @@ func (p *ports) close() {
 
 // listenAll opens both listeners.
 func listenAll(ctx context.Context, s settings.Settings) (*ports, error) {
+	if err := checkCertificate(s); err != nil {
+		return nil, err
+	}
 	p, err := listenMetrics(ctx, s)
 	if err != nil {
 		return nil, err
@@ -42,6 +46,17 @@ func listenAll(ctx context.Context, s settings.Settings) (*ports, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// checkCertificate refuses a certificate that cannot be served.
+func checkCertificate(s settings.Settings) error {
+	if s.TLSCert == "" {
+		return nil
+	}
+	if _, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey); err != nil {
+		return &settings.Error{Setting: "TRIBUTARY_TLS_CERT", Problem: oneLine(err.Error()), Remedy: "name a PEM certificate chain here, and its key in TRIBUTARY_TLS_KEY"}
+	}
+	return nil
 }
 
 func listenMetrics(ctx context.Context, s settings.Settings) (*ports, error) {

@@ -24,8 +24,8 @@ func TestUsageErrors(t *testing.T) {
 		env  []string
 		want []string
 	}{
-		{"unknown command names the nearest", []string{"serach"}, nil, []string{`"serach"`, `"search"`}},
-		{"unknown sub-command names the nearest", []string{"readers", "creat"}, nil, []string{"readers", `"create"`}},
+		{"unknown command names the nearest", []string{"serach"}, nil, []string{`"serach"`, `"tributary search"`}},
+		{"unknown sub-command names the nearest", []string{"readers", "creat"}, nil, []string{`"tributary readers create"`}},
 		{"far command names the help", []string{"xyzzyplugh"}, nil, []string{"--help"}},
 		{"unknown flag names the nearest", []string{"search", "x", "--az", "y"}, nil, []string{"--az", "--as"}},
 		{"missing argument", []string{"search"}, nil, []string{"QUESTION is missing"}},
