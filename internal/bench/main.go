@@ -1,0 +1,104 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// options are the command line.
+type options struct {
+	corpus  string
+	rounds  int
+	quick   bool
+	buffers string
+	profile string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if name := os.Getenv(envChild); name != "" {
+		if err := child(ctx, name); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	missed, err := run(ctx, parseFlags())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	if missed > 0 {
+		os.Exit(3)
+	}
+}
+
+func parseFlags() options {
+	var o options
+	flag.StringVar(&o.corpus, "corpus", defaultCorpus(), "directory that scripts/corpus.sh filled")
+	flag.IntVar(&o.rounds, "rounds", 0, "rounds over everything but the 8,000 files (default 5, quick 2)")
+	flag.BoolVar(&o.quick, "quick", os.Getenv("BENCH") == "quick", "two rounds of the 1,000 files only; also BENCH=quick")
+	flag.StringVar(&o.buffers, "shared-buffers", "1GB", "shared_buffers of the scratch PostgreSQL")
+	flag.StringVar(&o.profile, "profile", "", "directory for CPU profiles of the pipeline's process")
+	flag.Parse()
+	if o.rounds <= 0 {
+		o.rounds = 5
+		if o.quick {
+			o.rounds = 2
+		}
+	}
+	return o
+}
+
+// defaultCorpus is where scripts/corpus.sh puts the documents.
+func defaultCorpus() string {
+	if dir := os.Getenv("TEST_CORPUS"); dir != "" {
+		return dir
+	}
+	home, _ := os.UserHomeDir()
+	return filepath.Join(cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "tributary", "corpus")
+}
+
+// run measures everything and returns how many bars were missed.
+func run(ctx context.Context, o options) (missed int, err error) { //nolint:nonamedreturns // says what the number is
+	small, large := filepath.Join(o.corpus, "corpus-1000"), filepath.Join(o.corpus, "corpus-8000")
+	if _, err := os.Stat(small); err != nil {
+		return 0, fmt.Errorf("looking for documents: %w; run scripts/corpus.sh", err)
+	}
+	s, err := startServer(ctx, o.buffers)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	r := &rounds{server: s, small: small, large: large, profile: o.profile, samples: map[string][]sample{}}
+	if err := r.prepare(ctx); err != nil {
+		return 0, err
+	}
+	for n := range o.rounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", n+1, o.rounds)
+		if err := r.round(ctx, n); err != nil {
+			return 0, err
+		}
+	}
+	if !o.quick {
+		fmt.Fprintln(os.Stderr, "8,000 files with every index present (a few minutes)")
+		if err := r.largeRun(ctx); err != nil {
+			return 0, err
+		}
+	}
+	return r.report(os.Stdout), nil
+}
+
+// say prints a child's result for its parent.
+func say(samples []sample) error {
+	return json.NewEncoder(os.Stdout).Encode(samples)
+}
