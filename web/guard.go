@@ -152,7 +152,7 @@ func canonicalHost(host, scheme string) string {
 	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
-func splitHost(hostport string) (name, port string) { //nolint:nonamedreturns // names tell the two strings apart
+func splitHost(hostport string) (name, port string) {
 	name, port, err := net.SplitHostPort(hostport)
 	if err != nil {
 		return hostport, ""

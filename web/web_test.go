@@ -427,10 +427,10 @@ func TestStoreErrors(t *testing.T) {
 		{"bad filter", "invalid_request", &store.InputError{Field: "filters.path", Problem: "is no pattern"}, 400, false},
 		{"time limit", "query_timeout", store.ErrTimeout, 503, true},
 		{"conflict", "conflict", store.ErrConflict, 409, false},
-		{"the database stops", "database_unavailable", fmt.Errorf("searching: %w", sqlState("57P01")), 503, true},
-		{"the database is full", "database_unavailable", fmt.Errorf("searching: %w", sqlState("53300")), 503, true},
+		{"the database stops", "database_unavailable", fmt.Errorf("searching: %w", sqlStateError("57P01")), 503, true},
+		{"the database is full", "database_unavailable", fmt.Errorf("searching: %w", sqlStateError("53300")), 503, true},
 		{"the database is gone", "database_unavailable", &net.OpError{Op: "dial", Err: errors.New("refused by 10.0.0.9")}, 503, true},
-		{"a mistake in SQL", "internal", fmt.Errorf("searching: %w", sqlState("42601")), 500, false},
+		{"a mistake in SQL", "internal", fmt.Errorf("searching: %w", sqlStateError("42601")), 500, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -449,10 +449,10 @@ func TestStoreErrors(t *testing.T) {
 	}
 }
 
-type sqlState string
+type sqlStateError string
 
-func (s sqlState) Error() string    { return "ERROR: state " + string(s) }
-func (s sqlState) SQLState() string { return string(s) }
+func (s sqlStateError) Error() string    { return "ERROR: state " + string(s) }
+func (s sqlStateError) SQLState() string { return string(s) }
 
 func TestBusyPoolSaysComeBack(t *testing.T) {
 	t.Parallel()

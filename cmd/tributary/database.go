@@ -211,7 +211,7 @@ func appPassword(superuserPassword string) string {
 // the role app cannot connect yet, it gets the password that d.url names.
 func migrate(ctx context.Context, d *database, log *slog.Logger) (store.MigrateReport, error) {
 	opts := store.MigrateOptions{Log: log}
-	if u, err := url.Parse(d.url); err == nil && d.url != d.migrateURL && !connects(ctx, d.url) {
+	if u, err := url.Parse(d.url); err == nil && d.url != d.migrateURL && (d.managed || !connects(ctx, d.url)) {
 		opts.AppPassword, _ = u.User.Password()
 	}
 	return store.Migrate(ctx, d.migrateURL, opts)
