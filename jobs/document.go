@@ -50,7 +50,7 @@ type result struct {
 
 // processItem downloads, extracts, chunks and, for local profiles, embeds one
 // document. A panic of a parser quarantines the document alone.
-func (s *syncer) processItem(ctx context.Context, it *item) (res result) { //nolint:nonamedreturns // set by the deferred recover
+func (s *syncer) processItem(ctx context.Context, it *item) (res result) {
 	defer func() {
 		if v := recover(); v != nil {
 			res = result{kind: resultQuarantined, err: fmt.Errorf("reading it panicked: %v", v)}

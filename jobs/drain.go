@@ -105,7 +105,7 @@ func (r *Runner) drain(ctx context.Context, id int16) error {
 	return errors.Join(err, r.store.ReleaseDrainer(ctx, id, holder))
 }
 
-func (r *Runner) drainLeased(ctx context.Context, profile store.Profile) (pause time.Duration, err error) { //nolint:nonamedreturns // the duration needs a name
+func (r *Runner) drainLeased(ctx context.Context, profile store.Profile) (pause time.Duration, err error) {
 	embedder, err := r.cfg.Embedders(profile)
 	if err != nil {
 		return brokenWait, r.store.SetProfileError(ctx, profile.ID, err.Error())
@@ -145,7 +145,7 @@ func (r *Runner) fill(ctx context.Context, profile int16) error {
 
 // drainOnce embeds one claim. Whatever vectors arrive are stored, also when
 // the call fails as a whole; equal inputs are sent once.
-func (r *Runner) drainOnce(ctx context.Context, profile store.Profile, embedder Embedder) (more bool, pause time.Duration, err error) { //nolint:nonamedreturns // three results of different meaning
+func (r *Runner) drainOnce(ctx context.Context, profile store.Profile, embedder Embedder) (more bool, pause time.Duration, err error) {
 	claim := uuid.New()
 	todos, err := r.store.ClaimTodo(ctx, profile.ID, claim, drainInputs, drainTokens, claimLease)
 	if err != nil || len(todos) == 0 {
@@ -197,8 +197,7 @@ func failuresOf(group []store.Todo, err error, reason string, pause time.Duratio
 	f := store.TodoFailure{Reason: reason, Wait: pause}
 	if err != nil {
 		f.Reason, f.Counts, f.Wait = err.Error(), true, refusedWait
-		var e *embed.Error
-		if errors.As(err, &e) && len(e.Permanent) == 0 {
+		if e, ok := errors.AsType[*embed.Error](err); ok && len(e.Permanent) == 0 {
 			f.Wait = min(firstWait<<min(group[0].Attempts, 16), longest)
 		}
 	}
@@ -217,8 +216,7 @@ func (r *Runner) pauseFor(profile int16, err error) (time.Duration, string) {
 		return 0, ""
 	}
 	n := r.wakes.failed(profile)
-	var e *embed.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*embed.Error](err); ok {
 		switch {
 		case e.RetryAfter > 0:
 			return min(e.RetryAfter, maxRetryAfter), err.Error()

@@ -86,7 +86,7 @@ func (s *syncer) pump(ctx context.Context, seq iter.Seq2[connectors.Page, error]
 		cancel(err)
 		// Unblocks the reader and the processors, which see the cancelled
 		// context at their next step.
-		for range p.pages { //nolint:revive // draining
+		for range p.pages {
 		}
 	}
 	wg.Wait()
@@ -173,7 +173,7 @@ func (p *pump) process(ctx context.Context) {
 
 // commit writes the pages in order. It reports whether any page was finished,
 // and whether the last one said that the listing is complete.
-func (p *pump) commit(ctx context.Context) (progress, complete bool, err error) { //nolint:nonamedreturns // two booleans read better named
+func (p *pump) commit(ctx context.Context) (progress, complete bool, err error) {
 	for task := range p.pages {
 		if err := p.commitPage(ctx, task); err != nil {
 			return progress, complete, err

@@ -96,7 +96,7 @@ func (r *Runner) settleFenced(ctx context.Context, run store.Run) error {
 	defer cancel()
 	latest, err := r.store.Run(ctx, run.ID)
 	if err != nil || !latest.CancelRequested || latest.Fence != run.Fence || !latest.State.Live() {
-		return nil //nolint:nilerr // not ours any more, whatever the reason
+		return nil
 	}
 	err = r.store.ReleaseRun(ctx, run, store.Release{State: store.RunCancelled}, nil)
 	if errors.Is(err, store.ErrFenced) {
@@ -144,7 +144,7 @@ func (r *Runner) beat(ctx context.Context, run store.Run, stop context.CancelCau
 }
 
 // advance runs the lane of the run with a session of its connection.
-func (r *Runner) advance(ctx context.Context, run store.Run) (end sliceEnd) { //nolint:nonamedreturns // the deferred close reports into it
+func (r *Runner) advance(ctx context.Context, run store.Run) (end sliceEnd) {
 	defer func() {
 		if v := recover(); v != nil {
 			end = sliceEnd{err: &connectors.Error{Op: "syncing", Class: connectors.Bug, Err: fmt.Errorf("panic: %v", v)}}

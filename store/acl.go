@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -45,9 +46,7 @@ func (c *aclCache) add(sets map[aclKey]int64) {
 	if len(c.sets)+len(sets) > aclCacheSize {
 		clear(c.sets)
 	}
-	for k, id := range sets {
-		c.sets[k] = id
-	}
+	maps.Copy(c.sets, sets)
 }
 
 // normalACL returns acl in the one form that equal ACLs share: principals

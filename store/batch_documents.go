@@ -109,7 +109,7 @@ func (d *docRow) diff(stored map[[32]byte]int32) {
 		id := int32(d.nextChunk) //nolint:gosec // bounded by MaxText
 		d.nextChunk++
 		d.chunkIDs[i] = id
-		d.added = append(d.added, int32(i)) //nolint:gosec // index of a slice
+		d.added = append(d.added, int32(i))
 		d.addedIDs = append(d.addedIDs, id)
 	}
 	for _, id := range stored {

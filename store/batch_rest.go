@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -26,9 +27,7 @@ func (w *batchWriter) writeACLs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for k, id := range fresh {
-		w.freshSets[k] = id
-	}
+	maps.Copy(w.freshSets, fresh)
 	for _, set := range sets {
 		if set == unknownACL {
 			w.counts.ACLUnknown++

@@ -11,7 +11,7 @@ import (
 
 // ReplaceMemberships makes ms the whole evidence of the run's connection, in
 // one transaction. Rows that stand already are not touched.
-func (s *Store) ReplaceMemberships(ctx context.Context, run Run, realm int64, ms []connectors.Membership) (changed int64, err error) { //nolint:nonamedreturns // set inside the transaction
+func (s *Store) ReplaceMemberships(ctx context.Context, run Run, realm int64, ms []connectors.Membership) (changed int64, err error) {
 	members, groups := make([]connectors.Principal, len(ms)), make([]connectors.Principal, len(ms))
 	for i, m := range ms {
 		members[i], groups[i] = m.Member, m.Group

@@ -49,8 +49,7 @@ func TestOpenRefusesOldSchema(t *testing.T) {
 	s.Close()
 	db.MustExec(t, `UPDATE setting SET value = '0' WHERE key = 'schema.version'`)
 	_, err = store.Open(context.Background(), store.Config{URL: db.URL})
-	var se *store.SchemaError
-	if !errors.As(err, &se) {
+	if _, ok := errors.AsType[*store.SchemaError](err); !ok {
 		t.Fatalf("opening an old schema: %v", err)
 	}
 }

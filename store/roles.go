@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -191,7 +192,7 @@ func (m *migrator) applyRoutines(ctx context.Context, version int64) (bool, erro
 			INSERT INTO setting (key, value) VALUES
 				('schema.version', $1), ('role.owner', $2), ('role.app', $3), ('role.search_definer', $4), ('role.reader', $5), ('routines.sha256', $6)
 			ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE setting.value <> excluded.value`,
-			fmt.Sprint(version), m.roles.Owner, m.roles.App, m.roles.SearchDefiner, m.roles.Reader, sum)
+			strconv.FormatInt(version, 10), m.roles.Owner, m.roles.App, m.roles.SearchDefiner, m.roles.Reader, sum)
 		if err != nil {
 			return fmt.Errorf("writing settings: %w", err)
 		}

@@ -119,7 +119,7 @@ type RunRequest struct {
 // RequestRun makes a queued run, or returns the live one of the lane with made
 // false. then runs in the same transaction when a run was made; jobs enqueues
 // its slice there.
-func (s *Store) RequestRun(ctx context.Context, req RunRequest, then func(ctx context.Context, tx pgx.Tx, run Run) error) (run Run, made bool, err error) { //nolint:nonamedreturns // two results of one type-less pair read better named
+func (s *Store) RequestRun(ctx context.Context, req RunRequest, then func(ctx context.Context, tx pgx.Tx, run Run) error) (run Run, made bool, err error) {
 	err = s.inTxErr(ctx, "requesting run", func(tx pgx.Tx) error {
 		run, made, err = s.RequestRunTx(ctx, tx, req)
 		if err != nil || !made || then == nil {

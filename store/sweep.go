@@ -131,14 +131,14 @@ func absentees(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) ([]abs
 
 // seenAnything reports whether the listing contained any item at all.
 func seenAnything(ctx context.Context, tx pgx.Tx, run Run) (bool, error) {
-	var any bool
+	var found bool
 	err := tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM seen WHERE connection_id = $1 AND listing = $2)
-		    OR EXISTS (SELECT FROM skip WHERE connection_id = $1 AND listing = $2)`, run.ConnectionID, run.Listing).Scan(&any)
+		    OR EXISTS (SELECT FROM skip WHERE connection_id = $1 AND listing = $2)`, run.ConnectionID, run.Listing).Scan(&found)
 	if err != nil {
 		return false, fmt.Errorf("reading the listing: %w", err)
 	}
-	return any, nil
+	return found, nil
 }
 
 func hideAbsent(ctx context.Context, tx pgx.Tx, run Run, ids []uuid.UUID) error {

@@ -238,7 +238,7 @@ func atxLevel(s string) uint8 {
 	if n == 0 || n > 6 || n < len(s) && s[n] != ' ' && s[n] != '\t' {
 		return 0
 	}
-	return uint8(n) //nolint:gosec // 1 to 6
+	return uint8(n)
 }
 
 func isUnderline(s string) bool {

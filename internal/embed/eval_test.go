@@ -17,11 +17,11 @@ import (
 // records reads a file of JSON lines.
 func records[T any](t *testing.T, path string) []T {
 	t.Helper()
-	f, err := os.Open(path) //nolint:gosec // the developer names the directory
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	var out []T
 	for dec := json.NewDecoder(f); ; {
 		var v T

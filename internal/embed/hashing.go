@@ -200,7 +200,7 @@ func (b *bag) add(word []byte) {
 
 // count adds an occurrence of a feature.
 func (b *bag) count(key uint64, weight float32) {
-	mask := uint64(len(b.slots) - 1)
+	mask := uint64(len(b.slots) - 1) //nolint:gosec // a length is never negative
 	for i := key & mask; ; i = (i + 1) & mask {
 		s := &b.slots[i]
 		if s.round != b.round {
@@ -221,7 +221,7 @@ func (b *bag) count(key uint64, weight float32) {
 func (b *bag) grow() {
 	old, used := b.slots, b.used
 	b.slots, b.used = make([]slot, 2*len(old)), make([]uint32, 0, 2*len(old))
-	mask := uint64(len(b.slots) - 1)
+	mask := uint64(len(b.slots) - 1) //nolint:gosec // a length is never negative
 	for _, n := range used {
 		i := old[n].key & mask
 		for b.slots[i].round == b.round {

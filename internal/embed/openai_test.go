@@ -230,7 +230,7 @@ func picky(t *testing.T) *embed.OpenAI {
 		for i, text := range body.Input {
 			data = append(data, map[string]any{"index": i, "embedding": embedtest.Vector(text, 8)})
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"data": data}) //nolint:errcheck,errchkjson // the client notices
+		_ = json.NewEncoder(w).Encode(map[string]any{"data": data})
 	}))
 	t.Cleanup(s.Close)
 	o, err := embed.NewOpenAI(embed.Config{URL: s.URL, Model: "m", Dimensions: 8, HTTPClient: s.Client()})

@@ -78,7 +78,7 @@ func (o *OpenAI) post(ctx context.Context, texts []string) (*reply, error) {
 	if err != nil {
 		return nil, o.broken(ctx, "reaching "+req.URL.Host, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing is written
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, o.refusal(resp)
 	}
@@ -168,7 +168,7 @@ func fromBase64(raw json.RawMessage) (Vector, error) {
 
 // refusal turns an answer other than 200 into an error.
 func (o *OpenAI) refusal(resp *http.Response) *Error {
-	data, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) //nolint:errcheck // half a message is still a message
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	msg, code := explanation(data)
 	e := &Error{Class: classOfStatus(resp.StatusCode), Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
 	switch e.Class {

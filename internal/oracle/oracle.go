@@ -76,14 +76,14 @@ func (w World) Visible(a Asker, d int) bool {
 		return false
 	}
 	holds := w.closure(doc.Connection, seeds, public)
-	any := func(ps []int) bool {
+	holdsAny := func(ps []int) bool {
 		return slices.ContainsFunc(ps, func(p int) bool { return holds[p] })
 	}
-	if len(doc.AllOf) == 0 || len(doc.AllOf) > 40 || any(doc.Deny) {
+	if len(doc.AllOf) == 0 || len(doc.AllOf) > 40 || holdsAny(doc.Deny) {
 		return false
 	}
 	for _, clause := range doc.AllOf {
-		if !any(clause) {
+		if !holdsAny(clause) {
 			return false
 		}
 	}
