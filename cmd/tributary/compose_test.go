@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -64,27 +63,7 @@ func newComposeSite(t *testing.T) *composeSite {
 		t.Fatal(err)
 	}
 	c.addr = c.setting("TRIBUTARY_ADDR")
-	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
-	defer cancel()
-	c.server, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(c.dir, "server"), Settings: map[string]string{"fsync": "off"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
-		defer cancel()
-		if err := c.server.Stop(ctx); err != nil {
-			t.Errorf("stopping the scratch server: %v", err)
-		}
-	})
-	conn, err := pgx.Connect(ctx, c.server.SuperuserURL("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+c.file.Services["postgres"].Environment["POSTGRES_DB"]); err != nil {
-		t.Fatal(err)
-	}
+	c.server = scratchServer(t, c.dir, c.file.Services["postgres"].Environment["POSTGRES_DB"])
 	c.makeSecrets()
 	return c
 }
