@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,17 +85,14 @@ func (a *app) printAnswer(answer web.Answer) {
 		a.printf("Nothing found that this reader may see.\n")
 	}
 	for i, r := range answer.Results {
-		title := r.Title
-		if len(r.HeadingPath) > 0 {
-			title += " › " + strings.Join(r.HeadingPath, " › ")
-		}
-		a.printf("%2d. %s\n", i+1, printable(title))
+		place := append([]string{r.Title}, r.HeadingPath...)
+		a.printf("%2d. %s\n", i+1, printable(strings.Join(slices.Compact(place), " › ")))
 		a.printf("    %s\n", printable(shorten(strings.Join(strings.Fields(r.Text), " "), excerptChars)))
-		place := r.URL
-		if place == "" {
-			place = r.Path
+		at := r.URL
+		if at == "" {
+			at = r.Path
 		}
-		a.printf("    %s  [%s, chunk %s, bytes %d-%d]\n\n", printable(place), r.Connection, r.ChunkID, r.Start, r.End)
+		a.printf("    %s  [%s, chunk %s, bytes %d-%d]\n\n", printable(at), r.Connection, r.ChunkID, r.Start, r.End)
 	}
 	for _, note := range incompleteness(answer) {
 		a.notef("note: %s\n", note)

@@ -235,12 +235,38 @@ func (a *app) withStore(ctx context.Context, s settings.Settings, fn func(ctx co
 	a.alone = d.server != nil
 	defer d.close(ctx, log)
 	defer a.awaitOthers(ctx, d)
-	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: store.CLI, Log: log})
+	st, err := openStore(ctx, d, store.CLI, log)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
 	return fn(ctx, st)
+}
+
+// openStore opens the store of d. It refuses another role than app: the query
+// path believes that one alone when it says for whom it asks, so that with
+// another every answer would be empty.
+func openStore(ctx context.Context, d *database, purpose store.Purpose, log *slog.Logger) (*store.Store, error) {
+	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: purpose, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	var role, app string
+	err = st.Pool().QueryRow(ctx, `SELECT session_user::text, value FROM setting WHERE key = 'role.app'`).Scan(&role, &app)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("reading the service's role: %w", err)
+	case role != app:
+		err = &settings.Error{
+			Setting: "TRIBUTARY_DATABASE_URL", Problem: "connects as " + role + ", and the service's role is " + app,
+			Remedy: "name " + app + " here, and keep " + role + " for TRIBUTARY_MIGRATE_DATABASE_URL",
+		}
+	}
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	return st, nil
 }
 
 // awaitOthers waits, before this command stops the managed database that it

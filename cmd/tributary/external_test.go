@@ -54,7 +54,7 @@ func TestDatabaseOfOnesOwn(t *testing.T) {
 	}
 	u.User = url.UserPassword("wiki_app", "p@ss w/rd")
 	plain := slices.Clone(s.env)
-	s.env = append(plain, "TRIBUTARY_DATABASE_URL="+u.String(), "TRIBUTARY_MIGRATE_DATABASE_URL="+super)
+	s.env = slices.Concat(plain, []string{"TRIBUTARY_DATABASE_URL=" + u.String(), "TRIBUTARY_MIGRATE_DATABASE_URL=" + super})
 
 	s.must(exitSchema, "migrate", "status")
 	if r := s.must(exitOK, "migrate", "up"); !strings.Contains(r.stdout, "Migrated from version 0") {
@@ -74,12 +74,15 @@ func TestDatabaseOfOnesOwn(t *testing.T) {
 		t.Errorf("a managed database was made: %v, %v", entries, err)
 	}
 
-	s.env = append(plain, "TRIBUTARY_DATABASE_URL="+super)
+	s.env = slices.Concat(plain, []string{"TRIBUTARY_DATABASE_URL=" + super})
 	if r := s.must(exitFailure, "doctor"); !strings.Contains(r.stdout, "is a superuser") {
 		t.Errorf("doctor accepts a superuser: %s", r.stdout)
 	}
+	if r := s.must(exitUsage, "connections", "list"); !strings.Contains(r.stderr, "wiki_app") {
+		t.Errorf("a role that nobody is found for: %s", r.stderr)
+	}
 	u.User = url.UserPassword("wiki_app", "wrong-hunter2")
-	s.env = append(plain, "TRIBUTARY_DATABASE_URL="+u.String())
+	s.env = slices.Concat(plain, []string{"TRIBUTARY_DATABASE_URL=" + u.String()})
 	if r := s.must(exitDatabase, "connections", "list"); strings.Contains(r.stderr, "hunter2") || !strings.Contains(r.stderr, "password authentication failed") {
 		t.Errorf("a wrong password: %s", r.stderr)
 	}

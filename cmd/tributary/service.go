@@ -120,7 +120,7 @@ func (a *app) newService(ctx context.Context, s settings.Settings, d *database, 
 
 func (srv *service) open(ctx context.Context, a *app) error {
 	var err error
-	if srv.store, err = store.Open(ctx, store.Config{URL: srv.db.url, Purpose: srv.parts.purpose, Log: srv.log}); err != nil {
+	if srv.store, err = openStore(ctx, srv.db, srv.parts.purpose, srv.log); err != nil {
 		return err
 	}
 	if err := ensureProfile(ctx, srv.store); err != nil {
@@ -135,7 +135,7 @@ func (srv *service) open(ctx context.Context, a *app) error {
 	if !srv.parts.web {
 		return nil
 	}
-	if srv.webStore, err = store.Open(ctx, store.Config{URL: srv.db.url, Purpose: store.Web, Log: srv.log}); err != nil {
+	if srv.webStore, err = openStore(ctx, srv.db, store.Web, srv.log); err != nil {
 		return err
 	}
 	public := withPort(srv.settings.PublicURL, srv.ports.web.Addr())
