@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -203,7 +204,18 @@ func profilesActivate(a *app) *cobra.Command {
 		Long:    "Let a profile answer questions from the next one on. It is refused while chunks wait for their vectors, unless --force is given.",
 		Example: "  tributary profiles activate local",
 	}, []string{"NAME"}, func(ctx context.Context, st *store.Store, args []string) error {
-		err := st.ActivateProfile(ctx, args[0], force)
+		p, err := st.Profile(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		filled, err := st.Filled(ctx, p.ID)
+		if err != nil {
+			return err
+		}
+		if !filled && !force {
+			return fmt.Errorf("profile %s has not seen every stored chunk yet: let tributary up or worker run until tributary profiles list shows 0 waiting, or use --force", p.Name)
+		}
+		err = st.ActivateProfile(ctx, args[0], force)
 		if input, ok := errors.AsType[*store.InputError](err); ok {
 			return errors.New(strings.TrimPrefix(input.Error(), input.Field+": "))
 		}
