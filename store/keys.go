@@ -63,8 +63,8 @@ type CreateKeyParams struct {
 }
 
 func (p CreateKeyParams) check() error {
-	if p.Name == "" || len(p.Name) > maxName {
-		return &InputError{Field: "name", Problem: fmt.Sprintf("must have 1 to %d bytes", maxName)}
+	if p.Name == "" || len(p.Name) > maxReaderName {
+		return &InputError{Field: "name", Problem: fmt.Sprintf("must have 1 to %d bytes", maxReaderName)}
 	}
 	if len(p.Rights) == 0 {
 		return &InputError{Field: "rights", Problem: "must name at least one of " + strings.Join(KeyRights(), ", ")}

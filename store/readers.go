@@ -54,13 +54,13 @@ const (
 	LinkImport  LinkHow = "import"
 )
 
-const maxName = 200
+const maxReaderName = 200
 
 // CreateReader makes a reader without links. A name that is taken is
 // ErrConflict.
 func (s *Store) CreateReader(ctx context.Context, name string, kind ReaderKind) (Reader, error) {
-	if name == "" || len(name) > maxName {
-		return Reader{}, &InputError{Field: "name", Problem: fmt.Sprintf("must have 1 to %d bytes", maxName)}
+	if name == "" || len(name) > maxReaderName {
+		return Reader{}, &InputError{Field: "name", Problem: fmt.Sprintf("must have 1 to %d bytes", maxReaderName)}
 	}
 	if _, err := uuid.Parse(name); err == nil {
 		return Reader{}, &InputError{Field: "name", Problem: "must not look like an id"}

@@ -173,10 +173,15 @@ var searches = []store.SearchRequest{ //nolint:gochecknoglobals // a table
 	{Mode: store.Vector},
 	{Mode: store.Vector, Plan: map[string]int{"exact_cap": 0}},
 	{Mode: store.Vector, Plan: map[string]int{"exact_cap": 0, "thin_after": 1}},
+	// Few enough results for the walk over HNSW to be believed.
+	{Mode: store.Vector, K: 1, Plan: map[string]int{"exact_cap": 0, "overfetch": 1}},
 }
 
 func (f *fixture) compareSearch(ctx context.Context, who store.Identity, req store.SearchRequest, want map[uuid.UUID]bool, n int) string {
-	req.K, req.Profile, req.Vector = store.MaxK, f.profile, []float32{1, 2, 3, 4, 5, 6, 7, 8}
+	req.Profile, req.Vector = f.profile, []float32{1, 2, 3, 4, 5, 6, 7, 8}
+	if req.K == 0 {
+		req.K = store.MaxK
+	}
 	resp, err := f.store.Search(ctx, who, req)
 	if err != nil {
 		return err.Error()
@@ -195,7 +200,10 @@ func (f *fixture) compareSearch(ctx context.Context, who store.Identity, req sto
 	if req.Mode == store.Vector {
 		chunks = n
 	}
-	if len(got) != chunks {
+	if more := chunks > req.K; more != (resp.NextCursor != nil) {
+		return fmt.Sprintf("next_cursor %v with %d of %d chunks", resp.NextCursor, len(got), chunks)
+	}
+	if len(got) != min(chunks, req.K) {
 		return fmt.Sprintf("%d results, oracle says %d (%s)", len(got), chunks, resp.Plan)
 	}
 	if resp.Pending != int64(n) {

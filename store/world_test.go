@@ -17,6 +17,10 @@ import (
 	"tributary/store"
 )
 
+// firstRealm begins the ids that worlds choose, far from what the database
+// numbers itself.
+const firstRealm = 1000
+
 // realms is how many realms worlds spread over.
 const realms = 2
 
@@ -156,20 +160,20 @@ func storeWorld(ctx context.Context, pool poolLike, profile int16, w oracle.Worl
 	}
 	now := time.Now()
 	for i := range realms {
-		b.Queue(`INSERT INTO realm (id, source, external_id) OVERRIDING SYSTEM VALUE VALUES ($1, 'test', $2)`, i+1, fmt.Sprint(i))
+		b.Queue(`INSERT INTO realm (id, source, external_id) OVERRIDING SYSTEM VALUE VALUES ($1, 'test', $2)`, firstRealm+i, fmt.Sprint(i))
 	}
 	for i, p := range w.Principals {
-		r.principals = append(r.principals, int64(100+i))
+		r.principals = append(r.principals, int64(firstRealm+i))
 		kind := "group"
 		if p.Public {
 			kind = "public"
 		}
-		b.Queue(`INSERT INTO principal (id, realm_id, kind, external_id) OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4)`, r.principals[i], p.Realm+1, kind, fmt.Sprint(i))
+		b.Queue(`INSERT INTO principal (id, realm_id, kind, external_id) OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4)`, r.principals[i], firstRealm+p.Realm, kind, fmt.Sprint(i))
 	}
 	for i, c := range w.Connections {
 		var realm *int
 		if c.Realm >= 0 {
-			n := c.Realm + 1
+			n := firstRealm + c.Realm
 			realm = &n
 		}
 		state, asOf := "active", &now
