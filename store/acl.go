@@ -32,6 +32,13 @@ type aclCache struct {
 
 func newACLCache() *aclCache { return &aclCache{sets: map[aclKey]int64{}} }
 
+// forget empties the cache.
+func (c *aclCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.sets)
+}
+
 func (c *aclCache) get(k aclKey) (int64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,11 +58,16 @@ func (c *aclCache) add(sets map[aclKey]int64) {
 
 // normalACL returns acl in the one form that equal ACLs share: principals
 // sorted and unique in a clause, clauses sorted and unique. An ACL that grants
-// nobody anything, that is invalid or that has too many clauses becomes the
-// zero ACL.
+// nobody anything, that is invalid, that names a principal by an id that cannot
+// be stored, or that has too many clauses becomes the zero ACL.
 func normalACL(acl connectors.ACL) connectors.ACL {
-	if acl.Validate() != nil {
+	if acl.Validate() != nil || !usablePrincipals(acl.Deny) {
 		return connectors.ACL{}
+	}
+	for _, clause := range acl.AllOf {
+		if !usablePrincipals(clause) {
+			return connectors.ACL{}
+		}
 	}
 	var n connectors.ACL
 	for _, clause := range acl.AllOf {
@@ -103,99 +115,190 @@ func keyOf(realm int64, acl connectors.ACL) aclKey {
 	return sha256.Sum256(buf)
 }
 
+// aclSet is an interned ACL; the zero aclSet is the one that nobody matches.
+type aclSet struct {
+	id  int64
+	key aclKey
+}
+
 // internACLs returns the set of each ACL, in order, making sets and principals
-// that do not exist yet. The second result holds what to add to the cache once
-// tx has committed.
-func (s *Store) internACLs(ctx context.Context, tx pgx.Tx, realm int64, acls []connectors.ACL) ([]int64, map[aclKey]int64, error) {
-	ids := make([]int64, len(acls))
-	fresh := map[aclKey]int64{}
+// that do not exist yet. It commits them in a transaction of its own: a set is
+// its content and never changes, so that one which nothing uses does no harm,
+// while a batch that held new sets until its end would keep every other batch
+// that needs them waiting.
+func (s *Store) internACLs(ctx context.Context, realm int64, acls []connectors.ACL) ([]aclSet, error) {
+	sets := make([]aclSet, len(acls))
+	missing := map[aclKey]connectors.ACL{}
 	for i, raw := range acls {
 		acl := normalACL(raw)
 		if !acl.Known() {
 			continue // unknownACL
 		}
-		key := keyOf(realm, acl)
-		id, ok := s.acls.get(key)
+		sets[i].key = keyOf(realm, acl)
+		id, ok := s.acls.get(sets[i].key)
 		if !ok {
-			id, ok = fresh[key]
+			missing[sets[i].key] = acl
 		}
-		if !ok {
-			var err error
-			if id, err = internACL(ctx, tx, realm, key, acl); err != nil {
-				return nil, nil, err
-			}
-			fresh[key] = id
-		}
-		ids[i] = id
+		sets[i].id = id
 	}
-	return ids, fresh, nil
+	if len(missing) == 0 {
+		return sets, nil
+	}
+	var fresh map[aclKey]int64
+	err := s.inTxErr(ctx, "interning ACLs", func(tx pgx.Tx) error {
+		var err error
+		fresh, err = internMissing(ctx, tx, realm, missing)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.acls.add(fresh)
+	for i := range sets {
+		if id, ok := fresh[sets[i].key]; ok {
+			sets[i].id = id
+		}
+	}
+	return sets, nil
 }
 
-func internACL(ctx context.Context, tx pgx.Tx, realm int64, key aclKey, acl connectors.ACL) (int64, error) {
-	var mask int64
+// internMissing finds or makes sets. Whoever interns writes principals before
+// sets and each in one order, so that two of them never wait for each other in
+// a circle.
+func internMissing(ctx context.Context, tx pgx.Tx, realm int64, missing map[aclKey]connectors.ACL) (map[aclKey]int64, error) {
+	found := make(map[aclKey]int64, len(missing))
+	if err := findSets(ctx, tx, missing, found); err != nil {
+		return nil, err
+	}
+	var keys []aclKey
 	var principals []connectors.Principal
+	for key, acl := range missing {
+		if _, ok := found[key]; ok {
+			continue
+		}
+		keys = append(keys, key)
+		for _, clause := range append([][]connectors.Principal{acl.Deny}, acl.AllOf...) {
+			principals = append(principals, clause...)
+		}
+	}
+	if len(keys) == 0 {
+		return found, nil
+	}
+	ids, err := principalIDs(ctx, tx, realm, principals)
+	if err != nil {
+		return nil, err
+	}
+	made, err := insertSets(ctx, tx, keys, missing)
+	if err != nil {
+		return nil, err
+	}
+	var sets, members []int64
 	var clauses []int16
-	add := func(clause int16, ps []connectors.Principal) {
-		for _, p := range ps {
-			principals = append(principals, p)
-			clauses = append(clauses, clause)
+	for _, key := range keys {
+		acl := missing[key]
+		set, mine := made[key]
+		for n, clause := range append([][]connectors.Principal{acl.Deny}, acl.AllOf...) {
+			if mine {
+				for j := range clause {
+					sets, members, clauses = append(sets, set), append(members, ids[j]), append(clauses, int16(n)) //nolint:gosec // at most MaxClauses
+				}
+			}
+			ids = ids[len(clause):]
+		}
+		if mine {
+			found[key] = set
 		}
 	}
-	for i, c := range acl.AllOf {
-		mask |= int64(1) << (i + 1)
-		add(int16(i+1), c)
-	}
-	add(0, acl.Deny)
-	var id int64
-	err := tx.QueryRow(ctx, `INSERT INTO acl_set (hash, need_mask) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING RETURNING id`, key[:], mask).Scan(&id)
-	if err == pgx.ErrNoRows { //nolint:errorlint // pgx documents the bare value for QueryRow.Scan
-		err = tx.QueryRow(ctx, `SELECT id FROM acl_set WHERE hash = $1`, key[:]).Scan(&id)
-		if err != nil {
-			return 0, fmt.Errorf("reading ACL set: %w", err)
-		}
-		return id, nil
-	}
+	_, err = tx.Exec(ctx, `INSERT INTO acl_entry (set_id, principal_id, clause) SELECT s, p, c FROM unnest($1::bigint[], $2::bigint[], $3::smallint[]) AS u(s, p, c)`, sets, members, clauses)
 	if err != nil {
-		return 0, fmt.Errorf("writing ACL set: %w", err)
+		return nil, fmt.Errorf("writing ACL entries: %w", err)
 	}
-	pids, err := principalIDs(ctx, tx, realm, principals)
-	if err != nil {
-		return 0, err
+	if err := findSets(ctx, tx, missing, found); err != nil {
+		return nil, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO acl_entry (set_id, principal_id, clause) SELECT DISTINCT $1::bigint, p, c FROM unnest($2::bigint[], $3::smallint[]) AS u(p, c)`, id, pids, clauses)
-	if err != nil {
-		return 0, fmt.Errorf("writing ACL entries: %w", err)
+	if len(found) != len(missing) {
+		return nil, fmt.Errorf("reading ACL sets: %d of %d found", len(found), len(missing))
 	}
-	return id, nil
+	return found, nil
 }
 
-// principalIDs returns the row ids of ps in a realm, in order, making rows
-// that do not exist yet and refreshing display names.
-func principalIDs(ctx context.Context, tx pgx.Tx, realm int64, ps []connectors.Principal) ([]int64, error) {
-	kinds, exts, names := make([]string, len(ps)), make([]string, len(ps)), make([]string, len(ps))
-	for i, p := range ps {
-		kinds[i], exts[i], names[i] = string(p.Kind), p.ID, p.Name
+// findSets adds to found the sets of missing that are stored.
+func findSets(ctx context.Context, tx pgx.Tx, missing map[aclKey]connectors.ACL, found map[aclKey]int64) error {
+	var hashes [][]byte
+	for key := range missing {
+		if _, ok := found[key]; !ok {
+			hashes = append(hashes, append([]byte(nil), key[:]...))
+		}
 	}
-	_, err := tx.Exec(ctx, `
-		INSERT INTO principal AS p (realm_id, kind, external_id, name)
-		SELECT $1, k, e, max(n) FROM unnest($2::text[], $3::text[], $4::text[]) AS u(k, e, n) GROUP BY k, e ORDER BY k, e
-		ON CONFLICT (realm_id, kind, external_id) DO UPDATE SET name = excluded.name WHERE excluded.name NOT IN ('', p.name)`,
-		realm, kinds, exts, names)
+	if len(hashes) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `SELECT hash, id FROM acl_set WHERE hash = ANY($1)`, hashes)
 	if err != nil {
-		return nil, fmt.Errorf("writing principals: %w", err)
+		return fmt.Errorf("reading ACL sets: %w", err)
+	}
+	var hash []byte
+	var id int64
+	_, err = pgx.ForEachRow(rows, []any{&hash, &id}, func() error { found[aclKey(hash)] = id; return nil })
+	if err != nil {
+		return fmt.Errorf("reading ACL sets: %w", err)
+	}
+	return nil
+}
+
+// insertSets makes the sets that nobody else has made meanwhile and returns
+// them.
+func insertSets(ctx context.Context, tx pgx.Tx, keys []aclKey, acls map[aclKey]connectors.ACL) (map[aclKey]int64, error) {
+	hashes, masks := make([][]byte, len(keys)), make([]int64, len(keys))
+	for i, key := range keys {
+		hashes[i] = append([]byte(nil), key[:]...)
+		for n := range acls[key].AllOf {
+			masks[i] |= int64(1) << (n + 1)
+		}
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT p.id FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(k, e, n)
-		JOIN principal p ON p.realm_id = $1 AND p.kind = u.k AND p.external_id = u.e ORDER BY u.n`, realm, kinds, exts)
+		INSERT INTO acl_set (hash, need_mask) SELECT h, m FROM unnest($1::bytea[], $2::bigint[]) AS u(h, m) ORDER BY h
+		ON CONFLICT (hash) DO NOTHING RETURNING hash, id`, hashes, masks)
 	if err != nil {
-		return nil, fmt.Errorf("reading principals: %w", err)
+		return nil, fmt.Errorf("writing ACL sets: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	made := map[aclKey]int64{}
+	var hash []byte
+	var id int64
+	_, err = pgx.ForEachRow(rows, []any{&hash, &id}, func() error { made[aclKey(hash)] = id; return nil })
 	if err != nil {
-		return nil, fmt.Errorf("reading principals: %w", err)
+		return nil, fmt.Errorf("writing ACL sets: %w", err)
 	}
-	if len(ids) != len(ps) {
-		return nil, fmt.Errorf("reading principals: %d of %d found", len(ids), len(ps))
+	return made, nil
+}
+
+// confirmSets checks, in the transaction that uses them, that sets are what
+// this process remembers.
+//
+// SECURITY: a database that was restored or failed over may have given a
+// remembered id to another ACL.
+func (s *Store) confirmSets(ctx context.Context, tx pgx.Tx, sets []aclSet) error {
+	keys := map[int64]aclKey{}
+	for _, set := range sets {
+		if set.id != unknownACL {
+			keys[set.id] = set.key
+		}
 	}
-	return ids, nil
+	if len(keys) == 0 {
+		return nil
+	}
+	ids, hashes := make([]int64, 0, len(keys)), make([][]byte, 0, len(keys))
+	for id, key := range keys {
+		ids, hashes = append(ids, id), append(hashes, append([]byte(nil), key[:]...))
+	}
+	var n int
+	err := tx.QueryRow(ctx, `SELECT count(*) FROM unnest($1::bigint[], $2::bytea[]) AS u(i, h) JOIN acl_set s ON s.id = u.i AND s.hash = u.h`, ids, hashes).Scan(&n)
+	if err != nil {
+		return fmt.Errorf("confirming ACL sets: %w", err)
+	}
+	if n != len(ids) {
+		s.acls.forget()
+		return fmt.Errorf("confirming ACL sets: the database is not the one that they were read from: %w", ErrConflict)
+	}
+	return nil
 }

@@ -119,19 +119,32 @@ type BatchResult struct {
 }
 
 // WriteBatch commits b, or nothing. It returns ErrFenced, having written
-// nothing, when the run is no longer the holder's. then runs in the same
+// nothing, when the run is no longer the holder's, and an *InputError that
+// names the item for a batch that cannot be stored. then runs in the same
 // transaction, after everything else.
 func (s *Store) WriteBatch(ctx context.Context, b *Batch, then func(ctx context.Context, tx pgx.Tx, r BatchResult) error) (BatchResult, error) {
+	if err := b.check(); err != nil {
+		return BatchResult{}, err
+	}
+	acls := make([]connectors.ACL, 0, len(b.Documents)+len(b.ACLs))
+	for i := range b.Documents {
+		acls = append(acls, b.Documents[i].ACL)
+	}
+	for i := range b.ACLs {
+		acls = append(acls, b.ACLs[i].ACL)
+	}
+	sets, err := s.internACLs(ctx, b.Realm, acls)
+	if err != nil {
+		return BatchResult{}, fmt.Errorf("writing batch: %w", err)
+	}
 	var res BatchResult
-	var fresh map[aclKey]int64
-	err := s.inTxErr(ctx, "writing batch", func(tx pgx.Tx) error {
-		w := &batchWriter{s: s, tx: tx, b: b, counts: b.Counts}
+	err = s.inTxErr(ctx, "writing batch", func(tx pgx.Tx) error {
+		w := &batchWriter{s: s, tx: tx, b: b, counts: b.Counts, sets: sets}
 		if err := w.write(ctx); err != nil {
 			return err
 		}
 		w.counts.addTo(&w.total)
 		res = BatchResult{Counts: w.total, Due: w.due}
-		fresh = w.freshSets
 		if err := w.finish(ctx); err != nil {
 			return err
 		}
@@ -143,7 +156,6 @@ func (s *Store) WriteBatch(ctx context.Context, b *Batch, then func(ctx context.
 	if err != nil {
 		return BatchResult{}, err
 	}
-	s.acls.add(fresh)
 	return res, nil
 }
 
@@ -153,14 +165,17 @@ type batchWriter struct {
 	tx pgx.Tx
 	b  *Batch
 
-	now       time.Time
-	bump      bool
-	counts    Counts
-	total     Counts
-	due       bool
-	freshSets map[aclKey]int64
-	docs      []docRow
-	outbox    [][]any
+	now    time.Time
+	bump   bool
+	counts Counts
+	total  Counts
+	due    bool
+	// sets are those of Batch.Documents, then those of Batch.ACLs.
+	sets []aclSet
+	// stored holds the locked documents by external id.
+	stored map[string]knownDoc
+	docs   []docRow
+	outbox [][]any
 }
 
 // docRow is a document of the batch joined with what is stored of it.
@@ -193,7 +208,7 @@ func (w *batchWriter) write(ctx context.Context) error {
 		return err
 	}
 	steps := []func(context.Context) error{
-		w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
+		w.lockDocuments, w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
 		w.touch, w.writeACLs, w.refuse, w.deleteDocuments, w.writeSeen, w.writeSkips, w.writeQuarantine, w.writeOutbox,
 	}
 	for _, step := range steps {
@@ -204,16 +219,16 @@ func (w *batchWriter) write(ctx context.Context) error {
 	return nil
 }
 
-// open checks the fence and finds out whether an older run may still write
-// permissions. The lock on the connection orders that look after every run
-// that has drawn its version (RequestRunTx locks the row too).
+// open checks the fence and the sets, and finds out whether a run that is older
+// may still write permissions. A run that is not to be seen yet reads nothing
+// before it is, so that what it reads is younger than this batch.
 func (w *batchWriter) open(ctx context.Context) error {
 	if err := holdFence(ctx, w.tx, w.b.Run.ID, w.b.Run.Fence); err != nil {
 		return err
 	}
 	var counts Counts
 	err := w.tx.QueryRow(ctx, `
-		SELECT clock(), r.counts FROM sync_run r JOIN connection c ON c.id = r.connection_id WHERE r.id = $1 FOR KEY SHARE OF c`, w.b.Run.ID).Scan(&w.now, &counts)
+		SELECT clock(), counts FROM sync_run WHERE id = $1`, w.b.Run.ID).Scan(&w.now, &counts)
 	if err != nil {
 		return fmt.Errorf("reading run: %w", err)
 	}
@@ -224,7 +239,7 @@ func (w *batchWriter) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for older runs: %w", err)
 	}
-	return nil
+	return w.s.confirmSets(ctx, w.tx, w.sets)
 }
 
 // finish moves the run: its counts and, at the end of a page, its cursor.

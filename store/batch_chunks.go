@@ -126,7 +126,8 @@ func (w *batchWriter) reuseVectors(ctx context.Context, profile int16, added []a
 }
 
 // deleteChunks removes the chunks that the new revisions no longer contain,
-// with their vectors and their place in the queue.
+// with their place in the queue and their vectors, in the order of
+// purgeDocuments.
 func (w *batchWriter) deleteChunks(ctx context.Context) error {
 	var docs []uuid.UUID
 	var chunks []int32
@@ -139,6 +140,10 @@ func (w *batchWriter) deleteChunks(ctx context.Context) error {
 	if len(docs) == 0 {
 		return nil
 	}
+	_, err := w.tx.Exec(ctx, `DELETE FROM embed_todo t USING unnest($1::uuid[], $2::int[]) AS u(d, c) WHERE t.document_id = u.d AND t.chunk_id = u.c`, docs, chunks)
+	if err != nil {
+		return fmt.Errorf("deleting queued chunks: %w", err)
+	}
 	profiles, err := profileIDs(ctx, w.tx)
 	if err != nil {
 		return err
@@ -148,10 +153,6 @@ func (w *batchWriter) deleteChunks(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("deleting vectors: %w", err)
 		}
-	}
-	_, err = w.tx.Exec(ctx, `DELETE FROM embed_todo t USING unnest($1::uuid[], $2::int[]) AS u(d, c) WHERE t.document_id = u.d AND t.chunk_id = u.c`, docs, chunks)
-	if err != nil {
-		return fmt.Errorf("deleting queued chunks: %w", err)
 	}
 	_, err = w.tx.Exec(ctx, `DELETE FROM chunk t USING unnest($1::uuid[], $2::int[]) AS u(d, c) WHERE t.document_id = u.d AND t.id = u.c`, docs, chunks)
 	if err != nil {

@@ -8,59 +8,70 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"tributary/connectors"
 )
 
-// loadDocuments joins the batch's documents with what is stored and interns
-// their ACLs.
-func (w *batchWriter) loadDocuments(ctx context.Context) error {
-	ids := make([]string, len(w.b.Documents))
-	acls := make([]connectors.ACL, len(w.b.Documents))
-	for i := range w.b.Documents {
-		ids[i], acls[i] = w.b.Documents[i].ExternalID, w.b.Documents[i].ACL
+// lockDocuments locks every stored document that the batch may change, in the
+// order of their ids and in one statement. Whoever changes documents does so,
+// and then no two of them wait for each other in a circle. ACLs that stand
+// already leave their documents alone.
+func (w *batchWriter) lockDocuments(ctx context.Context) error {
+	b := w.b
+	written := make([]string, 0, len(b.Documents)+len(b.Touched)+len(b.Refused)+len(b.Skips)+len(b.Deleted))
+	for i := range b.Documents {
+		written = append(written, b.Documents[i].ExternalID)
 	}
-	sets, fresh, err := w.s.internACLs(ctx, w.tx, w.b.Realm, acls)
+	for i := range b.Touched {
+		written = append(written, b.Touched[i].ExternalID)
+	}
+	for i := range b.Skips {
+		written = append(written, b.Skips[i].Ref.ID)
+	}
+	written = append(append(written, b.Refused...), b.Deleted...)
+	items, sets := w.aclTargets()
+	rows, err := w.tx.Query(ctx, `
+		SELECT id, external_id, revision, next_chunk_id, acl_set_id, acl_version, hidden_reason FROM document d
+		WHERE d.id IN (
+			SELECT id FROM document WHERE connection_id = $1 AND external_id = ANY($2)
+			UNION
+			SELECT o.id FROM unnest($3::text[], $4::bigint[]) AS u(e, s) JOIN document o ON o.connection_id = $1 AND o.external_id = u.e
+			WHERE o.acl_version <= $5 AND (o.acl_set_id <> u.s OR ($6 AND o.acl_version < $5))
+			UNION
+			SELECT id FROM document WHERE id = ANY($7) AND connection_id = $1 AND hidden_reason IN ('absent', 'deleted'))
+		ORDER BY d.id FOR UPDATE OF d`, b.Run.ConnectionID, written, items, sets, b.Run.ACLVersion, w.bump, nonNilIDs(b.Seen))
 	if err != nil {
-		return err
+		return fmt.Errorf("locking documents: %w", err)
 	}
-	w.freshSets = fresh
-	known, err := w.known(ctx, ids)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[knownDoc])
 	if err != nil {
-		return err
+		return fmt.Errorf("locking documents: %w", err)
 	}
+	w.stored = make(map[string]knownDoc, len(list))
+	for _, k := range list {
+		w.stored[k.ExternalID] = k
+	}
+	return nil
+}
+
+func nonNilIDs(ids []uuid.UUID) []uuid.UUID {
+	if ids == nil {
+		return []uuid.UUID{}
+	}
+	return ids
+}
+
+// loadDocuments joins the batch's documents with what is stored.
+func (w *batchWriter) loadDocuments(context.Context) error {
 	w.docs = make([]docRow, len(w.b.Documents))
 	for i := range w.docs {
 		d := &w.docs[i]
-		d.w, d.set, d.number = &w.b.Documents[i], sets[i], 1
-		if k, ok := known[ids[i]]; ok {
+		d.w, d.set, d.number = &w.b.Documents[i], w.sets[i].id, 1
+		if k, ok := w.stored[d.w.ExternalID]; ok {
 			d.known, d.id, d.number, d.nextChunk = &k, k.ID, k.Revision+1, k.NextChunkID
 		} else {
 			d.id = uuid.New()
 		}
 	}
 	return nil
-}
-
-func (w *batchWriter) known(ctx context.Context, external []string) (map[string]knownDoc, error) {
-	out := make(map[string]knownDoc, len(external))
-	if len(external) == 0 {
-		return out, nil
-	}
-	rows, err := w.tx.Query(ctx, `
-		SELECT id, external_id, revision, next_chunk_id, acl_set_id, acl_version, hidden_reason
-		FROM document WHERE connection_id = $1 AND external_id = ANY($2) ORDER BY external_id FOR UPDATE`, w.b.Run.ConnectionID, external)
-	if err != nil {
-		return nil, fmt.Errorf("reading documents: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[knownDoc])
-	if err != nil {
-		return nil, fmt.Errorf("reading documents: %w", err)
-	}
-	for _, k := range list {
-		out[k.ExternalID] = k
-	}
-	return out, nil
 }
 
 // diffChunks gives each chunk its id: a chunk that is stored keeps its row and

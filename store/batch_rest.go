@@ -3,43 +3,47 @@ package store
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"tributary/connectors"
 )
 
-// writeACLs replaces ACLs that differ. Where an older run is still alive, an
-// equal ACL is confirmed at this run's version too, so that the older run
-// cannot undo it.
+// aclTargets returns the items of Batch.ACLs and their sets.
+func (w *batchWriter) aclTargets() ([]string, []int64) {
+	items, sets := make([]string, len(w.b.ACLs)), make([]int64, len(w.b.ACLs))
+	for i, a := range w.b.ACLs {
+		items[i], sets[i] = a.ExternalID, w.sets[len(w.b.Documents)+i].id
+	}
+	return items, sets
+}
+
+// writeACLs replaces ACLs that differ, among the documents that are locked.
+// Where an older run is still alive, an equal ACL is confirmed at this run's
+// version too, so that the older run cannot undo it.
 func (w *batchWriter) writeACLs(ctx context.Context) error {
 	if len(w.b.ACLs) == 0 {
 		return nil
 	}
-	ids, acls := make([]string, len(w.b.ACLs)), make([]connectors.ACL, len(w.b.ACLs))
-	for i, a := range w.b.ACLs {
-		ids[i], acls[i] = a.ExternalID, a.ACL
-	}
-	sets, fresh, err := w.s.internACLs(ctx, w.tx, w.b.Realm, acls)
-	if err != nil {
-		return err
-	}
-	maps.Copy(w.freshSets, fresh)
-	for _, set := range sets {
+	items, sets := w.aclTargets()
+	var ids []uuid.UUID
+	var due []int64
+	for i, set := range sets {
 		if set == unknownACL {
 			w.counts.ACLUnknown++
 		}
+		if k, ok := w.stored[items[i]]; ok {
+			ids, due = append(ids, k.ID), append(due, set)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	rows, err := w.tx.Query(ctx, `
-		WITH old AS (
-			SELECT d.id, d.acl_set_id, u.s FROM unnest($2::text[], $3::bigint[]) AS u(e, s)
-			JOIN document d ON d.connection_id = $1 AND d.external_id = u.e
-			WHERE d.acl_version <= $4 AND (d.acl_set_id <> u.s OR ($5 AND d.acl_version < $4)) ORDER BY d.id FOR UPDATE OF d)
-		UPDATE document d SET acl_set_id = old.s, acl_version = $4 FROM old WHERE d.id = old.id
-		RETURNING d.id, old.acl_set_id <> old.s`, w.b.Run.ConnectionID, ids, sets, w.b.Run.ACLVersion, w.bump)
+		UPDATE document d SET acl_set_id = old.s, acl_version = $3
+		FROM (SELECT o.id, o.acl_set_id, u.s FROM unnest($1::uuid[], $2::bigint[]) AS u(i, s) JOIN document o ON o.id = u.i) old
+		WHERE d.id = old.id AND d.acl_version <= $3 AND (d.acl_set_id <> old.s OR ($4 AND d.acl_version < $3))
+		RETURNING d.id, old.acl_set_id <> old.s`, ids, due, w.b.Run.ACLVersion, w.bump)
 	if err != nil {
 		return fmt.Errorf("writing ACLs: %w", err)
 	}
@@ -107,11 +111,16 @@ func (w *batchWriter) deleteDocuments(ctx context.Context) error {
 	return purgeDocuments(ctx, w.tx, ids)
 }
 
-// purgeDocuments removes documents and everything that is keyed by them. It is
-// the only place that does.
+// purgeDocuments removes documents, which the caller has locked, and everything
+// that is keyed by them. It is the only place that does. The queue goes first:
+// a drainer that is storing a vector holds its row, and its vector is seen by
+// the statement that removes vectors.
 func purgeDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM embed_todo WHERE document_id = ANY($1)`, ids); err != nil {
+		return fmt.Errorf("purging queued chunks: %w", err)
 	}
 	profiles, err := profileIDs(ctx, tx)
 	if err != nil {
@@ -123,7 +132,6 @@ func purgeDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 		}
 	}
 	for _, q := range [...]string{
-		`DELETE FROM embed_todo WHERE document_id = ANY($1)`,
 		`DELETE FROM chunk WHERE document_id = ANY($1)`,
 		`DELETE FROM revision WHERE document_id = ANY($1)`,
 		`DELETE FROM quarantine q USING document d WHERE d.id = ANY($1) AND q.connection_id = d.connection_id AND q.external_id = d.external_id`,
@@ -144,7 +152,7 @@ func (w *batchWriter) writeSeen(ctx context.Context) error {
 	if w.b.Run.Kind == RunChanges {
 		return w.restore(ctx)
 	}
-	ids := w.b.Seen
+	ids := slices.Clone(w.b.Seen)
 	for i := range w.docs {
 		ids = append(ids, w.docs[i].id)
 	}
@@ -171,9 +179,9 @@ func (w *batchWriter) restore(ctx context.Context) error {
 	}
 	rows, err := w.tx.Query(ctx, `
 		UPDATE document SET hidden_reason = NULL, hidden_at = NULL
-		WHERE (id = ANY($1) AND hidden_reason IN ('absent', 'deleted'))
+		WHERE (connection_id = $2 AND id = ANY($1) AND hidden_reason IN ('absent', 'deleted'))
 		   OR (connection_id = $2 AND external_id = ANY($3) AND hidden_reason IS NOT NULL)
-		RETURNING id`, w.b.Seen, w.b.Run.ConnectionID, touched)
+		RETURNING id`, nonNilIDs(w.b.Seen), w.b.Run.ConnectionID, touched)
 	if err != nil {
 		return fmt.Errorf("restoring documents: %w", err)
 	}

@@ -197,6 +197,9 @@ func setConnectionState(ctx context.Context, tx pgx.Tx, id uuid.UUID, state Conn
 func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool) error {
 	return s.inTxErr(ctx, "pausing connection", func(tx pgx.Tx) error {
 		if paused {
+			if err := patient(ctx, tx); err != nil {
+				return err
+			}
 			_, err := tx.Exec(ctx, `UPDATE sync_run SET cancel_requested = true WHERE connection_id = $1 AND state IN ('queued', 'running')`, id)
 			if err != nil {
 				return err

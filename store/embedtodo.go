@@ -22,9 +22,10 @@ type Todo struct {
 }
 
 // FillTodo queues stored chunks that have neither a vector nor a place in the
-// queue of profile, up to limit, copying vectors of equal inputs. It returns
-// how many it looked at; 0 means the profile is whole. inputHash is the hash
-// of what is embedded for a chunk's context and text.
+// queue of profile, up to limit. It returns how many it looked at; 0 means the
+// profile is whole. inputHash is the hash of what is embedded for a chunk's
+// context and text. It waits for batches that are changing the same documents,
+// so that no chunk is queued that is about to go.
 func (s *Store) FillTodo(ctx context.Context, profile int16, limit int, inputHash func(context, text string) [32]byte) (int, error) {
 	n := 0
 	err := s.inTxErr(ctx, "queueing chunks to embed", func(tx pgx.Tx) error {
@@ -46,6 +47,15 @@ func (s *Store) FillTodo(ctx context.Context, profile int16, limit int, inputHas
 		for i, t := range list {
 			h := inputHash(t.Context, t.Text)
 			docs[i], chunks[i], hashes[i], tokens[i] = t.DocumentID, t.ChunkID, h[:], t.Tokens
+		}
+		if n == 0 {
+			return nil
+		}
+		if err := patient(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SELECT FROM document WHERE id = ANY($1) ORDER BY id FOR KEY SHARE`, docs); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `
 			INSERT INTO embed_todo (profile_id, document_id, chunk_id, input_hash, tokens, next_try_at)

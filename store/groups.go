@@ -12,20 +12,22 @@ import (
 // ReplaceMemberships makes ms the whole evidence of the run's connection, in
 // one transaction. Rows that stand already are not touched.
 func (s *Store) ReplaceMemberships(ctx context.Context, run Run, realm int64, ms []connectors.Membership) (changed int64, err error) {
-	members, groups := make([]connectors.Principal, len(ms)), make([]connectors.Principal, len(ms))
+	principals := make([]connectors.Principal, 2*len(ms))
 	for i, m := range ms {
-		members[i], groups[i] = m.Member, m.Group
+		principals[i], principals[len(ms)+i] = m.Member, m.Group
 	}
+	var ids []int64
+	// Principals come first, in a transaction of their own: see internACLs.
+	err = s.inTxErr(ctx, "writing members", func(tx pgx.Tx) error {
+		ids, err = principalIDs(ctx, tx, realm, principals)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	memberIDs, groupIDs := ids[:len(ms)], ids[len(ms):]
 	err = s.inTxErr(ctx, "writing memberships", func(tx pgx.Tx) error {
 		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
-			return err
-		}
-		memberIDs, err := principalIDs(ctx, tx, realm, members)
-		if err != nil {
-			return err
-		}
-		groupIDs, err := principalIDs(ctx, tx, realm, groups)
-		if err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, `

@@ -6,8 +6,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"tributary/connectors"
 )
 
 // KnownDocument is what the engine has to know of a stored document to decide
@@ -50,53 +48,5 @@ func (s *Store) KnownDocuments(ctx context.Context, connection uuid.UUID, extern
 	for _, k := range list {
 		out[k.ExternalID] = k
 	}
-	return out, nil
-}
-
-// KnownACLs returns the interned set of each ACL that is stored already, and
-// -1 for one that is not, without writing anything. The engine leaves out the
-// documents whose set is the stored one.
-func (s *Store) KnownACLs(ctx context.Context, realm int64, acls []connectors.ACL) ([]int64, error) {
-	out := make([]int64, len(acls))
-	var missing [][]byte
-	where := map[aclKey][]int{}
-	for i, raw := range acls {
-		acl := normalACL(raw)
-		if !acl.Known() {
-			out[i] = unknownACL
-			continue
-		}
-		key := keyOf(realm, acl)
-		if id, ok := s.acls.get(key); ok {
-			out[i] = id
-			continue
-		}
-		out[i] = -1
-		if where[key] == nil {
-			missing = append(missing, append([]byte(nil), key[:]...))
-		}
-		where[key] = append(where[key], i)
-	}
-	if len(missing) == 0 {
-		return out, nil
-	}
-	rows, err := s.pool.Query(ctx, `SELECT hash, id FROM acl_set WHERE hash = ANY($1)`, missing)
-	if err != nil {
-		return nil, fmt.Errorf("reading ACL sets: %w", err)
-	}
-	var hash []byte
-	var id int64
-	found := map[aclKey]int64{}
-	_, err = pgx.ForEachRow(rows, []any{&hash, &id}, func() error {
-		found[aclKey(hash)] = id
-		for _, i := range where[aclKey(hash)] {
-			out[i] = id
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading ACL sets: %w", err)
-	}
-	s.acls.add(found)
 	return out, nil
 }

@@ -1,13 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"path"
 	"strconv"
 	"time"
 
@@ -111,6 +111,8 @@ func ownerPool(ctx context.Context, url, owner string) (*pgxpool.Pool, error) {
 	pc.ConnConfig.RuntimeParams["search_path"] = "tributary, public"
 	pc.ConnConfig.RuntimeParams["lock_timeout"] = "3000"
 	pc.ConnConfig.RuntimeParams["client_min_messages"] = "warning"
+	// What a killed migrator was executing ends with it.
+	pc.ConnConfig.RuntimeParams["client_connection_check_interval"] = "1000"
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("opening migration pool: %w", err)
@@ -125,29 +127,45 @@ type migrator struct {
 	opts  MigrateOptions
 }
 
-func (m *migrator) run(ctx context.Context) (MigrateReport, error) {
-	report := MigrateReport{Roles: m.roles}
-	if err := m.retryLocked(ctx, "migrating job tables", m.migrateRiver); err != nil {
+func (m *migrator) run(ctx context.Context) (report MigrateReport, err error) { //nolint:nonamedreturns // closing reports into it
+	report.Roles = m.roles
+	db := stdlib.OpenDBFromPool(m.pool)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS,
+		goose.WithTableName("goose_version"), goose.WithDisableGlobalRegistry(true), goose.WithSlog(m.opts.Log))
+	if err != nil {
+		return report, fmt.Errorf("reading migrations: %w", err)
+	}
+	if report.From, err = provider.GetDBVersion(ctx); err != nil {
+		return report, fmt.Errorf("reading schema version: %w", err)
+	}
+	want, err := wantVersion()
+	if err != nil {
 		return report, err
+	}
+	if report.From > want {
+		// A newer release was here: its functions are not this one's to replace.
+		m.opts.Log.Info("the database is newer than this program", "have", report.From, "want", want)
+		report.To = report.From
+		return report, nil
 	}
 	if err := m.checkSums(ctx); err != nil {
 		return report, err
 	}
-	if err := m.repairIndexes(ctx); err != nil {
+	if err := m.retryLocked(ctx, "migrating job tables", m.migrateRiver); err != nil {
 		return report, err
 	}
-	provider, err := m.provider()
-	if err != nil {
+	if err := m.retryLocked(ctx, "repairing indexes", m.repairIndexes); err != nil {
 		return report, err
-	}
-	if report.From, err = provider.GetDBVersion(ctx); err != nil {
-		return report, fmt.Errorf("reading schema version: %w", err)
 	}
 	err = m.retryLocked(ctx, "migrating schema", func(ctx context.Context) error {
 		_, err := provider.Up(ctx)
 		return err
 	})
 	if err != nil {
+		return report, err
+	}
+	if err := m.recordSums(ctx); err != nil {
 		return report, err
 	}
 	if report.To, err = provider.GetDBVersion(ctx); err != nil {
@@ -158,15 +176,6 @@ func (m *migrator) run(ctx context.Context) (MigrateReport, error) {
 		return err
 	})
 	return report, err
-}
-
-func (m *migrator) provider() (*goose.Provider, error) {
-	p, err := goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(m.pool), migrations.FS,
-		goose.WithTableName("goose_version"), goose.WithDisableGlobalRegistry(true), goose.WithSlog(m.opts.Log))
-	if err != nil {
-		return nil, fmt.Errorf("reading migrations: %w", err)
-	}
-	return p, nil
 }
 
 func (m *migrator) migrateRiver(ctx context.Context) error {
@@ -202,55 +211,97 @@ func (m *migrator) retryLocked(ctx context.Context, what string, fn func(context
 }
 
 // checkSums refuses a database whose applied migrations differ from the
-// embedded ones, and records the sums of new ones.
+// embedded ones.
 func (m *migrator) checkSums(ctx context.Context) error {
 	_, err := m.pool.Exec(ctx, `CREATE TABLE IF NOT EXISTS migration_sum (name text PRIMARY KEY, sha256 bytea NOT NULL)`)
 	if err != nil {
 		return fmt.Errorf("preparing migration sums: %w", err)
 	}
-	names, err := fs.Glob(migrations.FS, "*.sql")
+	sums, err := migrationSums()
 	if err != nil {
-		return fmt.Errorf("listing migrations: %w", err)
+		return err
 	}
-	for _, name := range names {
-		body, err := fs.ReadFile(migrations.FS, name)
-		if err != nil {
-			return fmt.Errorf("reading migration: %w", err)
+	rows, err := m.pool.Query(ctx, `SELECT name, sha256 FROM migration_sum ORDER BY name`)
+	if err != nil {
+		return fmt.Errorf("comparing migration sums: %w", err)
+	}
+	var name string
+	var applied []byte
+	_, err = pgx.ForEachRow(rows, []any{&name, &applied}, func() error {
+		if sum, ok := sums[name]; ok && !bytes.Equal(sum, applied) {
+			return fmt.Errorf("migration %s differs from the one that was applied: install the release that belongs to this database, or restore its backup", name)
 		}
-		sum := sha256.Sum256(body)
-		var same bool
-		err = m.pool.QueryRow(ctx, `
-			INSERT INTO migration_sum AS s (name, sha256) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET sha256 = s.sha256
-			RETURNING sha256 = $2`, name, sum[:]).Scan(&same)
-		if err != nil {
-			return fmt.Errorf("comparing migration sums: %w", err)
-		}
-		if !same {
-			return fmt.Errorf("migration %s differs from the one that was applied: install the release that belongs to this database, or restore its backup", path.Base(name))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("comparing migration sums: %w", err)
+	}
+	return nil
+}
+
+// recordSums remembers the migrations that are applied. One that failed, or was
+// interrupted, may still be mended by a later release.
+func (m *migrator) recordSums(ctx context.Context) error {
+	sums, err := migrationSums()
+	if err != nil {
+		return err
+	}
+	for name, sum := range sums {
+		if _, err := m.pool.Exec(ctx, `INSERT INTO migration_sum (name, sha256) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, sum); err != nil {
+			return fmt.Errorf("recording migration sums: %w", err)
 		}
 	}
 	return nil
 }
 
+func migrationSums() (map[string][]byte, error) {
+	names, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("listing migrations: %w", err)
+	}
+	sums := make(map[string][]byte, len(names))
+	for _, name := range names {
+		body, err := fs.ReadFile(migrations.FS, name)
+		if err != nil {
+			return nil, fmt.Errorf("reading migration: %w", err)
+		}
+		sum := sha256.Sum256(body)
+		sums[name] = sum[:]
+	}
+	return sums, nil
+}
+
 // repairIndexes rebuilds what an interrupted CREATE INDEX CONCURRENTLY left
-// invalid.
+// invalid, and drops what an interrupted rebuild left beside the index it was
+// for (PostgreSQL, REINDEX: the suffixes _ccnew and _ccold).
 func (m *migrator) repairIndexes(ctx context.Context) error {
 	rows, err := m.pool.Query(ctx, `
-		SELECT format('%I.%I', n.nspname, c.relname)
+		SELECT format('%I.%I', n.nspname, c.relname), c.relname ~ '_cc(new|old)[0-9]*$'
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE NOT i.indisvalid AND n.nspname IN ('tributary', 'river')`)
+		WHERE NOT i.indisvalid AND n.nspname IN ('tributary', $1) ORDER BY 2 DESC, 1`, RiverSchema)
 	if err != nil {
 		return fmt.Errorf("looking for invalid indexes: %w", err)
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	type index struct {
+		name     string
+		leftover bool
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (index, error) {
+		var x index
+		err := row.Scan(&x.name, &x.leftover)
+		return x, err
+	})
 	if err != nil {
 		return fmt.Errorf("looking for invalid indexes: %w", err)
 	}
-	for _, name := range names {
-		m.opts.Log.Warn("rebuilding an index that an interrupted migration left invalid", "index", name)
-		if _, err := m.pool.Exec(ctx, `REINDEX INDEX CONCURRENTLY `+name); err != nil {
-			return fmt.Errorf("rebuilding index %s: %w", name, err)
+	for _, x := range list {
+		sql := `REINDEX INDEX CONCURRENTLY ` + x.name
+		if x.leftover {
+			sql = `DROP INDEX CONCURRENTLY IF EXISTS ` + x.name
+		}
+		m.opts.Log.Warn("repairing an index that an interrupted migration left invalid", "index", x.name)
+		if _, err := m.pool.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("repairing index %s: %w", x.name, err)
 		}
 	}
 	return nil

@@ -81,47 +81,61 @@ func (s *Store) Totals(ctx context.Context, connection uuid.UUID) (Totals, error
 
 // DeleteConnection purges everything a connection stored, in steps of
 // sweepBatch documents, and then the connection itself. It may be called again
-// after a failure; meanwhile nothing of the connection is visible.
+// after a failure; meanwhile nothing of the connection is visible. No batch can
+// commit once the first step has: it waits for those in flight, raises the
+// fence of live runs, and a closing connection gets no other run.
 func (s *Store) DeleteConnection(ctx context.Context, id uuid.UUID) error {
 	err := s.inTxErr(ctx, "closing connection", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE connection SET state = 'closing', state_reason = 'being deleted', state_since = clock() WHERE id = $1`, id); err != nil {
+		if err := patient(ctx, tx); err != nil {
 			return err
 		}
-		// Raising the fence stops whoever works on it at their next write.
-		_, err := tx.Exec(ctx, `
-			UPDATE sync_run SET state = 'cancelled', fence = fence + 1, worker = '', finished_at = clock()
-			WHERE connection_id = $1 AND state IN ('queued', 'running')`, id)
+		// Runs before the connection: the order in which a slice that ends takes
+		// them. A run made in between is found the second time.
+		for _, q := range [...]string{cancelRuns, `UPDATE connection SET state = 'closing', state_reason = 'being deleted', state_since = clock() WHERE id = $1`, cancelRuns} {
+			if _, err := tx.Exec(ctx, q, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for n := sweepBatch; err == nil && n > 0; {
+		n, err = s.deleteStep(ctx, id)
+	}
+	return err
+}
+
+const cancelRuns = `
+	UPDATE sync_run SET state = 'cancelled', fence = fence + 1, worker = '', finished_at = clock()
+	WHERE connection_id = $1 AND state IN ('queued', 'running')`
+
+// deleteStep purges some documents of a closing connection and returns how
+// many; where none is left, it deletes the connection.
+func (s *Store) deleteStep(ctx context.Context, id uuid.UUID) (int, error) {
+	n := 0
+	err := s.inTxErr(ctx, "deleting connection", func(tx pgx.Tx) error {
+		if err := patient(ctx, tx); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT id FROM document WHERE connection_id = $1 ORDER BY id LIMIT $2 FOR UPDATE`, id, sweepBatch)
+		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return err
+		}
+		n = len(ids)
+		if n > 0 {
+			if err := noteDocuments(ctx, tx, "purge", id, ids); err != nil {
+				return err
+			}
+			return purgeDocuments(ctx, tx, ids)
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM seen WHERE connection_id = $1`, id); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM connection WHERE id = $1`, id)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	for {
-		n := 0
-		err := s.inTxErr(ctx, "deleting connection", func(tx pgx.Tx) error {
-			rows, err := tx.Query(ctx, `SELECT id FROM document WHERE connection_id = $1 ORDER BY id LIMIT $2 FOR UPDATE`, id, sweepBatch)
-			if err != nil {
-				return err
-			}
-			ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-			if err != nil {
-				return err
-			}
-			n = len(ids)
-			if n > 0 {
-				if err := noteDocuments(ctx, tx, "purge", id, ids); err != nil {
-					return err
-				}
-				return purgeDocuments(ctx, tx, ids)
-			}
-			if _, err := tx.Exec(ctx, `DELETE FROM seen WHERE connection_id = $1`, id); err != nil {
-				return err
-			}
-			_, err = tx.Exec(ctx, `DELETE FROM connection WHERE id = $1`, id)
-			return err
-		})
-		if err != nil || n == 0 {
-			return err
-		}
-	}
+	return n, err
 }

@@ -57,7 +57,27 @@ const profileColumns = `id, name, kind, model, dimensions, url, api_key_file, se
 // stored chunks. The first profile becomes active at once. A name that is taken
 // is ErrConflict.
 func (s *Store) CreateProfile(ctx context.Context, p Profile) (Profile, error) {
-	err := s.inTxErr(ctx, "creating profile", func(tx pgx.Tx) error {
+	err := s.createProfile(ctx, &p)
+	for deadline := time.Now().Add(lockPatience); errors.Is(err, ErrTimeout) && ctx.Err() == nil && time.Now().Before(deadline); {
+		err = s.createProfile(ctx, &p)
+	}
+	switch pgCode(err) {
+	case stateCheckViolation:
+		return Profile{}, &InputError{Field: "profile", Problem: "name must be 1 to 63 of a-z, 0-9, dot, dash and underscore; dimensions must be 1 to 4000"}
+	}
+	if errors.Is(err, ErrConflict) {
+		return Profile{}, fmt.Errorf("a profile named %q exists: %w", p.Name, ErrConflict)
+	}
+	if err != nil {
+		return Profile{}, err
+	}
+	return s.Profile(ctx, p.Name)
+}
+
+// createProfile tries once. It is an ErrTimeout while batches keep it from the
+// lock, for which no batch waits longer than the time limit of locks.
+func (s *Store) createProfile(ctx context.Context, p *Profile) error {
+	return s.inTxErr(ctx, "creating profile", func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			INSERT INTO embedding_profile (name, kind, model, dimensions, url, api_key_file, settings, state)
 			SELECT $1, $2, $3, $4, $5, $6, $7, CASE WHEN EXISTS (SELECT FROM embedding_profile WHERE state = 'active') THEN 'building' ELSE 'active' END
@@ -70,21 +90,9 @@ func (s *Store) CreateProfile(ctx context.Context, p Profile) (Profile, error) {
 		if _, err := tx.Exec(ctx, `LOCK TABLE chunk IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `SELECT create_vector_table($1)`, p.ID); err != nil {
-			return err
-		}
-		return nil
+		_, err = tx.Exec(ctx, `SELECT create_vector_table($1)`, p.ID)
+		return err
 	})
-	if pgCode(err) == stateCheckViolation {
-		return Profile{}, &InputError{Field: "profile", Problem: "name must be 1 to 63 of a-z, 0-9, dot, dash and underscore; dimensions must be 1 to 4000"}
-	}
-	if errors.Is(err, ErrConflict) {
-		return Profile{}, fmt.Errorf("a profile named %q exists: %w", p.Name, ErrConflict)
-	}
-	if err != nil {
-		return Profile{}, err
-	}
-	return s.Profile(ctx, p.Name)
 }
 
 // EnsureProfile returns the profile of p's name, making it if needed. Several

@@ -60,17 +60,24 @@ func (m *migrator) prepare(ctx context.Context) error {
 		return fmt.Errorf("reading schemas: %w", err)
 	}
 	if have < 2 {
-		for _, q := range []string{
-			`CREATE SCHEMA IF NOT EXISTS tributary AUTHORIZATION ` + owner,
-			`CREATE SCHEMA IF NOT EXISTS ` + RiverSchema + ` AUTHORIZATION ` + owner,
-			`REVOKE ALL ON SCHEMA public FROM PUBLIC`,
-			`GRANT USAGE ON SCHEMA public TO PUBLIC`,
-			`REVOKE ALL ON DATABASE ` + db + ` FROM PUBLIC`,
-			`GRANT CONNECT ON DATABASE ` + db + ` TO ` + pgx.Identifier{m.roles.App}.Sanitize() + `, ` + pgx.Identifier{m.roles.Reader}.Sanitize(),
-		} {
-			if _, err := m.conn.Exec(ctx, q); err != nil {
-				return fmt.Errorf("creating schemas: %w (run the one-time script of docs/database.md as a superuser)", err)
+		// In one transaction: schemas that stand mean that the rest is done.
+		err := pgx.BeginFunc(ctx, m.conn, func(tx pgx.Tx) error {
+			for _, q := range []string{
+				`CREATE SCHEMA IF NOT EXISTS tributary AUTHORIZATION ` + owner,
+				`CREATE SCHEMA IF NOT EXISTS ` + RiverSchema + ` AUTHORIZATION ` + owner,
+				`REVOKE ALL ON SCHEMA public FROM PUBLIC`,
+				`GRANT USAGE ON SCHEMA public TO PUBLIC`,
+				`REVOKE ALL ON DATABASE ` + db + ` FROM PUBLIC`,
+				`GRANT CONNECT ON DATABASE ` + db + ` TO ` + pgx.Identifier{m.roles.App}.Sanitize() + `, ` + pgx.Identifier{m.roles.Reader}.Sanitize(),
+			} {
+				if _, err := tx.Exec(ctx, q); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("creating schemas: %w (run the one-time script of docs/database.md as a superuser)", err)
 		}
 	}
 	return m.prepareVector(ctx)

@@ -131,20 +131,27 @@ func (s *Store) RequestRun(ctx context.Context, req RunRequest, then func(ctx co
 }
 
 // RequestRunTx is RequestRun inside the caller's transaction. A content run
-// continues the listing of the lane's last run where that one stopped short.
+// continues the listing of the lane's last run where that one stopped short. A
+// live run is found without waiting for the batch that it may be writing.
 func (s *Store) RequestRunTx(ctx context.Context, tx pgx.Tx, req RunRequest) (Run, bool, error) {
-	var id uuid.UUID
-	err := tx.QueryRow(ctx, `
+	id, err := liveRun(ctx, tx, req)
+	if err == nil {
+		run, err := readRun(ctx, tx, id)
+		return run, false, err
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return Run{}, false, err
+	}
+	// The lock keeps DeleteConnection from missing a run that is being made.
+	err = tx.QueryRow(ctx, `
+		WITH c AS (SELECT id, selection_version FROM connection WHERE id = $1 AND state <> 'closing' FOR SHARE)
 		INSERT INTO sync_run (connection_id, lane, kind, cause, approve_deletions, selection_version)
-		SELECT c.id, $2, $3, $4, $5, c.selection_version FROM connection c WHERE c.id = $1 AND c.state <> 'closing'
+		SELECT c.id, $2, $3, $4, $5, c.selection_version FROM c
 		ON CONFLICT (connection_id, lane) WHERE state IN ('queued', 'running') DO NOTHING
 		RETURNING id`, req.ConnectionID, req.Lane, req.Kind, req.Cause, req.ApproveDeletions).Scan(&id)
-	made := true
+	made := err == nil
 	if errors.Is(err, pgx.ErrNoRows) {
-		made = false
-		err = tx.QueryRow(ctx, `
-			UPDATE sync_run SET approve_deletions = approve_deletions OR $3
-			WHERE connection_id = $1 AND lane = $2 AND state IN ('queued', 'running') RETURNING id`, req.ConnectionID, req.Lane, req.ApproveDeletions).Scan(&id)
+		id, err = liveRun(ctx, tx, req)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return Run{}, false, fmt.Errorf("connection %s: %w", req.ConnectionID, ErrNotFound)
 		}
@@ -159,6 +166,23 @@ func (s *Store) RequestRunTx(ctx context.Context, tx pgx.Tx, req RunRequest) (Ru
 	}
 	run, err := readRun(ctx, tx, id)
 	return run, made, err
+}
+
+// liveRun returns the live run of the lane, or pgx.ErrNoRows. The admin's
+// approval is handed to it, which waits for a batch in flight.
+func liveRun(ctx context.Context, tx pgx.Tx, req RunRequest) (uuid.UUID, error) {
+	var id uuid.UUID
+	if !req.ApproveDeletions {
+		err := tx.QueryRow(ctx, `SELECT id FROM sync_run WHERE connection_id = $1 AND lane = $2 AND state IN ('queued', 'running')`, req.ConnectionID, req.Lane).Scan(&id)
+		return id, err
+	}
+	if err := patient(ctx, tx); err != nil {
+		return id, err
+	}
+	err := tx.QueryRow(ctx, `
+		UPDATE sync_run SET approve_deletions = true
+		WHERE connection_id = $1 AND lane = $2 AND state IN ('queued', 'running') RETURNING id`, req.ConnectionID, req.Lane).Scan(&id)
+	return id, err
 }
 
 // continueListing hands the position of an unfinished listing to a new run of
@@ -224,15 +248,15 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]Run, error) {
 	return list, nil
 }
 
-// ClaimRun makes worker the only writer of a live run by raising its fence. A
-// run whose holder has shown a heartbeat within the last takeover is refused
+// ClaimRun makes worker the only writer of a live run by raising its fence, and
+// draws the version of the permissions that it is about to read. A run whose holder has shown a heartbeat within the last takeover is refused
 // with ErrConflict; one that ended is ErrFenced.
 func (s *Store) ClaimRun(ctx context.Context, id uuid.UUID, worker string, takeover time.Duration) (Run, error) {
 	var run Run
 	err := s.inTxErr(ctx, "claiming run", func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE sync_run SET fence = fence + 1, state = 'running', worker = $2, heartbeat_at = clock(), slices = slices + 1,
-				started_at = coalesce(started_at, clock()), next_try_at = NULL
+				acl_version = nextval('acl_version'), started_at = coalesce(started_at, clock()), next_try_at = NULL
 			WHERE id = $1 AND state IN ('queued', 'running') AND (worker = '' OR heartbeat_at < clock() - $3::interval)`, id, worker, takeover)
 		if err != nil {
 			return err
@@ -365,6 +389,9 @@ func (s *Store) AddCounts(ctx context.Context, run Run, c Counts) (Counts, error
 // at once.
 func (s *Store) CancelRun(ctx context.Context, id uuid.UUID) error {
 	return s.inTxErr(ctx, "cancelling run", func(tx pgx.Tx) error {
+		if err := patient(ctx, tx); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, `
 			UPDATE sync_run SET cancel_requested = true,
 				state = CASE WHEN worker = '' THEN 'cancelled' ELSE state END,

@@ -34,10 +34,11 @@ const sweepBatch = 500
 
 // SweepListing hides what a complete listing no longer contains and purges
 // what a complete listing at least Settle later still does not contain.
-// Documents below a blocked container are left alone. Deletions above the cap
-// are held, unless the run was started with ApproveDeletions; an empty listing
-// of a connection that has documents is always held. The caller's run has to
-// be complete.
+// Documents below a blocked container are left alone. Where the documents to
+// hide and to purge are more than the cap allows, or the listing is empty, all
+// of them are held, unless the run was started with ApproveDeletions; what was
+// hidden with approval is purged without another. The caller's run has to be
+// complete.
 func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Counts, error) {
 	var counts Counts
 	var purge []uuid.UUID
@@ -45,32 +46,13 @@ func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Co
 		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
 			return err
 		}
-		list, total, err := absentees(ctx, tx, run, rules)
+		plan, err := planSweep(ctx, tx, run, rules)
 		if err != nil {
 			return err
 		}
-		seen, err := seenAnything(ctx, tx, run)
-		if err != nil {
-			return err
-		}
-		var hide []uuid.UUID
-		var inferred int64
-		for _, a := range list {
-			switch {
-			case !a.Hidden:
-				hide = append(hide, a.ID)
-				inferred++
-			case a.Settled:
-				purge = append(purge, a.ID)
-			}
-		}
-		limit := max(rules.CapCount, int64(float64(total)*rules.CapShare))
-		if !run.ApproveDeletions && inferred > 0 && (inferred > limit || !seen) {
-			counts.Held = inferred
-			hide = nil
-		}
-		counts.Hidden = int64(len(hide))
-		return hideAbsent(ctx, tx, run, hide)
+		purge = plan.purge
+		counts.Held, counts.Hidden = plan.held, int64(len(plan.hide))
+		return hideAbsent(ctx, tx, run, plan.hide)
 	})
 	if err != nil {
 		return Counts{}, err
@@ -87,14 +69,61 @@ func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Co
 	return counts, s.forgetListing(ctx, run)
 }
 
+// sweepPlan is what a sweep does.
+type sweepPlan struct {
+	hide, purge []uuid.UUID
+	held        int64
+}
+
+func planSweep(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) (sweepPlan, error) {
+	var plan sweepPlan
+	list, total, err := absentees(ctx, tx, run, rules)
+	if err != nil {
+		return plan, err
+	}
+	seen, err := seenAnything(ctx, tx, run)
+	if err != nil {
+		return plan, err
+	}
+	var inferred []uuid.UUID
+	for _, a := range list {
+		switch {
+		case a.Reason == "":
+			plan.hide = append(plan.hide, a.ID)
+		case a.Settled && a.Reason == hiddenAbsent:
+			inferred = append(inferred, a.ID)
+		case a.Settled:
+			plan.purge = append(plan.purge, a.ID)
+		}
+	}
+	n := int64(len(plan.hide) + len(inferred))
+	limit := max(rules.CapCount, int64(float64(total)*rules.CapShare))
+	if n > 0 && !run.ApproveDeletions && (n > limit || !seen) {
+		plan.hide, plan.held = nil, n
+		return plan, nil
+	}
+	plan.purge = append(plan.purge, inferred...)
+	return plan, nil
+}
+
+// Why a document is hidden: a listing did not contain it, an admin approved
+// that it was deleted, or the source lists it without giving its content.
+const (
+	hiddenAbsent  = "absent"
+	hiddenDeleted = "deleted"
+)
+
 type absentee struct {
-	ID      uuid.UUID
-	Hidden  bool
+	ID uuid.UUID
+	// Reason is why the document is hidden, or "".
+	Reason string
+	// Settled is true when it was hidden long enough, and not by this listing.
 	Settled bool
 }
 
-// absentees returns the documents that the listing did not contain, and how
-// many documents the connection shows.
+// absentees returns the documents that the listing did not contain and those
+// whose content is refused, and how many documents the connection shows or has
+// hidden without approval.
 func absentees(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) ([]absentee, int64, error) {
 	containers, prefixes := []string{}, []string{}
 	for _, b := range run.Blocked {
@@ -104,16 +133,13 @@ func absentees(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) ([]abs
 		containers = append(containers, b.ID)
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT d.id, d.hidden_reason IS NOT NULL,
-			(d.hidden_reason = 'absent' AND d.hidden_at <= clock() - $5::interval) IS TRUE
+		SELECT d.id, coalesce(d.hidden_reason, ''),
+			(d.hidden_at <= clock() - CASE d.hidden_reason WHEN 'refused' THEN $6::interval ELSE $5::interval END AND d.hidden_at < $7) IS TRUE
 		FROM document d
 		WHERE d.connection_id = $1
-		  AND NOT EXISTS (SELECT FROM seen s WHERE s.connection_id = $1 AND s.listing = $2 AND s.document_id = d.id)
-		  AND NOT (d.container = ANY($3) OR d.external_id LIKE ANY($4))
-		  AND d.hidden_reason IS DISTINCT FROM 'refused'
-		UNION ALL
-		SELECT d.id, true, d.hidden_at <= clock() - $6::interval FROM document d WHERE d.connection_id = $1 AND d.hidden_reason = 'refused'`,
-		run.ConnectionID, run.Listing, containers, prefixes, rules.Settle, rules.RefusedGrace)
+		  AND (d.hidden_reason = 'refused' OR NOT EXISTS (SELECT FROM seen s WHERE s.connection_id = $1 AND s.listing = $2 AND s.document_id = d.id))
+		  AND NOT (d.container = ANY($3) OR d.external_id LIKE ANY($4))`,
+		run.ConnectionID, run.Listing, containers, prefixes, rules.Settle, rules.RefusedGrace, run.StartedAt)
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading absent documents: %w", err)
 	}
@@ -122,7 +148,7 @@ func absentees(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) ([]abs
 		return nil, 0, fmt.Errorf("reading absent documents: %w", err)
 	}
 	var total int64
-	err = tx.QueryRow(ctx, `SELECT count(*) FROM document WHERE connection_id = $1 AND hidden_reason IS NULL`, run.ConnectionID).Scan(&total)
+	err = tx.QueryRow(ctx, `SELECT count(*) FROM document WHERE connection_id = $1 AND (hidden_reason IS NULL OR hidden_reason = 'absent')`, run.ConnectionID).Scan(&total)
 	if err != nil {
 		return nil, 0, fmt.Errorf("counting documents: %w", err)
 	}
@@ -145,7 +171,14 @@ func hideAbsent(ctx context.Context, tx pgx.Tx, run Run, ids []uuid.UUID) error 
 	if len(ids) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `UPDATE document SET hidden_reason = 'absent', hidden_at = clock() WHERE id = ANY($1)`, ids); err != nil {
+	reason := hiddenAbsent
+	if run.ApproveDeletions {
+		reason = hiddenDeleted
+	}
+	_, err := tx.Exec(ctx, `
+		WITH locked AS MATERIALIZED (SELECT id FROM document WHERE id = ANY($1) ORDER BY id FOR UPDATE)
+		UPDATE document SET hidden_reason = $2, hidden_at = clock() WHERE id IN (SELECT id FROM locked)`, ids, reason)
+	if err != nil {
 		return fmt.Errorf("hiding absent documents: %w", err)
 	}
 	return noteDocuments(ctx, tx, "hide", run.ConnectionID, ids)
@@ -157,7 +190,7 @@ func (s *Store) purgeAbsent(ctx context.Context, run Run, ids []uuid.UUID) (int6
 		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `SELECT id FROM document WHERE id = ANY($1) AND hidden_reason IN ('absent', 'refused') ORDER BY id FOR UPDATE`, ids)
+		rows, err := tx.Query(ctx, `SELECT id FROM document WHERE id = ANY($1) AND hidden_reason IN ('absent', 'deleted', 'refused') ORDER BY id FOR UPDATE`, ids)
 		if err != nil {
 			return err
 		}

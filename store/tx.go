@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -24,4 +25,13 @@ func pgCode(err error) string {
 		return pe.Code
 	}
 	return ""
+}
+
+// patient lets a transaction that an admin asked for wait for a batch in
+// flight, which holds the row of its run until it commits.
+func patient(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', '30s', true), set_config('statement_timeout', '40s', true)`); err != nil {
+		return fmt.Errorf("setting time limits: %w", err)
+	}
+	return nil
 }
