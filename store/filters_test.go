@@ -65,6 +65,7 @@ func TestFilters(t *testing.T) {
 		{"filters together", store.Filters{Connection: store.Strings{"c1"}, Path: store.Strings{"dir1/file*"}}, "1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			for _, over := range []map[string]int{nil, {"exact_cap": 0}} {
 				resp, err := f.store.Search(ctx, who, store.SearchRequest{Query: "common", Mode: store.Hybrid, K: 50, Filters: tc.filters, Plan: over, Vector: []float32{1, 2, 3, 4, 5, 6, 7, 8}, Profile: f.profile})
 				if err != nil {

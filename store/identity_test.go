@@ -35,7 +35,7 @@ const countVisible = `SELECT documents FROM tributary.visible_count()`
 
 func mustStore(tb testing.TB, f *fixture, w oracle.World) worldRows {
 	tb.Helper()
-	rows, err := storeWorld(context.Background(), f.db.Pool, f.profile, w)
+	rows, err := storeWorld(tb.Context(), f.db.Pool, f.profile, w)
 	if err != nil {
 		tb.Fatal(err)
 	}

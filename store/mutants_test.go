@@ -17,7 +17,7 @@ import (
 var mutants = []struct {
 	world             int
 	name, old, mutant string
-}{ //nolint:gochecknoglobals // a table
+}{
 	{2, "connection clause dropped", `JOIN tributary.document d ON d.acl_set_id = e.set_id AND d.connection_id = ($1)[h.code & 65535]`, `JOIN tributary.document d ON d.acl_set_id = e.set_id`},
 	{2, "another connection's principals decide", `array_position($1, d.connection_id)::bigint AS n`, `1::bigint AS n`},
 	{2, "a membership of any connection counts", `JOIN tributary.membership m ON m.connection_id = p.conn AND m.member_id = p.principal_id`, `JOIN tributary.membership m ON m.member_id = p.principal_id`},

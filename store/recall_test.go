@@ -27,14 +27,18 @@ type cloud struct {
 
 // newCloud stores n documents whose vectors lie around centres; those of the
 // reader lie around centres of their own where apart is set.
-func newCloud(tb testing.TB, f *fixture, n, share int, apart bool) cloud {
+func newCloud(ctx context.Context, tb testing.TB, f *fixture, n, share int, apart bool) cloud {
 	tb.Helper()
 	w := oracle.World{
 		Connections: []oracle.Connection{{Realm: 0}},
 		Principals:  []oracle.Principal{{Realm: 0}, {Realm: 0}},
 		Readers:     []oracle.Reader{{Links: []int{0}}, {Links: []int{1}}},
 	}
-	c := cloud{rows: mustStore(tb, f, w)}
+	rows, err := storeWorld(ctx, f.db.Pool, f.profile, w)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := cloud{rows: rows}
 	rnd := rand.New(rand.NewPCG(1, uint64(n+share)))
 	b := &pgx.Batch{}
 	for set := range 2 {
@@ -63,7 +67,6 @@ func newCloud(tb testing.TB, f *fixture, n, share int, apart bool) cloud {
 		documents = append(documents, []any{id, c.rows.connections[0], fmt.Sprint("d", i), set})
 		vectors = append(vectors, []any{id, 1, []byte{1}, pgvector.NewHalfVector(v)})
 	}
-	ctx := context.Background()
 	pool := f.store.Pool()
 	if err := pool.SendBatch(ctx, b).Close(); err != nil {
 		tb.Fatal(err)
@@ -76,9 +79,9 @@ func newCloud(tb testing.TB, f *fixture, n, share int, apart bool) cloud {
 	}
 	ids, sets := make([]uuid.UUID, n), make([]int, n)
 	for i, d := range documents {
-		ids[i], sets[i] = c.ids[i], d[3].(int) //nolint:forcetypeassert // made above
+		ids[i], sets[i] = c.ids[i], d[3].(int)
 	}
-	_, err := pool.Exec(ctx, `
+	_, err = pool.Exec(ctx, `
 		INSERT INTO document (id, connection_id, external_id, source_revision, content_hash, revision, title, url, path, container, kind,
 			media_type, lang, author, metadata, acl_set_id, acl_version, chunk_count, next_chunk_id, created_at, updated_at)
 		SELECT i, $1, i::text, '', '', 1, '', '', '', '', '', '', 'english', '', '{}', s, 1, 1, 2, now(), now() FROM unnest($2::uuid[], $3::int[]) u (i, s)`,
@@ -116,9 +119,8 @@ func (c cloud) nearest(q []float32, k int) []float64 {
 // that the reader sees and wherever it lies, results are min(k, visible), the
 // exact plan equals brute force and the iterative one finds at least 95 % of it.
 func TestSearchIsNeverShortAndRecalls(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t)
-	ctx := context.Background()
+	ctx := t.Context()
 	for _, tc := range []struct {
 		name  string
 		share int
@@ -132,7 +134,7 @@ func TestSearchIsNeverShortAndRecalls(t *testing.T) {
 		{"sees one in 1000, elsewhere", 1000, true, "iterative, then exact"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := newCloud(t, f, 4000, tc.share, tc.apart)
+			c := newCloud(ctx, t, f, 4000, tc.share, tc.apart)
 			// One chunk over the cap, so that the share is what it is.
 			iterative := map[string]int{"exact_cap": (4000+tc.share-1)/tc.share - 1, "thin_after": 500}
 			who := c.rows.identity(oracle.Asker{Reader: 0, Key: -1})

@@ -100,7 +100,7 @@ func (f *fixture) compare(w oracle.World) string {
 }
 
 // routes are the ways to one document, each true where it gives anything.
-var routes = []struct{ name, sql string }{ //nolint:gochecknoglobals // a table
+var routes = []struct{ name, sql string }{
 	{"document", `EXISTS (SELECT FROM tributary.document(u))`},
 	{"document_text", `EXISTS (SELECT FROM tributary.document_text(u))`},
 	{"document_chunks", `EXISTS (SELECT FROM tributary.document_chunks(u))`},
@@ -165,7 +165,7 @@ func as(ctx context.Context, pool *pgxpool.Pool, who store.Identity, fn func(tx 
 }
 
 // searches are the plans of search.
-var searches = []store.SearchRequest{ //nolint:gochecknoglobals // a table
+var searches = []store.SearchRequest{
 	{Query: "common", Mode: store.Hybrid},
 	{Query: "common", Mode: store.Hybrid, Plan: map[string]int{"exact_cap": 0}},
 	{Query: "common", Mode: store.Keyword},

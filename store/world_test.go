@@ -192,7 +192,7 @@ func storeWorld(ctx context.Context, pool poolLike, profile int16, w oracle.Worl
 		b.Queue(`INSERT INTO membership VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, r.connections[m.Connection], r.principals[m.Member], r.principals[m.Group])
 	}
 	for i, d := range w.Documents {
-		queueDocument(b, r, i, d, w)
+		queueDocument(b, r, i, d)
 	}
 	queueReaders(b, r, w, now)
 	return r, pool.SendBatch(ctx, b).Close()
@@ -241,7 +241,7 @@ func queueReaders(b *pgx.Batch, r worldRows, w oracle.World, now time.Time) {
 
 // queueDocument stores document i. An ACL that is not known, or of more than
 // 40 clauses, is set 0; an empty clause is a bit that no entry can set.
-func queueDocument(b *pgx.Batch, r worldRows, i int, d oracle.Document, w oracle.World) {
+func queueDocument(b *pgx.Batch, r worldRows, i int, d oracle.Document) {
 	set := int64(0)
 	if d.Known && len(d.AllOf) <= 40 {
 		set = int64(i + 1)
