@@ -93,7 +93,8 @@ func newCloud(ctx context.Context, tb testing.TB, f *fixture, n, share int, apar
 	must(err)
 	_, err = pool.CopyFrom(ctx, pgx.Identifier{"tributary", fmt.Sprintf("vec_%d", f.profile)}, []string{"document_id", "chunk_id", "input_hash", "v"}, pgx.CopyFromRows(vectors))
 	must(err)
-	f.db.MustExec(tb, `ANALYZE`)
+	_, err = f.db.Owner.Exec(ctx, `ANALYZE`)
+	must(err)
 	return c
 }
 
