@@ -73,6 +73,10 @@ type Change struct {
 	ACL      ACL
 }
 
+// MaxBody is the largest body, in bytes, that the engine reads. A larger one is
+// quarantined; a connector that knows better skips it.
+const MaxBody = 64 << 20
+
 // Document describes an item and opens its body.
 type Document struct {
 	// Title is shown to people; the engine falls back to the last element of

@@ -105,7 +105,7 @@ func (s *syncer) verdict(ctx context.Context, swept store.Counts, note error) sl
 	}
 	notes := []error{note}
 	if counts.Quarantined > 0 {
-		notes = append(notes, fmt.Errorf("%d items are quarantined: see `tributary connections show %s`", counts.Quarantined, s.conn.Name))
+		notes = append(notes, fmt.Errorf("%d items are quarantined: see `tributary documents quarantined %s`", counts.Quarantined, s.conn.Name))
 	}
 	if counts.Blocked > 0 {
 		notes = append(notes, fmt.Errorf("%d containers could not be listed: nothing below them was inferred to be deleted", counts.Blocked))

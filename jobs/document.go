@@ -24,8 +24,6 @@ const (
 	maxField    = 4000
 	maxTitle    = 500
 	maxMetadata = 64
-	// maxBody bounds the raw bytes of one document.
-	maxBody = 64 << 20
 )
 
 type resultKind int
@@ -83,9 +81,9 @@ func (s *syncer) processItem(ctx context.Context, it *item) (res result) {
 	return res
 }
 
-// readBody opens and reads a body of at most maxBody bytes.
+// readBody opens and reads a body of at most connectors.MaxBody bytes.
 func readBody(ctx context.Context, d *connectors.Document) ([]byte, error) {
-	if d.Size > maxBody {
+	if d.Size > connectors.MaxBody {
 		return nil, errTooLarge
 	}
 	if d.Open == nil {
@@ -100,17 +98,17 @@ func readBody(ctx context.Context, d *connectors.Document) ([]byte, error) {
 	if d.Size > 0 {
 		buf.Grow(int(d.Size) + bytes.MinRead)
 	}
-	n, err := buf.ReadFrom(io.LimitReader(rc, maxBody+1))
+	n, err := buf.ReadFrom(io.LimitReader(rc, connectors.MaxBody+1))
 	if err != nil {
 		return nil, err
 	}
-	if n > maxBody {
+	if n > connectors.MaxBody {
 		return nil, errTooLarge
 	}
 	return buf.Bytes(), nil
 }
 
-var errTooLarge = &connectors.Error{Op: "reading document", Class: connectors.ItemSkipped, Err: errors.New("larger than " + strconv.Itoa(maxBody>>20) + " MB")}
+var errTooLarge = &connectors.Error{Op: "reading document", Class: connectors.ItemSkipped, Err: errors.New("larger than " + strconv.Itoa(connectors.MaxBody>>20) + " MB")}
 
 // openFailure tells what an error of an opener or a body means: for the item,
 // or for the whole run.

@@ -180,7 +180,9 @@ func (r *Runner) Connector(source string) (connectors.Connector, error) {
 func (r *Runner) Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, approveDeletions bool) (store.Run, bool, error) {
 	return r.store.RequestRun(ctx, store.RunRequest{
 		ConnectionID: c.ID, Lane: lane, Kind: r.kindOf(c.Source, lane, !c.FeedCursor.IsZero()), Cause: cause, ApproveDeletions: approveDeletions,
-	}, r.enqueueSlice)
+	}, func(ctx context.Context, tx pgx.Tx, run store.Run) error {
+		return errors.Join(r.store.PostponeTx(ctx, tx, c.ID, lane), r.enqueueSlice(ctx, tx, run))
+	})
 }
 
 // kindOf chooses what a run of a lane does.

@@ -59,6 +59,7 @@ func (s *Store) Skipped(ctx context.Context, connection uuid.UUID) ([]SkippedIte
 
 // Totals counts what a connection stores, for admins.
 type Totals struct {
+	// Documents and Chunks leave out what is hidden.
 	Documents   int64 `json:"documents"`
 	Hidden      int64 `json:"hidden"`
 	Chunks      int64 `json:"chunks"`
@@ -70,7 +71,7 @@ type Totals struct {
 func (s *Store) Totals(ctx context.Context, connection uuid.UUID) (Totals, error) {
 	var t Totals
 	err := s.pool.QueryRow(ctx, `
-		SELECT count(*) FILTER (WHERE hidden_reason IS NULL), count(*) FILTER (WHERE hidden_reason IS NOT NULL), coalesce(sum(chunk_count), 0),
+		SELECT count(*) FILTER (WHERE hidden_reason IS NULL), count(*) FILTER (WHERE hidden_reason IS NOT NULL), coalesce(sum(chunk_count) FILTER (WHERE hidden_reason IS NULL), 0),
 			(SELECT count(*) FROM quarantine WHERE connection_id = $1), (SELECT count(*) FROM skip WHERE connection_id = $1)
 		FROM document WHERE connection_id = $1`, connection).Scan(&t.Documents, &t.Hidden, &t.Chunks, &t.Quarantined, &t.Skipped)
 	if err != nil {

@@ -159,7 +159,7 @@ func (s *Store) ActivateProfile(ctx context.Context, name string, force bool) er
 		var id int16
 		var waiting int64
 		err := tx.QueryRow(ctx, `
-			SELECT p.id, (SELECT count(*) FROM embed_todo t WHERE t.profile_id = p.id)
+			SELECT p.id, CASE WHEN p.filled THEN (SELECT count(*) FROM embed_todo t WHERE t.profile_id = p.id) ELSE (SELECT count(*) FROM chunk) END
 			FROM embedding_profile p WHERE name = $1 FOR UPDATE OF p`, name).Scan(&id, &waiting)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return fmt.Errorf("embedding profile %q: %w", name, ErrNotFound)

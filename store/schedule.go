@@ -51,6 +51,16 @@ func (s *Store) ClaimDue(ctx context.Context, limit int, each func(ctx context.C
 	return n, err
 }
 
+// PostponeTx moves a lane's next time a whole interval on, because a run of it
+// was just asked for.
+func (s *Store) PostponeTx(ctx context.Context, tx pgx.Tx, connection uuid.UUID, lane Lane) error {
+	_, err := tx.Exec(ctx, `UPDATE schedule SET next_run_at = clock() + every WHERE connection_id = $1 AND lane = $2`, connection, lane)
+	if err != nil {
+		return fmt.Errorf("postponing schedule: %w", err)
+	}
+	return nil
+}
+
 // Orphans returns live runs that may have nobody to work on them: their holder
 // has shown no heartbeat for takeover, they have waited that long past their
 // next try, or their holder is a process of host.

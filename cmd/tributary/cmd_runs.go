@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -156,6 +158,9 @@ func countRows(c store.Counts) []countRow {
 		{"chunks deleted", c.ChunksDeleted},
 		{"vectors made", c.VectorsMade},
 		{"vectors reused", c.VectorsReused},
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Extra)) {
+		all = append(all, countRow{strings.ReplaceAll(name, "_", " "), c.Extra[name]})
 	}
 	var out []countRow
 	for _, row := range all {

@@ -188,9 +188,6 @@ func (a *app) printSync(report syncReport, now time.Time) {
 		if r.Error != "" {
 			a.printf("  %s\n", printable(r.Error))
 		}
-		if r.Counts.Held > 0 {
-			a.printf("  %d deletions are held, because there are so many: tributary sync %s --approve-deletions\n", r.Counts.Held, r.Connection)
-		}
 		for _, b := range r.Blocked {
 			a.printf("  could not be listed: %s (%s)\n", printable(b.ID), printable(b.Reason))
 		}

@@ -94,7 +94,7 @@ func (c *Connector) Spec() connectors.Spec {
 				Description: "Readers with permissions=fixed: unix:NAME, unix:@GROUP, uid:N, group:NAME, gid:N, or anyone (every account of this machine).",
 			},
 			{
-				Name: settingMaxFileSize, Type: connectors.String, Default: "64MB", Example: "200MB",
+				Name: settingMaxFileSize, Type: connectors.String, Default: "64MB", Example: "10MB",
 				Description: "Larger files are skipped: bytes, or a number with KB, MB or GB.",
 			},
 		},

@@ -20,7 +20,7 @@ const (
 	permissionsPOSIX = "posix"
 	permissionsFixed = "fixed"
 
-	defaultMaxFileSize = 64 << 20
+	defaultMaxFileSize = connectors.MaxBody
 )
 
 type settings struct {
@@ -73,6 +73,9 @@ func parseSettings(values map[string]string) (settings, error) {
 		n, err := parseSize(v)
 		if err != nil {
 			return set, invalid(op, settingMaxFileSize, err)
+		}
+		if n > connectors.MaxBody {
+			return set, invalid(op, settingMaxFileSize, errors.New("must be at most "+formatSize(connectors.MaxBody)))
 		}
 		set.maxFileSize = n
 	}
