@@ -1,13 +1,17 @@
 package acceptance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -32,6 +36,29 @@ type ownServer struct {
 	cfg pgserver.Config
 	pg  *pgserver.Server
 	n   int
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write keeps the server's log.
+func (s *ownServer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.Write(p)
+}
+
+// severe returns the lines of the server's log that an admin is alarmed by.
+func (s *ownServer) severe() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b strings.Builder
+	for line := range strings.Lines(s.log.String()) {
+		if strings.Contains(line, "level=ERROR") {
+			b.WriteString("\n" + line)
+		}
+	}
+	return b.String()
 }
 
 // newServer starts a server under dir and makes a migrated template with the
@@ -41,6 +68,7 @@ func newServer(t *testing.T, dir string, settings map[string]string) *ownServer 
 	all := map[string]string{"max_connections": "60", "shared_buffers": "128MB", "jit": "off"}
 	maps.Copy(all, settings)
 	s := &ownServer{t: t, cfg: pgserver.Config{DataDir: filepath.Join(dir, "pg"), Settings: all}}
+	s.cfg.Log = slog.New(slog.NewTextHandler(s, nil))
 	s.start()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
