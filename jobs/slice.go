@@ -65,7 +65,11 @@ func (r *Runner) slice(ctx context.Context, id uuid.UUID) error {
 	if errors.Is(err, store.ErrFenced) {
 		return nil
 	}
-	return err
+	if err != nil {
+		// What could not be recorded is told: it says why.
+		return errors.Join(end.err, err)
+	}
+	return nil
 }
 
 // follow enqueues what comes after a slice, in the transaction that ends it.
