@@ -25,7 +25,7 @@ TEST_TIMEOUT ?= 25m
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/tributary
@@ -44,9 +44,21 @@ test: ## install what tests need, then vet and test everything with the race det
 	go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $(PKG)
 
 .PHONY: bench
-bench: ## measure this machine and print ratios against limit programs
+bench: ## measure this machine against limit programs (about 10 minutes; BENCH=quick: 2)
 	@scripts/setup.sh --for bench
+	@scripts/corpus.sh
 	go run ./internal/bench $(ARGS)
+
+.PHONY: acceptance
+acceptance: ## show on 8,000 real files what the 1,000 of `make test` show (about 10 minutes)
+	@scripts/setup.sh --for test
+	@scripts/corpus.sh
+	TEST_REQUIRE=1 TEST_ACCEPTANCE=full go test -timeout 60m -v $(ARGS) ./internal/acceptance
+
+.PHONY: test-kill
+test-kill: ## kill -9 the process and the postmaster 30 times each during a sync (about 5 minutes)
+	@scripts/setup.sh --for test
+	TEST_KILLS=30 go test -timeout 60m -v -run 'TestKill' $(ARGS) ./internal/acceptance
 
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linters of .golangci.yml

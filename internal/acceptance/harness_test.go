@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,12 +77,9 @@ func newSite(t *testing.T, profile store.Profile) *site {
 	return &site{in, t, db}
 }
 
-func (s *site) connect(dir string, settings ...string) store.Connection {
+func (s *site) connect(dir string) store.Connection {
 	s.t.Helper()
 	values := map[string]string{"path": dir}
-	for i := 0; i < len(settings); i += 2 {
-		values[settings[i]] = settings[i+1]
-	}
 	c, err := s.store.CreateConnection(s.t.Context(), store.NewConnection{Name: "tree", Source: folder.Source, Settings: values})
 	if err != nil {
 		s.t.Fatal(err)
@@ -107,12 +105,9 @@ func (s *site) must(c store.Connection, lane store.Lane, states ...store.RunStat
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, st := range states {
-		if run.State == st {
-			return run
-		}
+	if !slices.Contains(states, run.State) {
+		s.t.Fatalf("run ended %s (%s: %s), want %v", run.State, run.ErrorClass, run.Error, states)
 	}
-	s.t.Fatalf("run ended %s (%s: %s), want %v", run.State, run.ErrorClass, run.Error, states)
 	return run
 }
 
@@ -177,6 +172,15 @@ func require(t *testing.T, have bool, format string, args ...any) {
 	}
 }
 
+// privileged skips a test that no installation could make possible: it needs
+// root, or a mount that this machine does not permit.
+func privileged(t *testing.T, may bool, format string, args ...any) {
+	t.Helper()
+	if !may {
+		t.Skipf(format, args...)
+	}
+}
+
 // corpusDir is where scripts/corpus.sh put the documents.
 func corpusDir(t *testing.T) string {
 	t.Helper()
@@ -214,7 +218,7 @@ func goRoot(t *testing.T) string {
 // of t.TempDir is closed to others.
 func openDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tributary-acceptance-")
+	dir, err := os.MkdirTemp("", "tributary-acceptance-") //nolint:usetesting // the parent of t.TempDir is closed to other accounts
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -151,6 +151,7 @@ func isNavigation(n *html.Node) bool {
 	switch n.DataAtom {
 	case atom.Nav, atom.Aside, atom.Header, atom.Footer, atom.Head, atom.Script, atom.Style, atom.Form, atom.Button, atom.Noscript:
 		return true
+	default:
 	}
 	for _, a := range n.Attr {
 		switch a.Key {

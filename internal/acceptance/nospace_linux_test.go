@@ -23,7 +23,7 @@ const (
 // space again the next one completes.
 func TestNoSpaceLeft(t *testing.T) {
 	t.Parallel()
-	require(t, os.Geteuid() == 0, "this test needs root: it mounts a small file system")
+	privileged(t, os.Geteuid() == 0, "this test needs root: it mounts a small file system")
 	dir := openDir(t)
 	makeBulk(t, dir)
 	for name, reserved := range map[string]bool{
@@ -58,7 +58,7 @@ func makeBulk(t *testing.T, dir string) {
 func fillAndRecover(t *testing.T, dir string, reserved bool) {
 	disk := openDir(t)
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0755", smallDisk)); err != nil {
-		require(t, false, "mounting a small file system is not permitted here: %v", err)
+		privileged(t, false, "mounting a small file system is not permitted here: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
 	wal := "32MB"

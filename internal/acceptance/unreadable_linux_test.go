@@ -24,7 +24,7 @@ const nobody = 65534
 // of another account syncs.
 func TestUnreadableDirectory(t *testing.T) {
 	t.Parallel()
-	require(t, os.Geteuid() == 0, "this test needs root: it starts a process of another account")
+	privileged(t, os.Geteuid() == 0, "this test needs root: it starts a process of another account")
 	dir := openDir(t)
 	for _, sub := range []string{"open", "closed"} {
 		for i := range 15 {
@@ -62,7 +62,7 @@ func TestUnreadableDirectory(t *testing.T) {
 // synced.
 func TestUnreadableFile(t *testing.T) {
 	t.Parallel()
-	require(t, os.Geteuid() == 0, "this test needs root: it starts a process of another account")
+	privileged(t, os.Geteuid() == 0, "this test needs root: it starts a process of another account")
 	dir := openDir(t)
 	for i := range 15 {
 		write(t, filepath.Join(dir, fmt.Sprintf("page-%02d.md", i)), fmt.Sprintf("# Page %d\n\nOpen to all.\n", i))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -23,13 +22,18 @@ type file struct {
 }
 
 func readAll(dir string) ([]file, int64, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading documents: %w", err)
+	}
+	defer func() { _ = root.Close() }()
 	var files []file
 	var size int64
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
-		body, err := os.ReadFile(path)
+		body, err := root.ReadFile(path)
 		files = append(files, file{path, body})
 		size += int64(len(body))
 		return err

@@ -23,22 +23,29 @@ type options struct {
 }
 
 func main() {
+	os.Exit(realMain())
+}
+
+// realMain returns the exit code: 0, 1 where nothing could be measured, 3 where
+// a bar was missed.
+func realMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if name := os.Getenv(envChild); name != "" {
-		if err := child(ctx, name); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
+	var missed int
+	var err error
+	if task := os.Getenv(envChild); task != "" {
+		err = child(ctx, task)
+	} else {
+		missed, err = run(ctx, parseFlags())
 	}
-	missed, err := run(ctx, parseFlags())
-	if err != nil {
+	switch {
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-	if missed > 0 {
-		os.Exit(3)
+		return 1
+	case missed > 0:
+		return 3
+	default:
+		return 0
 	}
 }
 
@@ -78,7 +85,7 @@ func run(ctx context.Context, o options) (missed int, err error) { //nolint:nona
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() { err = errors.Join(err, s.stop(ctx)) }()
 	r := &rounds{server: s, small: small, large: large, profile: o.profile, samples: map[string][]sample{}}
 	if err := r.prepare(ctx); err != nil {
 		return 0, err

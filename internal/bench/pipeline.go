@@ -131,7 +131,7 @@ func startProfile(path string) (stop func() error, err error) { //nolint:nonamed
 	if path == "" {
 		return func() error { return nil }, nil
 	}
-	f, err := os.Create(path)
+	f, err := os.Create(path) //nolint:gosec // the path is a flag of the person who measures
 	if err != nil {
 		return nil, fmt.Errorf("creating profile: %w", err)
 	}

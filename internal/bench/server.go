@@ -51,13 +51,14 @@ func startServer(ctx context.Context, buffers string) (*server, error) {
 		return nil, errors.Join(fmt.Errorf("starting scratch PostgreSQL: %w", err), os.RemoveAll(dir))
 	}
 	if err := s.makeTemplate(ctx); err != nil {
-		return nil, errors.Join(err, s.stop())
+		return nil, errors.Join(err, s.stop(ctx))
 	}
 	return s, nil
 }
 
-func (s *server) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+// stop ends the server, also when ctx has ended, and removes its data.
+func (s *server) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return errors.Join(s.pg.Stop(ctx), os.RemoveAll(s.dir))
 }
