@@ -138,7 +138,7 @@ func Empty(tb testing.TB, from string) *DB {
 	})
 	db.SuperURL = shared.server.SuperuserURL(db.Name)
 	db.URL = as(tb, db.SuperURL, rolePrefix+"_app", appPassword)
-	db.OwnerURL = withParams(tb, db.SuperURL, map[string]string{"role": rolePrefix + "_owner", "search_path": "tributary, public"})
+	db.OwnerURL = withParams(tb, db.SuperURL, map[string]string{"role": rolePrefix + "_owner", "search_path": "tributary,public"})
 	return db
 }
 
@@ -152,7 +152,7 @@ func as(tb testing.TB, raw, user, password string) string {
 		tb.Fatalf("reading scratch URL: %v", err)
 	}
 	u.User = url.UserPassword(user, password)
-	u.RawQuery = mergeParams(u.Query(), map[string]string{"search_path": "tributary, public"})
+	u.RawQuery = mergeParams(u.Query(), map[string]string{"search_path": "tributary,public"})
 	return u.String()
 }
 
