@@ -181,7 +181,10 @@ func (r *Runner) Request(ctx context.Context, c store.Connection, lane store.Lan
 	return r.store.RequestRun(ctx, store.RunRequest{
 		ConnectionID: c.ID, Lane: lane, Kind: r.kindOf(c.Source, lane, !c.FeedCursor.IsZero()), Cause: cause, ApproveDeletions: approveDeletions,
 	}, func(ctx context.Context, tx pgx.Tx, run store.Run) error {
-		return errors.Join(r.store.PostponeTx(ctx, tx, c.ID, lane), r.enqueueSlice(ctx, tx, run))
+		if err := r.store.PostponeTx(ctx, tx, c.ID, lane); err != nil {
+			return err
+		}
+		return r.enqueueSlice(ctx, tx, run)
 	})
 }
 

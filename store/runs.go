@@ -121,6 +121,11 @@ type RunRequest struct {
 // its slice there.
 func (s *Store) RequestRun(ctx context.Context, req RunRequest, then func(ctx context.Context, tx pgx.Tx, run Run) error) (run Run, made bool, err error) {
 	err = s.inTxErr(ctx, "requesting run", func(tx pgx.Tx) error {
+		// The tick locks schedules before it makes their runs: so does this, or
+		// the two would wait for each other.
+		if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 AND lane = $2 FOR UPDATE`, req.ConnectionID, req.Lane); err != nil {
+			return fmt.Errorf("locking schedule: %w", err)
+		}
 		run, made, err = s.RequestRunTx(ctx, tx, req)
 		if err != nil || !made || then == nil {
 			return err

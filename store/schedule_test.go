@@ -1,0 +1,49 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary/store"
+)
+
+// TestRequestMeetsTheTick asks for a run while the tick is making one of the
+// same lane: the second to come finds the first's.
+func TestRequestMeetsTheTick(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.connect(t, "c", "realm")
+	ctx := t.Context()
+	type outcome struct {
+		made bool
+		err  error
+	}
+	asked := make(chan outcome, 1)
+	first := true
+	n, err := r.store.ClaimDue(ctx, 10, func(ctx context.Context, tx pgx.Tx, d store.Due) error {
+		if first {
+			first = false
+			go func() {
+				_, made, err := r.store.RequestRun(t.Context(), store.RunRequest{ConnectionID: s.conn, Lane: d.Lane, Kind: store.RunSnapshot},
+					func(ctx context.Context, tx pgx.Tx, _ store.Run) error {
+						return r.store.PostponeTx(ctx, tx, s.conn, d.Lane)
+					})
+				asked <- outcome{made, err}
+			}()
+			waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database())`)
+		}
+		_, made, err := r.store.RequestRunTx(ctx, tx, store.RunRequest{ConnectionID: s.conn, Lane: d.Lane, Kind: store.RunSnapshot})
+		if !made {
+			t.Errorf("the tick found a run of %s", d.Lane)
+		}
+		return err
+	})
+	if err != nil || n == 0 {
+		t.Fatalf("the tick made %d runs: %v", n, err)
+	}
+	if got := <-asked; got.err != nil || got.made {
+		t.Errorf("asking made a run: %v, and ended with %v", got.made, got.err)
+	}
+}
