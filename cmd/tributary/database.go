@@ -237,10 +237,24 @@ func (a *app) withStore(ctx context.Context, s settings.Settings, fn func(ctx co
 	defer a.awaitOthers(ctx, d)
 	st, err := openStore(ctx, d, store.CLI, log)
 	if err != nil {
-		return err
+		return stillThere(ctx, d, err)
 	}
 	defer st.Close()
-	return fn(ctx, st)
+	return stillThere(ctx, d, fn(ctx, st))
+}
+
+// stillThere returns what ended a command: err, or that its database has gone,
+// as the managed one does with the process that runs it.
+func stillThere(ctx context.Context, d *database, err error) error {
+	if err == nil || ctx.Err() != nil || exitCode(ctx, err) != exitFailure {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
+	defer cancel()
+	if connects(ctx, d.url) {
+		return err
+	}
+	return &databaseError{fmt.Errorf("the database no longer answers; what was committed stays, run the command again: %w", err)}
 }
 
 // openStore opens the store of d. It refuses another role than app: the query

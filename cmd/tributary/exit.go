@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -94,10 +95,18 @@ func connectProblem(err *pgconn.ConnectError) string {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Message
 	}
-	if inner := errors.Unwrap(err); inner != nil {
-		return inner.Error()
+	inner := errors.Unwrap(err)
+	if inner == nil {
+		return err.Error()
 	}
-	return err.Error()
+	// pgx tries an address with and without TLS, and says the same of both.
+	var problems []string
+	for line := range strings.Lines(inner.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(problems, line) {
+			problems = append(problems, line)
+		}
+	}
+	return strings.Join(problems, "; ")
 }
 
 func oneLine(s string) string {

@@ -134,7 +134,7 @@ func (c *permCheck) checkUnreadable(accounts []permAccount) {
 			}
 		}
 	}
-	c.must(0, "sync", "tree", "--permissions", "--wait")
+	c.must("sync", "tree", "--permissions", "--wait")
 	for name, n := range before {
 		if got := len(c.list("unix:" + name)); got != n {
 			c.t.Errorf("after permissions can be read again %s sees %d documents, before %d", name, got, n)
@@ -204,9 +204,9 @@ func TestRenameAndChmodCostNoEmbedding(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.must(0, "profiles", "create", "paid", "--url", server.URL, "--model", "m", "--dimensions", "8")
-	p.must(0, "connect", "folder", "--name", "docs", "--set", "path="+root)
-	p.must(0, "sync", "docs", "--wait")
+	p.must("profiles", "create", "paid", "--url", server.URL, "--model", "m", "--dimensions", "8")
+	p.must("connect", "folder", "--name", "docs", "--set", "path="+root)
+	p.must("sync", "docs", "--wait")
 	up := p.up()
 	first := server.Requests()
 	if len(server.Delivered()) < files {
@@ -223,7 +223,7 @@ func TestRenameAndChmodCostNoEmbedding(t *testing.T) {
 	if err := os.Chmod(filepath.Join(root, "part1"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p.must(0, "sync", "docs", "--permissions", "--wait")
+	p.must("sync", "docs", "--permissions", "--wait")
 	if got := p.rows(); got != rows {
 		t.Errorf("chmod wrote chunks or vectors: %s, before %s", got, rows)
 	}

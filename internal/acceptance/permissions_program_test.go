@@ -129,12 +129,12 @@ func (p *permProgram) finish(cmd *exec.Cmd) permResult {
 	return permResult{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
-// must is run for a command that has to end with code.
-func (p *permProgram) must(code int, args ...string) permResult {
+// must is run for a command that has to end with 0.
+func (p *permProgram) must(args ...string) permResult {
 	p.t.Helper()
 	r := p.run(args...)
-	if r.code != code {
-		p.t.Fatalf("tributary %s: exit code %d, want %d\nstdout: %s\nstderr: %s", strings.Join(args, " "), r.code, code, r.stdout, r.stderr)
+	if r.code != 0 {
+		p.t.Fatalf("tributary %s: exit code %d\nstdout: %s\nstderr: %s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
 	}
 	return r
 }
@@ -142,7 +142,7 @@ func (p *permProgram) must(code int, args ...string) permResult {
 // permJSON is must for a command that ends with 0 and prints JSON.
 func permJSON[T any](p *permProgram, args ...string) T {
 	p.t.Helper()
-	return permDecode[T](p.t, p.must(0, append(args, "--json")...).stdout)
+	return permDecode[T](p.t, p.must(append(args, "--json")...).stdout)
 }
 
 func permDecode[T any](t *testing.T, text string) T {
@@ -208,9 +208,9 @@ func (p *permProgram) startCommand(cmd *exec.Cmd) *permDaemon {
 }
 
 // up starts the server and waits until it answers.
-func (p *permProgram) up(args ...string) *permDaemon {
+func (p *permProgram) up() *permDaemon {
 	p.t.Helper()
-	d := p.start(append([]string{"up"}, args...)...)
+	d := p.start("up")
 	d.await("is running at")
 	return d
 }

@@ -99,7 +99,7 @@ func newPermCheck(t *testing.T, a, b permAccount) *permCheck {
 func (c *permCheck) connect(accounts ...permAccount) {
 	c.t.Helper()
 	for _, tr := range c.trees {
-		c.must(0, "connect", "folder", "--name", tr.connection, "--set", "path="+tr.root.full)
+		c.must("connect", "folder", "--name", tr.connection, "--set", "path="+tr.root.full)
 		report := permJSON[struct{ Totals store.Totals }](c.permProgram, "sync", tr.connection, "--wait")
 		if report.Totals.Documents != int64(len(tr.files)) {
 			c.t.Fatalf("%s holds %d documents of %d files", tr.connection, report.Totals.Documents, len(tr.files))
@@ -115,7 +115,7 @@ func (c *permCheck) connect(accounts ...permAccount) {
 		}
 	}
 	for _, acc := range accounts {
-		c.must(0, "readers", "create", acc.name, "--link", "unix:"+acc.name)
+		c.must("readers", "create", acc.name, "--link", "unix:"+acc.name)
 		c.keys[acc.name] = permJSON[struct{ Secret string }](c.permProgram, "keys", "create", acc.name, "--reader", acc.name, "--connections", "all").Secret
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // Attach finds the managed PostgreSQL that another process of this account runs
@@ -20,7 +21,7 @@ func AttachTo(dataDir, db string) (string, bool, error) {
 		return "", false, err
 	}
 	st, err := l.readState()
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return "", false, nil
 	}
 	if err != nil {

@@ -71,3 +71,8 @@ func (e *UnreachableDirError) Error() string {
 		"choose a data directory that it can reach, such as /var/lib/tributary, with TRIBUTARY_DATA_DIR, or allow it: chmod o+x %s",
 		e.DataDir, e.Account, e.Dir, e.Dir)
 }
+
+// unusableDir says what could not be done in the data directory, and the remedy.
+func unusableDir(what string, err error) error {
+	return fmt.Errorf("%s: %w; make the directory writable for this account, or choose another one with TRIBUTARY_DATA_DIR", what, err)
+}

@@ -60,11 +60,11 @@ func (l layout) create() error {
 			continue
 		}
 		if err := os.MkdirAll(dir, mode); err != nil {
-			return fmt.Errorf("creating data directory: %w", err)
+			return unusableDir("creating data directory", err)
 		}
 		// A narrow umask must not take the search bit away.
 		if err := os.Chmod(dir, mode); err != nil {
-			return fmt.Errorf("creating data directory: %w", err)
+			return unusableDir("creating data directory", err)
 		}
 	}
 	return nil
@@ -75,7 +75,7 @@ func (l layout) create() error {
 func (l layout) takeLock() (*os.File, error) {
 	f, err := os.OpenFile(l.lock(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("opening lock file: %w", err)
+		return nil, unusableDir("opening lock file", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		holder, _ := os.ReadFile(l.lock())
