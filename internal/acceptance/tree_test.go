@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tributary/jobs"
+	"tributary/store"
 )
 
 // makeTree makes n small documents in directories of fifty, always the same.
@@ -88,4 +91,36 @@ func wantSame(t *testing.T, got, want []string) {
 		t.Errorf("%+d: %.300s", count[line], line)
 	}
 	t.Errorf("the store has %d lines, that of an undisturbed run %d", len(got), len(want))
+}
+
+// The comparison of two stores sees what a kill could have spoiled.
+func TestContentsNoticeEveryDifference(t *testing.T) {
+	t.Parallel()
+	for what, sql := range map[string]string{
+		"a document twice":        `INSERT INTO document SELECT (jsonb_populate_record(d, jsonb_build_object('id', gen_random_uuid(), 'external_id', 'twice.md'))).* FROM document d LIMIT 1`,
+		"a lost chunk":            `DELETE FROM chunk WHERE ctid = (SELECT min(ctid) FROM chunk)`,
+		"a lost vector":           `DELETE FROM vec_1 WHERE ctid = (SELECT min(ctid) FROM vec_1)`,
+		"a vector of other words": `UPDATE vec_1 SET v = (SELECT v FROM vec_1 x WHERE x.input_hash <> vec_1.input_hash LIMIT 1) WHERE ctid = (SELECT min(ctid) FROM vec_1)`,
+		"an ACL of nobody":        `UPDATE document SET acl_set_id = 0 WHERE ctid = (SELECT min(ctid) FROM document)`,
+		"a hidden document":       `UPDATE document SET hidden_reason = 'absent' WHERE ctid = (SELECT min(ctid) FROM document)`,
+		"a second revision":       `UPDATE revision SET number = 2 WHERE ctid = (SELECT min(ctid) FROM revision)`,
+		"another extractor":       `UPDATE revision SET extractor = 'other/1' WHERE ctid = (SELECT min(ctid) FROM revision)`,
+		"an outbox row twice":     `INSERT INTO outbox (kind, connection_id, document_id, revision, added, removed) SELECT kind, connection_id, document_id, revision, added, removed FROM outbox LIMIT 1`,
+		"a lost membership":       `DELETE FROM membership WHERE ctid = (SELECT min(ctid) FROM membership)`,
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			makeTree(t, dir, 5)
+			s := newSite(t, jobs.BuiltinProfile())
+			conn := s.connect(dir)
+			s.must(conn, store.Content, store.RunSucceeded)
+			s.must(conn, store.Permissions, store.RunSucceeded)
+			before := contents(t, s.db.Owner)
+			s.db.MustExec(t, sql)
+			if slices.Equal(before, contents(t, s.db.Owner)) {
+				t.Error("the comparison does not see it")
+			}
+		})
+	}
 }
