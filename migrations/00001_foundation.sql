@@ -246,7 +246,8 @@ CREATE TABLE embed_todo (
   error       text NOT NULL DEFAULT '',
   PRIMARY KEY (profile_id, document_id, chunk_id)
 );
-CREATE INDEX embed_todo_due ON embed_todo (profile_id, next_try_at);
+CREATE INDEX embed_todo_due ON embed_todo (profile_id, next_try_at, document_id, chunk_id);
+CREATE INDEX embed_todo_input ON embed_todo (profile_id, input_hash);
 CREATE INDEX embed_todo_document ON embed_todo (document_id);
 
 -- create_vector_table makes vec_<profile>, the one table shape that is created

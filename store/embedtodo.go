@@ -68,7 +68,7 @@ func (s *Store) FillTodo(ctx context.Context, profile int16, limit int, inputHas
 }
 
 // ClaimTodo takes due chunks of a profile for lease: as many as stay within
-// limit chunks and maxTokens tokens, at least one. Chunks whose input is
+// limit chunks, or 500, and maxTokens tokens, at least one. Chunks whose input is
 // stored already, or stands twice in the claim, are settled without being
 // returned twice: the first carries the input, the others are settled with it.
 func (s *Store) ClaimTodo(ctx context.Context, profile int16, claim uuid.UUID, limit int, maxTokens int64, lease time.Duration) ([]Todo, error) {
@@ -79,12 +79,13 @@ func (s *Store) ClaimTodo(ctx context.Context, profile int16, claim uuid.UUID, l
 		}
 		rows, err := tx.Query(ctx, `
 			WITH due AS (
-				SELECT document_id, chunk_id, sum(tokens) OVER (ORDER BY next_try_at, document_id, chunk_id) - tokens AS before
+				SELECT document_id, chunk_id, sum(tokens) OVER w - tokens AS before, row_number() OVER w AS n
 				FROM (SELECT * FROM embed_todo WHERE profile_id = $1 AND next_try_at <= clock()
-				      ORDER BY next_try_at, document_id, chunk_id LIMIT $3 FOR UPDATE SKIP LOCKED) t)
+				      ORDER BY next_try_at, document_id, chunk_id LIMIT 500 FOR UPDATE SKIP LOCKED) t
+				WINDOW w AS (ORDER BY next_try_at, document_id, chunk_id))
 			UPDATE embed_todo t SET claim = $2, next_try_at = clock() + $5::interval
-			FROM due JOIN chunk c ON c.document_id = due.document_id AND c.id = due.chunk_id
-			WHERE t.profile_id = $1 AND t.document_id = due.document_id AND t.chunk_id = due.chunk_id AND due.before < $4
+			FROM due CROSS JOIN LATERAL (SELECT context, text FROM chunk WHERE document_id = due.document_id AND id = due.chunk_id LIMIT 1) c
+			WHERE t.profile_id = $1 AND t.document_id = due.document_id AND t.chunk_id = due.chunk_id AND due.before < $4 AND due.n <= $3
 			RETURNING t.document_id, t.chunk_id, t.input_hash, c.context, c.text, t.tokens, t.attempts`, profile, claim, limit, maxTokens, lease)
 		if err != nil {
 			return err
@@ -102,7 +103,7 @@ func settleKnownInputs(ctx context.Context, tx pgx.Tx, profile int16) error {
 	_, err := tx.Exec(ctx, `
 		WITH hit AS (
 			SELECT t.document_id, t.chunk_id, t.input_hash, x.v
-			FROM (SELECT * FROM embed_todo WHERE profile_id = $1 AND next_try_at <= clock() ORDER BY next_try_at LIMIT 2000 FOR UPDATE SKIP LOCKED) t
+			FROM (SELECT * FROM embed_todo WHERE profile_id = $1 AND next_try_at <= clock() ORDER BY next_try_at LIMIT 500 FOR UPDATE SKIP LOCKED) t
 			CROSS JOIN LATERAL (SELECT v FROM `+table+` WHERE input_hash = t.input_hash LIMIT 1) x),
 		gone AS (DELETE FROM embed_todo t USING hit WHERE t.profile_id = $1 AND t.document_id = hit.document_id AND t.chunk_id = hit.chunk_id)
 		INSERT INTO `+table+` (document_id, chunk_id, input_hash, v) SELECT document_id, chunk_id, input_hash, v FROM hit ON CONFLICT DO NOTHING`, profile)

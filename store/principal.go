@@ -64,10 +64,11 @@ func principalIDs(ctx context.Context, tx pgx.Tx, realm int64, ps []connectors.P
 	}
 	if renamed {
 		_, err := tx.Exec(ctx, `
-			UPDATE principal p SET name = u.n FROM (
+			WITH other AS (
 				SELECT DISTINCT ON (q.id) q.id, u.n FROM unnest($2::text[], $3::text[], $4::text[]) AS u(k, e, n)
-				JOIN principal q ON q.realm_id = $1 AND q.kind = u.k AND q.external_id = u.e WHERE u.n NOT IN ('', q.name) ORDER BY q.id, u.n DESC) u
-			WHERE p.id IN (SELECT id FROM principal WHERE id = u.id FOR NO KEY UPDATE SKIP LOCKED)`, realm, kinds, exts, names)
+				JOIN principal q ON q.realm_id = $1 AND q.kind = u.k AND q.external_id = u.e WHERE u.n NOT IN ('', q.name) ORDER BY q.id, u.n DESC),
+			free AS MATERIALIZED (SELECT id FROM principal WHERE id IN (SELECT id FROM other) FOR NO KEY UPDATE SKIP LOCKED)
+			UPDATE principal p SET name = other.n FROM other JOIN free USING (id) WHERE p.id = other.id`, realm, kinds, exts, names)
 		if err != nil {
 			return nil, fmt.Errorf("renaming principals: %w", err)
 		}
