@@ -22,17 +22,17 @@ func TestRequestMeetsTheTick(t *testing.T) {
 	}
 	asked := make(chan outcome, 1)
 	first := true
-	n, err := r.store.ClaimDue(ctx, 10, func(ctx context.Context, tx pgx.Tx, d store.Due) error {
+	n, err := r.store.ClaimDue(ctx, 10, func(_ context.Context, tx pgx.Tx, d store.Due) error {
 		if first {
 			first = false
-			go func() {
+			go func() { //nolint:contextcheck // it goes on after the tick
 				_, made, err := r.store.RequestRun(t.Context(), store.RunRequest{ConnectionID: s.conn, Lane: d.Lane, Kind: store.RunSnapshot},
 					func(ctx context.Context, tx pgx.Tx, _ store.Run) error {
 						return r.store.PostponeTx(ctx, tx, s.conn, d.Lane)
 					})
 				asked <- outcome{made, err}
 			}()
-			waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database())`)
+			waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database())`) //nolint:contextcheck // waitFor takes none
 		}
 		_, made, err := r.store.RequestRunTx(ctx, tx, store.RunRequest{ConnectionID: s.conn, Lane: d.Lane, Kind: store.RunSnapshot})
 		if !made {

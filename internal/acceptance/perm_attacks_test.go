@@ -90,7 +90,7 @@ func TestProgramUnderAttack(t *testing.T) {
 	t.Parallel()
 	permNeedRoot(t)
 	p := permBuild(t)
-	const files = 700
+	const files = 500
 	root := p.manyFiles(files)
 	for _, attack := range []struct {
 		name string

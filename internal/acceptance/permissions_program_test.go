@@ -260,14 +260,14 @@ func (d *permDaemon) wait() int {
 // permWait polls an observable condition.
 func permWait(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(permCommandLimit)
 	defer deadline.Stop()
 	tick := time.NewTicker(permPoll)
 	defer tick.Stop()
 	for !cond() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("waited a minute for %s", what)
+			t.Fatalf("waited %s for %s", permCommandLimit, what)
 		case <-tick.C:
 		}
 	}
