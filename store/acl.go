@@ -200,7 +200,7 @@ func internMissing(ctx context.Context, tx pgx.Tx, realm int64, missing map[aclK
 		for n, clause := range append([][]connectors.Principal{acl.Deny}, acl.AllOf...) {
 			if mine {
 				for j := range clause {
-					sets, members, clauses = append(sets, set), append(members, ids[j]), append(clauses, int16(n)) //nolint:gosec // at most MaxClauses
+					sets, members, clauses = append(sets, set), append(members, ids[j]), append(clauses, int16(n))
 				}
 			}
 			ids = ids[len(clause):]

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -72,10 +73,8 @@ func (b *Batch) checkRest() error {
 			return err
 		}
 	}
-	for _, id := range b.Seen {
-		if id == uuid.Nil {
-			return badItem("", "is seen without the id of a document")
-		}
+	if slices.Contains(b.Seen, uuid.Nil) {
+		return badItem("", "is seen without the id of a document")
 	}
 	return b.Page.check()
 }

@@ -72,7 +72,7 @@ func TestLanesNeverDeadlock(t *testing.T) {
 	const items = 40
 	lane := func(i int) error {
 		s, kind := sources[i/2], store.Lanes()[i%2]
-		rnd := rand.New(rand.NewPCG(uint64(i), 1)) //nolint:gosec // a test's order
+		rnd := rand.New(rand.NewPCG(uint64(i), 1))
 		run := s.start(t, kind)
 		defer s.end(t, run)
 		for round := range 25 {
@@ -105,7 +105,7 @@ func TestLanesNeverDeadlock(t *testing.T) {
 		if run.ID == uuid.Nil {
 			return nil
 		}
-		rnd := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // a test's order
+		rnd := rand.New(rand.NewPCG(7, 7))
 		for range 10 {
 			var ms []connectors.Membership
 			for _, n := range rnd.Perm(30) {
@@ -160,7 +160,7 @@ func TestSetsAreInternedOnce(t *testing.T) {
 		s.rig = &rig{db: r.db, store: own, local: r.local, remote: r.remote}
 		run := s.start(t, store.Content)
 		b := &store.Batch{Run: run}
-		for _, n := range rand.New(rand.NewPCG(uint64(i), 2)).Perm(60) { //nolint:gosec // a test's order
+		for _, n := range rand.New(rand.NewPCG(uint64(i), 2)).Perm(60) {
 			b.Documents = append(b.Documents, document(fmt.Sprint(n), readable(fmt.Sprint("u", n), fmt.Sprint("u", 59-n), fmt.Sprint("v", n%7)), "text"))
 		}
 		_, err = s.write(t.Context(), b)
@@ -346,7 +346,7 @@ func TestProfileMadeDuringBatchesMissesNothing(t *testing.T) {
 	for i, s := range sources {
 		run := s.start(t, store.Content)
 		writers.Go(func() {
-			rnd := rand.New(rand.NewPCG(uint64(i), 3)) //nolint:gosec // a test's order
+			rnd := rand.New(rand.NewPCG(uint64(i), 3))
 			for n := 0; n < 200; n++ {
 				select {
 				case <-stop:
@@ -395,7 +395,7 @@ func TestOlderRunNeverOverwritesANewerACL(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.connect(t, "c", "realm")
-	rnd := rand.New(rand.NewPCG(1, 4)) //nolint:gosec // a test's order
+	rnd := rand.New(rand.NewPCG(1, 4))
 	run := s.start(t, store.Content)
 	s.mustWrite(t, &store.Batch{Run: run, Documents: []store.DocumentWrite{document("d", readable("first"), "text")}})
 	version, acl := run.ACLVersion, "first"

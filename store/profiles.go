@@ -61,8 +61,7 @@ func (s *Store) CreateProfile(ctx context.Context, p Profile) (Profile, error) {
 	for deadline := time.Now().Add(lockPatience); errors.Is(err, ErrTimeout) && ctx.Err() == nil && time.Now().Before(deadline); {
 		err = s.createProfile(ctx, &p)
 	}
-	switch pgCode(err) {
-	case stateCheckViolation:
+	if pgCode(err) == stateCheckViolation {
 		return Profile{}, &InputError{Field: "profile", Problem: "name must be 1 to 63 of a-z, 0-9, dot, dash and underscore; dimensions must be 1 to 4000"}
 	}
 	if errors.Is(err, ErrConflict) {

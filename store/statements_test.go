@@ -71,7 +71,7 @@ func (x *extractor) constants(files []*ast.File) {
 				continue
 			}
 			for _, s := range g.Specs {
-				v := s.(*ast.ValueSpec) //nolint:forcetypeassert // a const declaration holds nothing else
+				v := s.(*ast.ValueSpec)
 				for i, name := range v.Names {
 					if i < len(v.Values) {
 						if text, ok := x.text(v.Values[i], nil); ok {
