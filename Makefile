@@ -44,7 +44,7 @@ test: ## install what tests need, then vet and test everything with the race det
 	go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $(PKG)
 
 .PHONY: bench
-bench: ## measure this machine against limit programs (about 10 minutes; BENCH=quick: 2)
+bench: ## measure this machine against limit programs (about 4 minutes; BENCH=quick: 1)
 	@scripts/setup.sh --for bench
 	@scripts/corpus.sh
 	go run ./internal/bench $(ARGS)

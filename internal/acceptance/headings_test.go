@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -40,8 +41,11 @@ func TestHeadingsFindTheirPage(t *testing.T) {
 	me := s.me(conn)
 	found, byKind := 0, map[string][2]int{}
 	var missed []string
+	var took []time.Duration
 	for _, h := range sample {
+		began := time.Now()
 		place := s.placeOf(me, h, pages[h])
+		took = append(took, time.Since(began))
 		kind := kindOf(pages[h][0])
 		n := byKind[kind]
 		n[1]++
@@ -53,6 +57,8 @@ func TestHeadingsFindTheirPage(t *testing.T) {
 		}
 		byKind[kind] = n
 	}
+	slices.Sort(took)
+	t.Logf("a search takes %s (median), %s (95 of 100), %s (longest)", took[len(took)/2], took[len(took)*95/100], took[len(took)-1])
 	share := float64(found) / float64(len(sample))
 	t.Logf("%d of %d headings (%.1f %%) find their page in the top three; %v", found, len(sample), 100*share, byKind)
 	if share < headingBar || testing.Verbose() {
