@@ -61,7 +61,7 @@ func (c *aclCache) add(sets map[aclKey]int64) {
 // nobody anything, that is invalid, that names a principal by an id that cannot
 // be stored, or that has too many clauses becomes the zero ACL.
 func normalACL(acl connectors.ACL) connectors.ACL {
-	if acl.Validate() != nil || !usablePrincipals(acl.Deny) {
+	if !acl.Known() || acl.Validate() != nil || !usablePrincipals(acl.Deny) {
 		return connectors.ACL{}
 	}
 	for _, clause := range acl.AllOf {
@@ -77,9 +77,6 @@ func normalACL(acl connectors.ACL) connectors.ACL {
 	n.AllOf = slices.CompactFunc(n.AllOf, func(a, b []connectors.Principal) bool {
 		return slices.CompareFunc(a, b, comparePrincipals) == 0
 	})
-	if !n.Known() {
-		return connectors.ACL{}
-	}
 	n.Deny = normalClause(acl.Deny)
 	return n
 }

@@ -140,9 +140,13 @@ func (w *batchWriter) deleteChunks(ctx context.Context) error {
 	if len(docs) == 0 {
 		return nil
 	}
-	_, err := w.tx.Exec(ctx, `DELETE FROM embed_todo t USING unnest($1::uuid[], $2::int[]) AS u(d, c) WHERE t.document_id = u.d AND t.chunk_id = u.c`, docs, chunks)
-	if err != nil {
-		return fmt.Errorf("deleting queued chunks: %w", err)
+	for _, q := range [...]string{
+		`SELECT FROM embed_todo t JOIN unnest($1::uuid[], $2::int[]) AS u(d, c) ON t.document_id = u.d AND t.chunk_id = u.c ORDER BY t.document_id, t.chunk_id, t.profile_id FOR UPDATE OF t`,
+		`DELETE FROM embed_todo t USING unnest($1::uuid[], $2::int[]) AS u(d, c) WHERE t.document_id = u.d AND t.chunk_id = u.c`,
+	} {
+		if _, err := w.tx.Exec(ctx, q, docs, chunks); err != nil {
+			return fmt.Errorf("deleting queued chunks: %w", err)
+		}
 	}
 	profiles, err := profileIDs(ctx, w.tx)
 	if err != nil {

@@ -119,8 +119,14 @@ func purgeDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM embed_todo WHERE document_id = ANY($1)`, ids); err != nil {
-		return fmt.Errorf("purging queued chunks: %w", err)
+	// Waiting for rows of the queue is done in the order of their keys.
+	for _, q := range [...]string{
+		`SELECT FROM embed_todo WHERE document_id = ANY($1) ORDER BY document_id, chunk_id, profile_id FOR UPDATE`,
+		`DELETE FROM embed_todo WHERE document_id = ANY($1)`,
+	} {
+		if _, err := tx.Exec(ctx, q, ids); err != nil {
+			return fmt.Errorf("purging queued chunks: %w", err)
+		}
 	}
 	profiles, err := profileIDs(ctx, tx)
 	if err != nil {

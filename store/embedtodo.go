@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -126,6 +129,11 @@ func (s *Store) SettleTodo(ctx context.Context, profile int16, vectors []Embedde
 	}
 	var n int64
 	err := s.inTxErr(ctx, "storing vectors", func(tx pgx.Tx) error {
+		// In the order in which whoever deletes chunks waits for these rows.
+		_, err := tx.Exec(ctx, `SELECT FROM embed_todo WHERE profile_id = $1 AND input_hash = ANY($2) ORDER BY document_id, chunk_id FOR UPDATE`, profile, hashes)
+		if err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `
 			WITH got AS (SELECT h, v FROM unnest($2::bytea[], $3::halfvec[]) AS u(h, v)),
 			gone AS (
@@ -155,7 +163,10 @@ type TodoFailure struct {
 func (s *Store) FailTodo(ctx context.Context, profile int16, claim uuid.UUID, failures []TodoFailure) error {
 	return s.inTxErr(ctx, "returning chunks to the queue", func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
-		for _, f := range failures {
+		ordered := slices.SortedFunc(slices.Values(failures), func(a, b TodoFailure) int {
+			return cmp.Or(bytes.Compare(a.DocumentID[:], b.DocumentID[:]), cmp.Compare(a.ChunkID, b.ChunkID))
+		})
+		for _, f := range ordered {
 			batch.Queue(`
 				UPDATE embed_todo SET claim = NULL, next_try_at = clock() + $5::interval, attempts = attempts + $6, error = $7
 				WHERE profile_id = $1 AND document_id = $2 AND chunk_id = $3 AND claim = $4`,
