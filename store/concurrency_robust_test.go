@@ -388,6 +388,33 @@ func TestProfileMadeDuringBatchesMissesNothing(t *testing.T) {
 	r.wantWhole(t)
 }
 
+// TestProfileWaitsForTheBatchInFlight, whose chunks it has to find.
+func TestProfileWaitsForTheBatchInFlight(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.connect(t, "c", "realm")
+	b := &store.Batch{Run: s.start(t, store.Content), Realm: s.realm, Documents: []store.DocumentWrite{document("d", readable("u"), "text")}}
+	made := make(chan error, 1)
+	_, err := r.store.WriteBatch(t.Context(), b, func(context.Context, pgx.Tx, store.BatchResult) error {
+		go func() {
+			_, err := r.store.CreateProfile(context.WithoutCancel(t.Context()), store.Profile{Name: "later", Kind: store.ProfileOpenAI, Model: "x", Dimensions: rigDimensions})
+			made <- err
+		}()
+		waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database() AND l.relation = 'chunk'::regclass)`)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-made; err != nil {
+		t.Fatal(err)
+	}
+	profiles, err := r.store.WaitingProfiles(t.Context())
+	if err != nil || len(profiles) != 3 {
+		t.Errorf("profiles to fill are %v (%v)", profiles, err)
+	}
+}
+
 // TestOlderRunNeverOverwritesANewerACL interleaves the lanes at random and
 // compares with the rule, that a document's ACL is the one that the latest
 // evidence gave.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -216,5 +217,38 @@ func TestEveryStatementPrepares(t *testing.T) {
 		default:
 			t.Errorf("%s: a statement that begins with %s", s.at, first)
 		}
+	}
+}
+
+// TestRowsAreLockedInOneOrder: two transactions that wait for rows, or for keys
+// that the other is inserting, take them in the order of their keys.
+func TestRowsAreLockedInOneOrder(t *testing.T) {
+	t.Parallel()
+	list, _ := statements(t, map[string]string{"vectorTable()": "vec_1", "table": "vec_1"})
+	locks := regexp.MustCompile(`FROM (document|embed_todo)\b[^;]*FOR (UPDATE|KEY SHARE|SHARE|NO KEY UPDATE)( OF \w+)?( SKIP LOCKED)?`)
+	order := map[string]*regexp.Regexp{
+		"document":   regexp.MustCompile(`ORDER BY (d\.)?id (LIMIT \$\d+ )?FOR `),
+		"embed_todo": regexp.MustCompile(`ORDER BY (t\.)?document_id, (t\.)?chunk_id(, (t\.)?profile_id)? FOR `),
+	}
+	inserts := map[string]string{"INSERT INTO acl_set (": "ORDER BY h", "INSERT INTO principal (": `ORDER BY k COLLATE "C", e COLLATE "C"`}
+	found := 0
+	for _, s := range list {
+		if m := locks.FindStringSubmatch(s.sql); m != nil && m[4] == "" && m[3] != " OF p" { // a profile is one row
+			found++
+			if !order[m[1]].MatchString(s.sql) {
+				t.Errorf("%s locks rows of %s in no order:\n%s", s.at, m[1], s.sql)
+			}
+		}
+		for insert, by := range inserts {
+			if strings.Contains(s.sql, insert) {
+				found++
+				if !strings.Contains(s.sql, by) {
+					t.Errorf("%s inserts shared rows in no order:\n%s", s.at, s.sql)
+				}
+			}
+		}
+	}
+	if found < 9 {
+		t.Errorf("only %d locking statements were found", found)
 	}
 }
