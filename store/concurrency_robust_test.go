@@ -278,6 +278,33 @@ func TestDeletingAConnectionLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestClosingConnectionGetsNoRun, also where the closing has not committed yet.
+func TestClosingConnectionGetsNoRun(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.connect(t, "c", "realm")
+	tx, err := r.db.Owner.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), `UPDATE connection SET state = 'closing' WHERE id = $1`, s.conn); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		_, _, err := r.store.RequestRun(t.Context(), store.RunRequest{ConnectionID: s.conn, Lane: store.Content, Kind: store.RunSnapshot}, nil)
+		got <- err
+	}()
+	waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database())`)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("requesting a run of a closing connection: %v", err)
+	}
+}
+
 // gone reports what a writer may get of a connection that is being deleted.
 func gone(err error) bool {
 	return errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict)
@@ -395,12 +422,12 @@ func TestProfileWaitsForTheBatchInFlight(t *testing.T) {
 	s := r.connect(t, "c", "realm")
 	b := &store.Batch{Run: s.start(t, store.Content), Realm: s.realm, Documents: []store.DocumentWrite{document("d", readable("u"), "text")}}
 	made := make(chan error, 1)
-	_, err := r.store.WriteBatch(t.Context(), b, func(context.Context, pgx.Tx, store.BatchResult) error {
+	_, err := r.store.WriteBatch(t.Context(), b, func(ctx context.Context, _ pgx.Tx, _ store.BatchResult) error {
 		go func() {
-			_, err := r.store.CreateProfile(context.WithoutCancel(t.Context()), store.Profile{Name: "later", Kind: store.ProfileOpenAI, Model: "x", Dimensions: rigDimensions})
+			_, err := r.store.CreateProfile(ctx, store.Profile{Name: "later", Kind: store.ProfileOpenAI, Model: "x", Dimensions: rigDimensions})
 			made <- err
 		}()
-		waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database() AND l.relation = 'chunk'::regclass)`)
+		waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database() AND l.relation = 'chunk'::regclass)`) //nolint:contextcheck // polls until a deadline of its own
 		return nil
 	})
 	if err != nil {
