@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 	"syscall"
 )
 
@@ -196,6 +197,7 @@ func makeSocketDir(who account) (string, error) {
 	}
 	var last error
 	for _, parent := range parents {
+		removeStaleSocketDirs(parent)
 		dir, err := os.MkdirTemp(parent, socketDirPrefix)
 		if err != nil {
 			last = err
@@ -216,6 +218,24 @@ func makeSocketDir(who account) (string, error) {
 }
 
 const socketDirPrefix = "tributary-pg-"
+
+// staleAfter is how old an empty socket directory is before it counts as left
+// behind: a server that is starting fills its own within seconds.
+const staleAfter = time.Hour
+
+// removeStaleSocketDirs deletes the empty socket directories that killed
+// processes left in parent. One that holds anything is not empty and stays.
+func removeStaleSocketDirs(parent string) {
+	dirs, err := filepath.Glob(filepath.Join(parent, socketDirPrefix+"[0-9]*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range dirs {
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() && time.Since(info.ModTime()) > staleAfter {
+			_ = os.Remove(dir)
+		}
+	}
+}
 
 // removeSocketDir deletes a socket directory and the two files PostgreSQL leaves
 // in it; anything else in it, or another name, is left alone.
