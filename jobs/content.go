@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"tributary/connectors"
+	"tributary/internal/extract"
 	"tributary/store"
 )
 
@@ -123,6 +125,7 @@ func (s *syncer) verdict(ctx context.Context, swept store.Counts, note error) sl
 // plan joins a page's changes with what is stored and decides which bodies
 // must be opened.
 func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, error) {
+	page = storable(page)
 	var ids []string
 	for i := range page.Changes {
 		if page.Changes[i].Op == connectors.Upsert {
@@ -149,6 +152,32 @@ func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, err
 		task.items[i] = it
 	}
 	return task, nil
+}
+
+// storable returns page with what a source may name and the store cannot hold
+// taken out or cleaned: an item with such an id is skipped with its reason, and
+// does not stop the others.
+func storable(page connectors.Page) connectors.Page {
+	changes := make([]connectors.Change, 0, len(page.Changes))
+	for _, c := range page.Changes {
+		if c.Ref.ID != "" && !store.UsableID(c.Ref.ID) {
+			page.Skipped = append(slices.Clip(page.Skipped), connectors.Skip{
+				Ref: connectors.ItemRef{ID: extract.CleanField(c.Ref.ID, maxTitle)}, Path: pathOf(c), Reason: "its id is longer than the store can hold, or is not text",
+			})
+			continue
+		}
+		c.Ref.Revision = extract.CleanField(c.Ref.Revision, maxField)
+		changes = append(changes, c)
+	}
+	page.Changes = changes
+	return page
+}
+
+func pathOf(c connectors.Change) string {
+	if c.Document == nil {
+		return ""
+	}
+	return c.Document.Path
 }
 
 // mustOpen reports whether the body has to be read: the revision is not

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -260,4 +261,23 @@ func TestFencedTwinWritesNothing(t *testing.T) {
 	if err == nil || pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM outbox`) != 0 {
 		t.Fatalf("the old holder wrote: %v", err)
 	}
+}
+
+// What the store cannot hold of one item does not stop the others.
+func TestUnstorableNamesSkipOneItem(t *testing.T) {
+	t.Parallel()
+	w := small(5)
+	for _, id := range []string{"nul\x00inside", "bad\xffutf8", strings.Repeat("long/", 600)} {
+		w.Put(id, "# Odd\n\nA document with an odd name.\n", reference.Readers(reference.User("alice")))
+	}
+	e := newEngine(t, w)
+	run := e.must(store.Content, store.RunSucceeded)
+	if run.Counts.Added != 5 || run.Counts.Skipped != 3 {
+		t.Fatalf("%+v", run.Counts)
+	}
+	list, err := e.store.Skipped(t.Context(), e.conn.ID)
+	if err != nil || len(list) != 3 || list[0].Reason == "" {
+		t.Fatalf("skipped: %+v, %v", list, err)
+	}
+	e.must(store.Permissions, store.RunSucceeded)
 }

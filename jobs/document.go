@@ -145,7 +145,7 @@ func (s *syncer) fields(c connectors.Change) store.DocumentWrite {
 	w := store.DocumentWrite{
 		ExternalID: c.Ref.ID, SourceRevision: c.Ref.Revision, ACL: c.ACL,
 		Title: title, URL: safeURL(extract.CleanField(d.URL, maxField)), Path: extract.CleanField(d.Path, maxField),
-		Container: d.Container, Kind: extract.CleanField(d.Kind, maxMetadata), MediaType: extract.CleanField(d.MediaType, maxMetadata*2),
+		Container: extract.CleanField(d.Container, maxField), Kind: extract.CleanField(d.Kind, maxMetadata), MediaType: extract.CleanField(d.MediaType, maxMetadata*2),
 		Author: extract.CleanField(d.Author, maxTitle), SourceCreatedAt: d.CreatedAt, SourceUpdatedAt: d.UpdatedAt,
 		Metadata: map[string]string{},
 	}

@@ -35,8 +35,8 @@ const sweepBatch = 500
 // SweepListing hides what a complete listing no longer contains and purges
 // what a complete listing at least Settle later still does not contain.
 // Documents below a blocked container are left alone. Where the documents to
-// hide and to purge are more than the cap allows, or the listing is empty, all
-// of them are held, unless the run was started with ApproveDeletions; what was
+// hide, or those to purge, are more than the cap allows, or the listing is empty,
+// all of them are held, unless the run was started with ApproveDeletions; what was
 // hidden with approval is purged without another. The caller's run has to be
 // complete.
 func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Counts, error) {
@@ -98,7 +98,8 @@ func planSweep(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) (sweep
 	}
 	n := int64(len(plan.hide) + len(inferred))
 	limit := max(rules.CapCount, int64(float64(total)*rules.CapShare))
-	if n > 0 && !run.ApproveDeletions && (n > limit || !seen) {
+	most := int64(max(len(plan.hide), len(inferred)))
+	if n > 0 && !run.ApproveDeletions && (most > limit || !seen) {
 		plan.hide, plan.held = nil, n
 		return plan, nil
 	}

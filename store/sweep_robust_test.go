@@ -67,17 +67,20 @@ func TestBlastCapHoldsInferredDeletions(t *testing.T) {
 	s.want(t, "approved once is enough", s.list(t, rules, false, nil, ids[100:]...), 0, 101, 0, 100)
 }
 
-// TestBlastCapCountsPurges: cohorts that each stay below the cap do not pass it
-// together.
+// TestBlastCapCountsPurges: steady churn below the cap passes, cohorts that
+// together would purge more than the cap do not.
 func TestBlastCapCountsPurges(t *testing.T) {
 	t.Parallel()
 	s, ids := swept(t, 100)
 	rules := store.DefaultSweepRules()
 	s.want(t, "at the cap", s.list(t, rules, false, nil, ids[10:]...), 10, 0, 0, 90)
 	s.db.Advance(t, time.Hour)
-	s.want(t, "a second cohort", s.list(t, rules, false, nil, ids[11:]...), 0, 0, 11, 90)
-	s.want(t, "the first alone", s.list(t, rules, false, nil, ids[10:]...), 0, 10, 0, 90)
-	s.want(t, "approved", s.list(t, rules, true, nil, ids[50:]...), 40, 0, 0, 50)
+	s.want(t, "one more, and the first settle", s.list(t, rules, false, nil, ids[11:]...), 1, 10, 0, 89)
+	s.want(t, "up to the cap again", s.list(t, rules, false, nil, ids[20:]...), 9, 0, 0, 80)
+	s.want(t, "and again", s.list(t, rules, false, nil, ids[25:]...), 5, 0, 0, 75)
+	s.db.Advance(t, time.Hour)
+	s.want(t, "fifteen settle at once", s.list(t, rules, false, nil, ids[25:]...), 0, 0, 15, 75)
+	s.want(t, "approved", s.list(t, rules, true, nil, ids[25:]...), 0, 15, 0, 75)
 }
 
 // TestEmptyListingIsAlwaysHeld below the cap too, and also where everything is
