@@ -15,7 +15,7 @@ import (
 func large(t *testing.T) *pgtest.DB {
 	t.Helper()
 	db := pgtest.New(t)
-	newProfile(t, db, dimensions)
+	newProfile(t, db)
 	db.MustExec(t, `DROP INDEX vec_1_hnsw`)
 	for _, sql := range []string{
 		`INSERT INTO connection (name, source) SELECT 'c' || i, 'test' FROM generate_series(1, 500) i`,

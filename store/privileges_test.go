@@ -40,7 +40,7 @@ func TestAppHasNoDDLAndNoFiles(t *testing.T) {
 func TestReaderMayOnlyExecute(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	newProfile(t, db, dimensions)
+	newProfile(t, db)
 	role := pgtest.RolePrefix() + "_reader"
 	held := list(t, db, `
 		SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -62,7 +62,7 @@ func TestReaderMayOnlyExecute(t *testing.T) {
 func TestSearchDefinerOwnsOnlyTheQueryPath(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	newProfile(t, db, dimensions)
+	newProfile(t, db)
 	role := pgtest.RolePrefix() + "_search_definer"
 	if owned := list(t, db, `SELECT c.relname::text FROM pg_class c WHERE pg_get_userbyid(c.relowner) = $1`, role); len(owned) > 0 {
 		t.Errorf("search_definer owns %v", owned)

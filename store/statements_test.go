@@ -186,7 +186,7 @@ func dynamicStatements() map[string]string {
 func TestEveryStatementPrepares(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	newProfile(t, db, dimensions)
+	newProfile(t, db)
 	list, dynamic := statements(t, map[string]string{"vectorTable()": "vec_1", "table": "vec_1"})
 	if len(list) < 100 {
 		t.Fatalf("only %d statements were found", len(list))

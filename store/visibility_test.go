@@ -36,7 +36,7 @@ func newFixture(tb testing.TB) *fixture {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.Close)
-	return &fixture{db: db, store: s, profile: newProfile(tb, db, dimensions)}
+	return &fixture{db: db, store: s, profile: newProfile(tb, db)}
 }
 
 // worldsPerRun is how many worlds the normal run compares.

@@ -135,9 +135,9 @@ func newUUIDs(n int) []uuid.UUID {
 const dimensions = 8
 
 // newProfile makes an embedding profile with its table.
-func newProfile(tb testing.TB, db *pgtest.DB, dims int) int16 {
+func newProfile(tb testing.TB, db *pgtest.DB) int16 {
 	tb.Helper()
-	id := pgtest.Scalar[int16](tb, db, `INSERT INTO embedding_profile (name, kind, model, dimensions, state) VALUES ('test', 'hashing', 'test', $1, 'active') RETURNING id`, dims)
+	id := pgtest.Scalar[int16](tb, db, `INSERT INTO embedding_profile (name, kind, model, dimensions, state) VALUES ('test', 'hashing', 'test', $1, 'active') RETURNING id`, dimensions)
 	if _, err := db.Pool.Exec(context.Background(), `SELECT create_vector_table($1)`, id); err != nil {
 		tb.Fatal(err)
 	}

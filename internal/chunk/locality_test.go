@@ -184,7 +184,8 @@ func TestAnInsertionAtTheStartMovesNothing(t *testing.T) {
 				blocks := sized(g, w, 2500)
 				before := idents(chunk.Split(strings.Join(blocks, g.sep), nil, chunk.Config{}))
 				for _, text := range []string{
-					"Forty characters are put in here, yes so. ", "Forty characters are put in here, yes so.\n\n"} {
+					"Forty characters are put in here, yes so. ", "Forty characters are put in here, yes so.\n\n",
+				} {
 					if text[len(text)-1] == ' ' && strings.ContainsAny(blocks[0][:1], "#|") {
 						continue // would change a heading or a table's head, which are context
 					}
