@@ -2,10 +2,9 @@ package embed
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"log/slog"
 	"math"
+
+	"tributary/internal/secret"
 )
 
 // Vector is an embedding.
@@ -56,40 +55,11 @@ type Info struct {
 	Lexical    bool // vectors of words, not of meanings
 }
 
-// Secret is a string that shows itself only through Reveal. It holds a pointer, because package fmt calls no methods on
-// unexported fields but prints what they hold. The zero value is empty.
-type Secret struct{ value *string }
-
-const redacted = "[redacted]"
+// Secret is a string that shows itself only through Reveal.
+type Secret = secret.Text
 
 // NewSecret returns a secret that reveals s.
-func NewSecret(s string) Secret { return Secret{&s} }
-
-// Reveal returns the secret itself.
-func (s Secret) Reveal() string {
-	if s.value == nil {
-		return ""
-	}
-	return *s.value
-}
-
-// String returns a placeholder.
-func (Secret) String() string { return redacted }
-
-// GoString returns a placeholder.
-func (Secret) GoString() string { return redacted }
-
-// Format writes a placeholder, whatever the verb.
-func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// MarshalJSON returns a placeholder.
-func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
-
-// MarshalText returns a placeholder.
-func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// LogValue returns a placeholder.
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+func NewSecret(s string) Secret { return secret.New(s) }
 
 // length returns the Euclidean length of v; it is not finite where a component is not.
 func length(v Vector) float64 {

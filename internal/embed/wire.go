@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"tributary/internal/secret"
 )
 
 const (
@@ -272,7 +274,7 @@ func aboutSize(msg, code string) bool {
 // redact shortens what an endpoint says to one line without the key.
 func (o *OpenAI) redact(msg string) string {
 	if key := o.cfg.APIKey.Reveal(); key != "" {
-		msg = strings.ReplaceAll(msg, key, redacted)
+		msg = strings.ReplaceAll(msg, key, secret.Redacted)
 	}
 	msg = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
