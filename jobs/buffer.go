@@ -15,9 +15,6 @@ import (
 // Bounds of a batch: whichever comes first.
 const (
 	batchDocuments = 200
-	// firstDocuments is where the size of batches begins to double, so that the
-	// database has work, and readers see documents, soon.
-	firstDocuments = 25
 	batchBytes     = 8 << 20
 	batchChunks    = 5000
 	batchChanges   = 2000
@@ -51,7 +48,7 @@ func (b *buffer) reset() {
 func (b *buffer) holds(id string) bool { return b.ids[id] }
 
 func (b *buffer) full() bool {
-	return len(b.b.Documents) >= min(firstDocuments<<min(b.p.batches, 8), batchDocuments) || b.bytes >= batchBytes || b.chunks >= batchChunks ||
+	return len(b.b.Documents) >= batchDocuments || b.bytes >= batchBytes || b.chunks >= batchChunks ||
 		len(b.ids) >= batchChanges || b.weight >= b.p.s.r.cfg.BytesInFlight/4
 }
 
@@ -171,7 +168,6 @@ func (b *buffer) flush(ctx context.Context, page *store.PageEnd) error {
 	if err != nil {
 		return fmt.Errorf("committing page: %w", err)
 	}
-	b.p.batches++
 	b.p.budget.Release(b.weight)
 	b.reset()
 	return nil

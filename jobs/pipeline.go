@@ -103,8 +103,6 @@ type pump struct {
 	budget *semaphore.Weighted
 	pages  chan *pageTask
 	work   chan *item
-	// batches is how many were committed; the committer's alone.
-	batches int
 }
 
 // read pulls pages until the sequence ends, fails, or the slice is over. It
