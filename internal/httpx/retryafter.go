@@ -1,0 +1,87 @@
+package httpx
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxRetryAfter caps what a server asks for: later than that, asking again costs nothing.
+const maxRetryAfter = time.Hour
+
+// RetryHeaders names headers of a source that say when to come back, besides Retry-After.
+type RetryHeaders struct {
+	Milliseconds []string // a number of milliseconds: "Retry-After-Ms"
+	EpochSeconds []string // a Unix time: "X-RateLimit-Reset"
+	// Remaining names counters; EpochSeconds count only where one of these is zero. GitHub sends its reset time with every answer.
+	Remaining []string // "X-RateLimit-Remaining"
+}
+
+// RetryAfter returns how long the server asks to wait: milliseconds first, then Retry-After (RFC 9110 §10.2.3: seconds or a
+// date), then a reset time. It is 0 where the server does not say, says nonsense or names the past, and an hour at most. Times are
+// compared with the answer's Date where it has one, so that neither clock needs to be right; now stands in for it.
+func (r RetryHeaders) RetryAfter(h http.Header, now time.Time) time.Duration {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	for _, name := range r.Milliseconds {
+		if d, ok := span(h.Get(name), time.Millisecond); ok {
+			return d
+		}
+	}
+	after := strings.TrimSpace(h.Get("Retry-After"))
+	if d, ok := span(after, time.Second); ok {
+		return d
+	}
+	if at, err := http.ParseTime(after); err == nil {
+		return capped(at.Sub(now))
+	}
+	if !r.exhausted(h) {
+		return 0
+	}
+	for _, name := range r.EpochSeconds {
+		if n, ok := number(h.Get(name)); ok && n < math.MaxInt32*2 {
+			return capped(time.Unix(int64(n), 0).Sub(now))
+		}
+	}
+	return 0
+}
+
+// exhausted reports whether a counter is zero, or none is named.
+func (r RetryHeaders) exhausted(h http.Header) bool {
+	for _, name := range r.Remaining {
+		if n, ok := number(h.Get(name)); ok && n == 0 {
+			return true
+		}
+	}
+	return len(r.Remaining) == 0
+}
+
+// span reads a number of units, fractions included.
+func span(s string, unit time.Duration) (time.Duration, bool) {
+	n, ok := number(s)
+	if !ok {
+		return 0, false
+	}
+	if n >= float64(maxRetryAfter/unit) {
+		return maxRetryAfter, true
+	}
+	return time.Duration(n * float64(unit)), true
+}
+
+// number reads digits with at most one point: no sign, exponent, hexadecimal or "inf".
+func number(s string) (float64, bool) {
+	s = strings.TrimSpace(s)
+	if s == "" || strings.Trim(s, "0123456789.") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil && !math.IsInf(n, 1) {
+		return 0, false
+	}
+	return n, true
+}
+
+func capped(d time.Duration) time.Duration { return min(max(d, 0), maxRetryAfter) }
