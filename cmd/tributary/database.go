@@ -246,7 +246,8 @@ func (a *app) withStore(ctx context.Context, s settings.Settings, fn func(ctx co
 // stillThere returns what ended a command: err, or that its database has gone,
 // as the managed one does with the process that runs it.
 func stillThere(ctx context.Context, d *database, err error) error {
-	if err == nil || ctx.Err() != nil || exitCode(ctx, err) != exitFailure {
+	code := exitCode(ctx, err)
+	if err == nil || ctx.Err() != nil || (code != exitFailure && (code != exitDatabase || !d.managed)) {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
@@ -254,7 +255,9 @@ func stillThere(ctx context.Context, d *database, err error) error {
 	if connects(ctx, d.url) {
 		return err
 	}
-	return &databaseError{fmt.Errorf("the database no longer answers; what was committed stays, run the command again: %w", err)}
+	// Not wrapped: of a connection that broke while it was made, its own message
+	// would speak of settings.
+	return &databaseError{fmt.Errorf("the database no longer answers; what was committed stays, run the command again: %s", describe(err))}
 }
 
 // openStore opens the store of d. It refuses another role than app: the query
