@@ -49,6 +49,7 @@ type Config struct {
 	Gens       int  // from how many token generations a refresh starts, at most 3
 	Consent    bool // one new consent may come at any moment
 	Disconnect bool // one disconnect may come at any moment
+	NoExcuse   bool // what only a pause, a death or a cut longer than Q can cause breaks an invariant too
 	Mutant     Mutant
 	MaxStates  int // an exploration that needs more ends with an error
 }
@@ -99,6 +100,8 @@ const (
 	ClaimOverOpenAttempt
 	LaterSiblingIsSpare
 	SpareOfPresentedToken
+	SparePromotedOnClosing
+	SparesForgottenByErase
 	mutants
 )
 
@@ -133,6 +136,8 @@ func (m Mutant) String() string {
 		ClaimOverOpenAttempt:       "a claim does not wait for an open attempt, where old tokens have a grace period",
 		LaterSiblingIsSpare:        "a later attempt's pair becomes a spare, where old tokens have a grace period",
 		SpareOfPresentedToken:      "a spare whose token was presented is promoted",
+		SparePromotedOnClosing:     "a spare is promoted on a closing row",
+		SparesForgottenByErase:     "spares are not revoked when a connection is erased",
 		NoSweeper:                  "nobody sweeps a lease that is over",
 	}
 	if int(m) >= len(mutantNames) {

@@ -264,7 +264,7 @@ func (m *model) admin(s state) {
 	if s.status == statusClosing {
 		t := s
 		f := &t.as[t.epoch]
-		f.dead = f.dead || m.good(f, t.tok) || m.spared(&t)
+		f.dead = f.dead || m.good(f, t.tok) || m.spared(&t) && !m.is(SparesForgottenByErase)
 		t.status, t.phase, t.gen, t.base, t.tokEp, t.tok = statusErased, phaseIdle, 0, 0, t.epoch, 0
 		t.spares = [2]spare{}
 		for j := range m.cfg.Processes {

@@ -152,6 +152,8 @@ func TestMutants(t *testing.T) {
 		{ClaimOverOpenAttempt, Config{Class: G, Faults: 1}, ruleFalseReauth},
 		{LaterSiblingIsSpare, Config{Class: K, Faults: 1}, ruleRevoked},
 		{SpareOfPresentedToken, Config{Class: H, Faults: 2}, ruleTwice},
+		{SparePromotedOnClosing, Config{Class: G, Faults: 2, Disconnect: true}, ruleClosing},
+		{SparesForgottenByErase, Config{Class: G, Faults: 1, Disconnect: true}, ruleStuck},
 		{StrictReplayAtOnce, Config{Class: S, Faults: 1}, ruleFalseReauth},
 	}
 	caught := map[Mutant]bool{}
@@ -207,6 +209,33 @@ func TestConsentIsLostByFaultsOnly(t *testing.T) {
 		}
 		if got := res.Reauth > 0; got != tt.reauth || res.Broken != nil {
 			t.Errorf("class %s, %d faults: %d of %d states need a consent (broken: %v)", tt.class, tt.faults, res.Reauth, res.States, res.Broken)
+		}
+	}
+}
+
+// The residual risk is real, and a pause, a death or a cut is in every shortest history that shows it.
+func TestResidualRisk(t *testing.T) {
+	for _, c := range []Class{F, K, H, S} {
+		res, err := Explore(Config{Class: c, Processes: 2, Faults: 1, Gens: 1, NoExcuse: true, MaxStates: maxStates})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Broken == nil {
+			t.Fatalf("class %s: no residual risk in %d states: the excuses are not needed", c, res.States)
+		}
+		history := strings.Join(res.Broken.History, "\n")
+		if !strings.Contains(history, "is paused") && !strings.Contains(history, "crashes") && !strings.Contains(history, "is cut off") {
+			t.Errorf("class %s: %s without a pause, a death or a cut:\n%s", c, res.Broken.Rule, history)
+		}
+		t.Logf("class %s: %s\n%s", c, res.Broken.Rule, history)
+	}
+	for _, c := range []Class{F, K, H, S, G, N} {
+		res, err := Explore(Config{Class: c, Processes: 2, Faults: 0, Gens: 2, NoExcuse: true, MaxStates: maxStates})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Broken != nil {
+			t.Errorf("class %s without faults: %s:\n%s", c, res.Broken.Rule, strings.Join(res.Broken.History, "\n"))
 		}
 	}
 }

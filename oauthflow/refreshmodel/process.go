@@ -302,7 +302,7 @@ func (m *model) settleInvalid(s state, i int) {
 // reauth sets needs_reauth, which must not happen while the good pair is in our hands and nothing excuses it.
 func (m *model) reauth(s *state, p *proc) {
 	f := &s.as[s.epoch]
-	excused := p.excused() || f.late || f.spurious
+	excused := !m.cfg.NoExcuse && (p.excused() || f.late) || f.spurious
 	if s.status == statusActive && !f.dead && !excused && m.held(s) {
 		m.fail(ruleFalseReauth)
 	}

@@ -28,7 +28,7 @@ func (m *model) present(s *state, p *proc) (ans, pair uint8) {
 		return ansPair, f.cur
 	}
 	if m.cfg.Class.reuseRevokes() {
-		excused := p.excused() || f.late || f.spurious
+		excused := !m.cfg.NoExcuse && (p.excused() || f.late) || f.spurious
 		if !excused && p.ep == s.epoch && s.status < statusClosing && m.held(s) {
 			m.fail(ruleRevoked)
 		}

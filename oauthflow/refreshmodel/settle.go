@@ -106,7 +106,7 @@ func (m *model) adopt(s *state, ep, tok uint8) {
 // promoteSpare puts the newest spare of this epoch whose token no attempt has presented into the row, by CAS on the
 // generation.
 func (m *model) promoteSpare(s *state) bool {
-	if s.status >= statusClosing {
+	if s.status == statusErased || s.status == statusClosing && !m.is(SparePromotedOnClosing) {
 		return false
 	}
 	for s.spares[0].has {
