@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"tributary/connectors"
 )
 
 // body reads an answer within the limits. One goroutine reads it; Close may come from another.
@@ -55,8 +53,6 @@ func (b *body) Read(p []byte) (int, error) {
 		err = io.EOF
 	case err != nil:
 		err = classify(b.ctx, b.to, err)
-	case b.slow():
-		err = fail(b.to, connectors.Transient, errRate)
 	}
 	b.left -= int64(n)
 	if err != nil {
@@ -78,21 +74,14 @@ func (b *body) timed(p []byte) (int, error) {
 	stop()
 	b.waited += b.t.clock.Now().Sub(start)
 	b.got += int64(n)
+	if b.waited >= b.t.limits.RateWindow {
+		b.waited, b.got = 0, 0
+	}
 	return n, err
 }
 
 // need is how many bytes a window must bring.
 func (b *body) need() int64 { return b.t.limits.MinRate * int64(b.t.limits.RateWindow/time.Second) }
-
-// slow ends a window that is over and reports whether it brought too little.
-func (b *body) slow() bool {
-	if b.waited < b.t.limits.RateWindow {
-		return false
-	}
-	slow := b.got < b.need()
-	b.waited, b.got = 0, 0
-	return slow
-}
 
 // Close frees the request. It does not read on, so that a connection with much left is closed.
 func (b *body) Close() error {

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -18,7 +19,7 @@ import (
 	"tributary/connectors"
 )
 
-// slow serves connections from a script: what it writes before it waits for the client to hang up.
+// slow answers each connection's request with script, then waits for the client to hang up. Without a script it says nothing.
 func slow(t *testing.T, script string) (address string, wrote <-chan struct{}) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -33,7 +34,10 @@ func slow(t *testing.T, script string) (address string, wrote <-chan struct{}) {
 			if err != nil {
 				return
 			}
-			_, _ = io.WriteString(c, script)
+			if script != "" { // an answer before its request would be an error of its own
+				_, _ = http.ReadRequest(bufio.NewReader(c))
+				_, _ = io.WriteString(c, script)
+			}
 			done <- struct{}{}
 			_, _ = io.Copy(io.Discard, c) // ends when the client hangs up
 			c.Close()
@@ -139,29 +143,18 @@ func TestSlowBody(t *testing.T) {
 // TestTotal ends a body that keeps every other limit.
 func TestTotal(t *testing.T) {
 	t.Parallel()
-	next := make(chan struct{})
-	s := server(t, func(w http.ResponseWriter, r *http.Request) {
-		for {
-			select {
-			case <-next:
-				_, _ = w.Write(bytes.Repeat([]byte("x"), 64<<10))
-				w.(http.Flusher).Flush()
-			case <-r.Context().Done():
-				return
-			}
-		}
-	})
+	address, _ := slow(t, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789")
 	clock := newClock()
-	c := plain(t, Options{Clock: clock, Limits: Limits{Total: 45 * time.Second}}, s)
-	out := fetch(t.Context(), c, s.URL)
-	clock.await(t, 10*time.Second)
-	next <- struct{}{}
-	clock.await(t, 30*time.Second)
-	clock.advance(20 * time.Second)
-	next <- struct{}{}
-	clock.await(t, 30*time.Second)
+	c := client(t, Options{
+		Clock: clock, PlainLoopback: true, Allow: allow(t, address),
+		Limits: Limits{Total: 45 * time.Second, Idle: time.Hour, RateWindow: 2 * time.Hour},
+	})
+	out := fetch(t.Context(), c, "http://"+address)
+	clock.await(t, time.Hour) // for the ten bytes
+	clock.await(t, time.Hour) // for the eleventh
+	clock.advance(45*time.Second - 1)
 	running(t, out)
-	clock.advance(25 * time.Second)
+	clock.advance(1)
 	wantError(t, result(t, out).err, errTotal, connectors.Transient)
 }
 
@@ -171,12 +164,16 @@ type drip struct {
 	each  time.Duration
 	n     int
 	ended func() error
+	fast  int // so many reads bring all that is asked for
 }
 
 func (d *drip) Read(p []byte) (int, error) {
 	d.clock.advance(d.each)
 	if err := d.ended(); err != nil {
 		return 0, err
+	}
+	if d.fast--; d.fast >= 0 {
+		return len(p), nil
 	}
 	return min(d.n, len(p)), nil
 }
@@ -191,15 +188,17 @@ func TestMinimumRate(t *testing.T) {
 		n     int
 		pause time.Duration // of the reader
 		fails bool
+		fast  int
 	}{
-		"a byte a second":                        {time.Second, 1, 0, true},
-		"a byte within the idle limit":           {29 * time.Second, 1, 0, true},
-		"just too slow":                          {time.Second, 1023, 0, true},
-		"just fast enough":                       {time.Second, 1050, 0, false},
-		"in portions":                            {29 * time.Second, 61440, 0, false},
-		"a slow reader is not a slow server":     {time.Millisecond, 10, time.Minute, false},
-		"a slow reader saves no slow server":     {10 * time.Second, 10, time.Minute, true},
-		"fast, so that windows are hardly begun": {0, 1, 0, false},
+		"a byte a second":                        {time.Second, 1, 0, true, 0},
+		"a byte within the idle limit":           {29 * time.Second, 1, 0, true, 0},
+		"just too slow":                          {time.Second, 1023, 0, true, 0},
+		"just fast enough":                       {time.Second, 1050, 0, false, 0},
+		"in portions":                            {29 * time.Second, 61440, 0, false, 0},
+		"a slow reader is not a slow server":     {time.Millisecond, 10, time.Minute, false, 0},
+		"a slow reader saves no slow server":     {10 * time.Second, 10, time.Minute, true, 0},
+		"fast, so that windows are hardly begun": {0, 1, 0, false, 0},
+		"fast at first":                          {20 * time.Second, 1, 0, true, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,7 +206,7 @@ func TestMinimumRate(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			tr := &transport{clock: clock, limits: DefaultLimits()}
-			resp := &http.Response{Request: &http.Request{}, Body: &drip{clock, c.each, c.n, ctx.Err}, ContentLength: -1}
+			resp := &http.Response{Request: &http.Request{}, Body: &drip{clock, c.each, c.n, ctx.Err, c.fast}, ContentLength: -1}
 			b := tr.newBody(ctx, target{host: "a.test"}, resp, cancel, func() {})
 			buf := make([]byte, 100<<10)
 			var err error
