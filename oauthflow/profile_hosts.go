@@ -113,7 +113,7 @@ func matchHost(pattern, host string) bool {
 	if !wild {
 		return host == pattern
 	}
-	return strings.HasSuffix(host, suffix) && len(host) > len(suffix) && checkName(host) == nil
+	return strings.HasSuffix(host, suffix) && checkName(host) == nil // a name has no empty label before the suffix
 }
 
 // answerHost returns the host that a field of a token answer names, where the patterns allow it: a bare host, or an

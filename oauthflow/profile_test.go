@@ -84,6 +84,7 @@ func TestProfileRefused(t *testing.T) {
 		{"OA-17 backslash", "endpoints.token", `https://id.acme.example\@evil.example/`, "endpoints.token:"},
 		{"OA-17 metadata address", "endpoints.token", "https://169.254.169.254/token", "endpoints.token:"},
 		{"OA-17 mapped metadata address", "endpoints.token", "https://[::ffff:169.254.169.254]/token", "endpoints.token:"},
+		{"OA-17 mapped unspecified address", "endpoints.token", "https://[::ffff:0.0.0.0]/token", "endpoints.token:"},
 		{"OA-17 loopback", "endpoints.token", "https://127.0.0.1:5432/token", "endpoints.token:"},
 		{"OA-17 localhost", "endpoints.token", "https://localhost/token", "endpoints.token:"},
 		{"OA-17 private address", "endpoints.token", "https://10.0.0.1/token", "endpoints.token:"},

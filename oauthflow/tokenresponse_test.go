@@ -110,6 +110,7 @@ func TestOA14(t *testing.T) {
 		{"empty", plain, jsonType, ``, oauthflow.ProblemMalformed},
 		{"cut JSON", plain, jsonType, ok[:len(ok)-1], oauthflow.ProblemMalformed},
 		{"nested deep", plain, jsonType, `{"x":` + strings.Repeat("[", 100000), oauthflow.ProblemMalformed},
+		{"nested deep and whole", plain, jsonType, `{"access_token":"at","token_type":"bearer","x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, oauthflow.ProblemMalformed},
 		{"exactly 1 MiB", plain, jsonType, ok + strings.Repeat(" ", oauthflow.MaxAnswer-len(ok)), ""},
 		{"1 MiB and a byte", plain, jsonType, ok + strings.Repeat(" ", oauthflow.MaxAnswer-len(ok)+1), oauthflow.ProblemTooLarge},
 		{"no access token", plain, jsonType, `{"token_type":"bearer"}`, oauthflow.ProblemNoToken},

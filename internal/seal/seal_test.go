@@ -225,6 +225,8 @@ func TestOA34(t *testing.T) {
 			"other format": bytes.Replace(raw, []byte("keys 1"), []byte("keys 9"), 1),
 			"edited id":    bytes.Replace(raw, []byte(r.PrimaryID().String()), []byte("00000001"), 1),
 			"unknown part": bytes.Replace(raw, []byte(`"ring"`), []byte(`"extra": 1, "ring"`), 1),
+			"edited ring":  bytes.Replace(raw, []byte(`"ring": "`), []byte(`"ring": "A`), 1),
+			"edited time":  bytes.Replace(raw, []byte("2026-01-02"), []byte("2025-01-02"), 1),
 			"changed key":  bytes.Replace(raw, []byte(`"keyset": "C`), []byte(`"keyset": "D`), 1),
 		}
 		for name, content := range damaged {
