@@ -81,16 +81,34 @@ func (a *app) openDatabase(ctx context.Context, s settings.Settings, log *slog.L
 	if err := refuseLoneMigrateURL(s); err != nil {
 		return nil, err
 	}
-	d, err := attachManaged(s)
-	if d != nil || err != nil {
-		return d, err
+	return a.openManaged(ctx, s, log)
+}
+
+// openManaged attaches to the managed database, or starts it. While another
+// process holds the data directory and its database does not answer, it is
+// starting, and will soon, or stopping, and will leave the start to this one.
+func (a *app) openManaged(ctx context.Context, s settings.Settings, log *slog.Logger) (*database, error) {
+	patience := time.NewTimer(attachPatience)
+	defer patience.Stop()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		d, err := attachManaged(s)
+		if d != nil || err != nil {
+			return d, err
+		}
+		d, err = a.startManaged(ctx, s, log)
+		if !errors.Is(err, pgserver.ErrAlreadyRunning) {
+			return d, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-patience.C:
+			return nil, err
+		case <-tick.C:
+		}
 	}
-	d, err = a.startManaged(ctx, s, log)
-	if errors.Is(err, pgserver.ErrAlreadyRunning) {
-		// Somebody was quicker and may not be ready yet.
-		return awaitManaged(ctx, s, err)
-	}
-	return d, err
 }
 
 func refuseLoneMigrateURL(s settings.Settings) error {
@@ -114,23 +132,6 @@ func attachManaged(s settings.Settings) (*database, error) {
 		return nil, nil //nolint:nilnil // nil is "none", and the only caller asks for it
 	}
 	return managedDatabase(super)
-}
-
-func awaitManaged(ctx context.Context, s settings.Settings, cause error) (*database, error) {
-	ctx, cancel := context.WithTimeout(ctx, attachPatience)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if d, err := attachManaged(s); d != nil || err != nil {
-			return d, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, &databaseError{cause}
-		case <-tick.C:
-		}
-	}
 }
 
 // startManaged starts the managed PostgreSQL and brings its schema up to date:
@@ -228,19 +229,36 @@ func connects(ctx context.Context, address string) bool {
 // withStore opens the store for a command and closes everything behind it.
 func (a *app) withStore(ctx context.Context, s settings.Settings, fn func(ctx context.Context, st *store.Store) error) error {
 	log := a.logger(false)
-	d, err := a.openDatabase(ctx, s, log)
+	d, st, err := a.reachStore(ctx, s, log)
 	if err != nil {
 		return err
 	}
 	a.alone = d.server != nil
 	defer d.close(ctx, log)
 	defer a.awaitOthers(ctx, d)
-	st, err := openStore(ctx, d, store.CLI, log)
-	if err != nil {
-		return stillThere(ctx, d, err)
-	}
 	defer st.Close()
 	return stillThere(ctx, d, fn(ctx, st))
+}
+
+// reachStore opens the database and its store. A managed database that another
+// command runs may end between the two: then it is this one's turn to run it.
+func (a *app) reachStore(ctx context.Context, s settings.Settings, log *slog.Logger) (*database, *store.Store, error) {
+	for deadline := time.Now().Add(attachPatience); ; {
+		d, err := a.openDatabase(ctx, s, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		st, err := openStore(ctx, d, store.CLI, log)
+		if err == nil {
+			return d, st, nil
+		}
+		attached := d.managed && d.server == nil
+		if !attached || ctx.Err() != nil || time.Now().After(deadline) || connects(ctx, d.url) {
+			err = stillThere(ctx, d, err)
+			d.close(ctx, log)
+			return nil, nil, err
+		}
+	}
 }
 
 // stillThere returns what ended a command: err, or that its database has gone,
