@@ -248,6 +248,8 @@ func TestSecurityNamesEveryConnection(t *testing.T) {
 	// Where the code reaches out or runs another program, and what the page says of it.
 	named := map[string]string{
 		"internal/embed/openai.go":             "profile of kind `openai`",
+		"internal/httpx/dial.go":               "`internal/httpx`",
+		"internal/httpx/options.go":            "`internal/httpx`",
 		"cmd/tributary/cmd_doctor.go":          "`tributary doctor`",
 		"cmd/tributary/demo.go":                "`go env GOROOT`",
 		"connectors/folder/accounts_system.go": "`getent`",
