@@ -239,7 +239,8 @@ func TestAnEditChangesLittleInRealFiles(t *testing.T) {
 		}
 	})
 	t.Logf("edits by how many chunks they change: %v", hist)
-	if total := hist[1] + hist[2] + hist[3]; slices.Max(hist[4:])*200 > total {
+	// One in 200; a small sample may have one.
+	if total := hist[1] + hist[2] + hist[3]; slices.Max(hist[4:])*200 > max(total, 200) {
 		t.Errorf("edits by how many chunks they change: %v; for example %s", hist, worst)
 	}
 }

@@ -126,14 +126,18 @@ func TestEstimateOfAWholeIsAtMostThatOfItsParts(t *testing.T) {
 	})
 }
 
-// corpus calls do with each file under TEST_CORPUS.
+// corpus calls do with each file under TEST_TEXTS, by default the project's own
+// pages and code.
 func corpus(t testing.TB, do func(name, text string)) {
 	t.Helper()
-	root := os.Getenv("TEST_CORPUS")
+	root := os.Getenv("TEST_TEXTS")
 	if root == "" {
-		t.Skip("TEST_CORPUS names no directory of text files")
+		root = filepath.Join("..", "..")
 	}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() && (d.Name() == ".git" || d.Name() == "bin") {
+			return fs.SkipDir
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
@@ -165,7 +169,7 @@ func TestSplitKeepsItsPromisesOnRealFiles(t *testing.T) {
 func BenchmarkSplit(b *testing.B) {
 	var all []string
 	size := 0
-	if os.Getenv("TEST_CORPUS") != "" {
+	if os.Getenv("TEST_TEXTS") != "" {
 		corpus(b, func(_, text string) {
 			if size < 16<<20 {
 				all, size = append(all, text), size+len(text)

@@ -34,14 +34,15 @@ func records[T any](t *testing.T, path string) []T {
 	}
 }
 
-// TestHashingRanksWell measures nDCG@10, with binary relevance, on a judged collection in TEST_COLLECTION: docs.jsonl, queries.jsonl and
-// qrels.jsonl. On the Cranfield collection BM25 reaches 0.36 to 0.38.
+// TestHashingRanksWell measures nDCG@10, with binary relevance, on the Cranfield collection in TEST_COLLECTIONS/cranfield:
+// docs.jsonl, queries.jsonl and qrels.jsonl. BM25 reaches 0.36 to 0.38 on it.
 func TestHashingRanksWell(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("TEST_COLLECTION")
-	if dir == "" {
-		t.Skip("TEST_COLLECTION names no judged collection")
+	collections := os.Getenv("TEST_COLLECTIONS")
+	if collections == "" {
+		t.Skip("TEST_COLLECTIONS names no directory of judged collections")
 	}
+	dir := filepath.Join(collections, "cranfield")
 	type record struct {
 		ID    json.RawMessage `json:"id"`
 		Title string          `json:"title"`
