@@ -2,6 +2,9 @@
 # Shared by the set-up scripts: messages, privileges, version comparison and the
 # questions put to apt. Sourced, never run.
 
+# Where system tools such as useradd are; an ordinary user's PATH may lack it.
+PATH=$PATH:/usr/sbin:/sbin
+
 say() { printf '%s\n' "$*"; }
 note() { printf '  %s\n' "$*"; }
 die() {
