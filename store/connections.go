@@ -177,14 +177,6 @@ func (s *Store) Connection(ctx context.Context, nameOrID string) (Connection, er
 	return c, nil
 }
 
-// SetConnectionState records what a run, an admin or a grant made of the
-// connection. The time of the state moves only when the state does.
-func (s *Store) SetConnectionState(ctx context.Context, id uuid.UUID, state ConnectionState, reason string) error {
-	return s.inTxErr(ctx, "setting connection state", func(tx pgx.Tx) error {
-		return setConnectionState(ctx, tx, id, state, reason)
-	})
-}
-
 func setConnectionState(ctx context.Context, tx pgx.Tx, id uuid.UUID, state ConnectionState, reason string) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE connection SET state = $2, state_reason = $3, updated_at = clock(),

@@ -199,17 +199,6 @@ func (s *Store) SetProfileError(ctx context.Context, profile int16, reason strin
 	return nil
 }
 
-// PutVectors stores vectors of chunks directly, for profiles that are computed
-// in process and were made after the chunks.
-func (s *Store) PutVectors(ctx context.Context, profile int16, todos []Todo, vectors [][]float32) error {
-	list := make([]Embedded, len(todos))
-	for i := range todos {
-		list[i] = Embedded{InputHash: todos[i].InputHash, Vector: vectors[i]}
-	}
-	_, err := s.SettleTodo(ctx, profile, list)
-	return err
-}
-
 func boolToInt(b bool) int {
 	if b {
 		return 1

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
@@ -95,22 +94,6 @@ func (s *Store) AddCounts(ctx context.Context, run Run, c Counts) (Counts, error
 		return err
 	})
 	return sum, err
-}
-
-// CancelRun asks the holder of a live run to stop; a run that waits is ended
-// at once.
-func (s *Store) CancelRun(ctx context.Context, id uuid.UUID) error {
-	return s.inTxErr(ctx, "cancelling run", func(tx pgx.Tx) error {
-		if err := patient(ctx, tx); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `
-			UPDATE sync_run SET cancel_requested = true,
-				state = CASE WHEN worker = '' THEN 'cancelled' ELSE state END,
-				finished_at = CASE WHEN worker = '' THEN clock() END
-			WHERE id = $1 AND state IN ('queued', 'running')`, id)
-		return err
-	})
 }
 
 // maxErrorText bounds what is stored of an error.

@@ -115,8 +115,3 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	}
 	return t, nil
 }
-
-// InTx runs fn in one transaction and commits it if fn returns nil.
-func (s *Store) InTx(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return fn(ctx, tx) })
-}
