@@ -27,11 +27,14 @@ END
 $$;
 
 -- search_vector_near walks the HNSW index from the nearest chunk outwards and
--- asks for every candidate whether it is visible, until it has depth of them.
--- good is false when the walk says little about the reader's chunks: it ended
--- short, or after thin_after candidates fewer than a quarter of the expected
--- share were visible, which happens to readers whose documents lie elsewhere
--- in the space.
+-- asks for every candidate whether it is visible, until it has depth of them
+-- and as many candidates again, at least ef, brought none that is nearer: a
+-- walk that comes from far away enters the reader's part of the space anywhere,
+-- not where it is nearest to the question. good is false when the walk says
+-- little about the reader's chunks: it ended short, or fewer than a quarter of
+-- the expected share were visible where 16 were expected or after thin_after
+-- candidates, which happens to readers whose documents lie elsewhere in the
+-- space.
 CREATE OR REPLACE FUNCTION tributary.search_vector_near(
   qvec public.halfvec, profile smallint,
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb,
@@ -50,6 +53,11 @@ AS $$
 DECLARE
   r record;
   found int := 0;
+  -- The depth-th distance when the walk last looked, whether anything nearer
+  -- came since, and where it looks again.
+  farthest float8;
+  nearer boolean;
+  next_look int := 0;
 BEGIN
   PERFORM set_config('hnsw.ef_search', ef::text, true);
   documents := '{}'; chunks := '{}'; distances := '{}'; visited := 0; good := false;
@@ -65,12 +73,16 @@ BEGIN
       documents := documents || r.document_id;
       chunks := chunks || r.chunk_id;
       distances := distances || r.distance;
+      nearer := nearer OR r.distance < farthest;
     END IF;
-    IF found >= depth THEN
-      good := true;
-      RETURN;
+    IF found >= depth AND visited >= next_look THEN
+      EXIT WHEN NOT nearer;
+      SELECT d INTO farthest FROM unnest(distances) d ORDER BY d OFFSET depth - 1 LIMIT 1;
+      nearer := false;
+      next_look := visited + greatest(ef, visited);
     END IF;
-    IF visited >= thin_after AND found < visited * share / 4 THEN RETURN; END IF;
+    IF (visited >= thin_after OR visited * share >= 16) AND found < visited * share / 4 THEN RETURN; END IF;
   END LOOP;
+  good := found >= depth;
 END
 $$;
