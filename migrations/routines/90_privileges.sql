@@ -13,6 +13,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tributary TO {{app}
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA river TO {{app}};
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA tributary, river TO {{app}};
 REVOKE INSERT, UPDATE, DELETE ON setting, goose_version, migration_sum FROM {{app}};
+REVOKE UPDATE, DELETE ON audit_event FROM {{app}};
 
 -- The owner of the query path: reads what it decides on, and nothing else.
 -- Secrets of keys are not among the columns.
