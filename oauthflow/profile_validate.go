@@ -58,7 +58,7 @@ func (p *Profile) validateEnums() error {
 	check((p.Revocation.Style == RevokeNone) == (p.Revocation.Reach == ReachNone), "revocation.reach", "write token or grant with every style but none")
 	check(oneOf(p.Revocation.Reach, ReachNone, ReachToken, ReachGrant), "revocation.reach", "write token or grant")
 	check(oneOf(p.GrantPer, PerAccount, PerConsent), "grant_per", "write account or consent")
-	check(oneOf(p.JWT.Alg, "", "RS256", "ES256"), "jwt.alg", "write RS256 or ES256")
+	check(oneOf(p.JWT.Alg, "", "RS256", "PS256", "ES256"), "jwt.alg", "write RS256, PS256 or ES256")
 	signs := p.ClientAuth == AuthPrivateKey || slices.Contains(p.Grants, GrantJWTBearer) || slices.Contains(p.Grants, GrantInstallation)
 	check(signs == (p.JWT.Alg != ""), "jwt.alg", "write it where assertions are signed, and only there")
 	check(p.ClientAuth != AuthNone || p.PKCE == PKCES256, "pkce", "a client without a secret needs S256")

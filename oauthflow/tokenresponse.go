@@ -71,6 +71,8 @@ type TokenError struct {
 	Problem     Problem
 	// Definitive means that the server refused: it did not spend the refresh token. Otherwise it may have.
 	Definitive bool
+	// RetryAfter is how long the server asks to wait; 0 where it does not say. A TokenClient sets it.
+	RetryAfter time.Duration
 }
 
 // Error returns the status and the code or the problem.
