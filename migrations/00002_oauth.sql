@@ -13,6 +13,8 @@ CREATE TABLE account (
   -- NULL: cannot sign in by password.
   password_hash       text,
   password_changed_at timestamptz,
+  -- Set for a password that somebody else knows: it opens nothing but the page that changes it, and nothing after this.
+  password_expires_at timestamptz,
   disabled_at         timestamptz,
   last_sign_in_at     timestamptz,
   created_at          timestamptz NOT NULL DEFAULT clock()
@@ -118,6 +120,10 @@ CREATE TABLE credential (
   lease_until     timestamptz,
   -- A resource server said 401 to this generation.
   rejected_gen    bigint,
+  -- The attempt that obtained the pair; NULL after a consent or the promotion of a spare.
+  pair_attempt    uuid,
+  -- There is something to refresh with: a refresh token, or a client that asks for itself.
+  refreshable     boolean NOT NULL DEFAULT true,
   failures        int NOT NULL DEFAULT 0,
   first_failed_at timestamptz,
   next_try        timestamptz NOT NULL DEFAULT clock(),
@@ -146,6 +152,8 @@ CREATE INDEX ON credential_spare (grant_id);
 -- tells whether two attempts used one token, without telling the token.
 CREATE TABLE refresh_attempt (
   id          uuid PRIMARY KEY,
+  -- The order in which the attempts of a grant were claimed.
+  seq         bigint GENERATED ALWAYS AS IDENTITY,
   grant_id    uuid NOT NULL REFERENCES oauth_grant ON DELETE CASCADE,
   epoch       int NOT NULL,
   gen         bigint NOT NULL,
@@ -158,7 +166,7 @@ CREATE TABLE refresh_attempt (
   t0          timestamptz NOT NULL DEFAULT clock(),
   t1          timestamptz
 );
-CREATE INDEX ON refresh_attempt (grant_id, t0);
+CREATE INDEX ON refresh_attempt (grant_id, rt_hmac);
 CREATE INDEX ON refresh_attempt (holder) WHERE outcome = '';
 
 -- Processes that refresh, and when each was last seen connected.
