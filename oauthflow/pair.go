@@ -1,10 +1,10 @@
 package oauthflow
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,76 +13,101 @@ import (
 	"tributary/internal/secret"
 )
 
-// pairVersion is the version of a sealed pair's encoding.
-const pairVersion = 1
+// Vault seals and opens what the database keeps secret. A *seal.Ring is one.
+type Vault interface {
+	Seal(place seal.Context, plaintext []byte) ([]byte, error)
+	Unseal(place seal.Context, ciphertext []byte) ([]byte, error)
+}
 
-// sealedPair is a Pair as it is written before it is sealed.
+// The fields of sealed pairs.
+const (
+	FieldTokens = "tokens" // credential.secret_ct
+	FieldSpare  = "spare"  // credential_spare.secret_ct
+)
+
+// PairPlace is the place that the pair of a grant is sealed for.
+func PairPlace(grant uuid.UUID, epoch int, gen int64, field string) seal.Context {
+	return seal.Context{Purpose: "credential", ID: grant.String() + "/" + strconv.Itoa(epoch), Generation: gen, Field: field}
+}
+
+// errSealed is a sealed value that opens, but is not what belongs there.
+var errSealed = errors.New("the sealed value is of another version of the program")
+
+// sealedPair is version 1 of a sealed Pair.
 type sealedPair struct {
 	Version int        `json:"v"`
-	Access  string     `json:"access"`
-	Refresh string     `json:"refresh,omitempty"`
-	Type    string     `json:"type"`
-	Expires *time.Time `json:"expires,omitempty"`
+	Access  string     `json:"a"`
+	Refresh string     `json:"r,omitempty"`
+	Type    string     `json:"t"`
+	Expires *time.Time `json:"e,omitempty"`
 }
 
-// Encode writes the pair in the clear, for what is sealed at once.
-func (p Pair) Encode() ([]byte, error) {
-	return json.Marshal(sealedPair{Version: pairVersion, Access: p.Access.Reveal(), Refresh: p.Refresh.Reveal(), Type: p.Type, Expires: p.Expires})
-}
-
-// DecodePair reads what Encode wrote.
-func DecodePair(raw []byte) (Pair, error) {
-	var s sealedPair
-	// SECURITY: what the decoder says can quote the tokens, so it is not passed on.
-	if json.Unmarshal(raw, &s) != nil || s.Access == "" {
-		return Pair{}, errors.New("reading token pair: not a pair")
+// SealPair seals a pair for its place.
+func SealPair(v Vault, place seal.Context, p Pair) ([]byte, error) {
+	raw, err := json.Marshal(sealedPair{1, p.Access.Reveal(), p.Refresh.Reveal(), p.Type, p.Expires})
+	if err != nil {
+		return nil, errors.New("sealing tokens: they cannot be written")
 	}
-	if s.Version != pairVersion {
-		return Pair{}, fmt.Errorf("reading token pair: version %d is not known; it was written by a newer release", s.Version)
+	ct, err := v.Seal(place, raw)
+	if err != nil {
+		return nil, fmt.Errorf("sealing tokens: %w", err)
+	}
+	return ct, nil
+}
+
+// OpenPair opens what SealPair made for the same place.
+func OpenPair(v Vault, place seal.Context, ciphertext []byte) (Pair, error) {
+	raw, err := v.Unseal(place, ciphertext)
+	if err != nil {
+		return Pair{}, fmt.Errorf("opening tokens: %w", err)
+	}
+	var s sealedPair
+	if json.Unmarshal(raw, &s) != nil || s.Version != 1 {
+		return Pair{}, fmt.Errorf("opening tokens: %w", errSealed)
 	}
 	return Pair{Access: secret.New(s.Access), Refresh: secret.New(s.Refresh), Type: s.Type, Expires: s.Expires}, nil
 }
 
-// PairContext is the place that the pair of a credential row is sealed for.
-func PairContext(grant uuid.UUID, epoch int, gen int64) seal.Context {
-	return seal.Context{Purpose: "credential", ID: fmt.Sprintf("%s/%d", grant, epoch), Generation: gen, Field: "tokens"}
+// RegistrationPlace is the place that the credentials of a registration are sealed for.
+func RegistrationPlace(id uuid.UUID, gen int64) seal.Context {
+	return seal.Context{Purpose: "registration", ID: id.String(), Generation: gen, Field: "credentials"}
 }
 
-// SpareContext is the place that the pair of a spare is sealed for. base is the generation that it was obtained with,
-// attempt the attempt that obtained it.
-func SpareContext(grant uuid.UUID, epoch int, base int64, attempt uuid.UUID) seal.Context {
-	return seal.Context{Purpose: "credential", ID: fmt.Sprintf("%s/%d/%s", grant, epoch, attempt), Generation: base, Field: "spare"}
+// sealedCredentials is version 1 of sealed Credentials.
+type sealedCredentials struct {
+	Version        int    `json:"v"`
+	Secret         string `json:"s,omitempty"`
+	PrivateKey     string `json:"k,omitempty"`
+	KeyID          string `json:"i,omitempty"`
+	ServiceAccount string `json:"f,omitempty"`
 }
 
-// Seal seals the pair for one place.
-func (p Pair) Seal(ring *seal.Ring, at seal.Context) ([]byte, error) {
-	raw, err := p.Encode()
+// SealCredentials seals the credentials of a registration.
+func SealCredentials(v Vault, place seal.Context, c Credentials) ([]byte, error) {
+	raw, err := json.Marshal(sealedCredentials{1, c.Secret.Reveal(), c.PrivateKey.Reveal(), c.KeyID, c.ServiceAccount.Reveal()})
 	if err != nil {
-		return nil, fmt.Errorf("encoding token pair: %w", err)
+		return nil, errors.New("sealing client credentials: they cannot be written")
 	}
-	return ring.Seal(at, raw)
-}
-
-// OpenPair opens what Seal made for the same place.
-func OpenPair(ring *seal.Ring, at seal.Context, ct []byte) (Pair, error) {
-	raw, err := ring.Unseal(at, ct)
+	ct, err := v.Seal(place, raw)
 	if err != nil {
-		return Pair{}, err
+		return nil, fmt.Errorf("sealing client credentials: %w", err)
 	}
-	return DecodePair(raw)
+	return ct, nil
 }
 
-// Presentation returns what tells whether two attempts present the same thing, without telling the token: a hash of
-// the grant's id and the refresh token, or, where there is none, of the consent and generation.
-//
-// SECURITY: refresh tokens are too long to be guessed (RFC 6749 §10.10), so the hash needs no key.
-func (p Pair) Presentation(grant uuid.UUID, epoch int, gen int64) []byte {
-	h := sha256.New()
-	h.Write(grant[:])
-	if p.Refresh.IsSet() {
-		h.Write([]byte("token\x00" + p.Refresh.Reveal()))
-	} else {
-		fmt.Fprintf(h, "none\x00%d/%d", epoch, gen)
+// OpenCredentials opens what SealCredentials made for the same place. No ciphertext is no credentials.
+func OpenCredentials(v Vault, place seal.Context, ciphertext []byte) (Credentials, error) {
+	if len(ciphertext) == 0 {
+		return Credentials{}, nil
 	}
-	return h.Sum(nil)
+	raw, err := v.Unseal(place, ciphertext)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("opening client credentials: %w", err)
+	}
+	var s sealedCredentials
+	if json.Unmarshal(raw, &s) != nil || s.Version != 1 {
+		return Credentials{}, fmt.Errorf("opening client credentials: %w", errSealed)
+	}
+	return Credentials{Secret: secret.New(s.Secret), PrivateKey: secret.New(s.PrivateKey), KeyID: s.KeyID, ServiceAccount: secret.New(s.ServiceAccount)}, nil
 }
+
