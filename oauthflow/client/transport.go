@@ -1,0 +1,175 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+
+	"tributary/connectors"
+	"tributary/internal/httpx"
+	"tributary/oauthflow"
+)
+
+const (
+	op = "calling the source"
+	// leaveTimeout bounds the report to the gate, which is made even when the caller has gone.
+	leaveTimeout = 5 * time.Second
+	// drained is how much of a 401 is read to keep its connection usable.
+	drained = 4 << 10
+)
+
+// errRefused is the cause of GrantLost where the source refuses a token that the provider has just given.
+var errRefused = errors.New("the source answered HTTP 401 to a new access token: the account may have lost its access; grant again")
+
+// errRenewed is the cause of Transient where a request cannot be sent twice.
+var errRenewed = errors.New("the access token was refused and renewed; the request is not one that may be sent twice")
+
+// RoundTrip sends req with the grant's token where it may have it. req itself is not changed, and the answer names it as
+// its request: the token is in neither.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !t.authorised(req) {
+		return t.inner.RoundTrip(req)
+	}
+	ctx := req.Context()
+	token, err := t.c.Tokens.Access(ctx, t.c.Grant)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	resp, err := t.send(req, req.Body, token)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	drop(resp)
+	if token, err = t.c.Tokens.Rejected(ctx, t.c.Grant, token); err != nil {
+		return nil, err
+	}
+	if !t.c.Retry.Replayable(req) {
+		return nil, &connectors.Error{Op: op, Class: connectors.Transient, Err: errRenewed}
+	}
+	body := req.Body
+	if req.GetBody != nil {
+		if body, err = req.GetBody(); err != nil {
+			return nil, &connectors.Error{Op: op, Class: connectors.Bug, Err: errors.New("the request's body cannot be had again")}
+		}
+	}
+	resp, err = t.send(req, body, token)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	drop(resp)
+	return nil, &connectors.Error{Op: op, Class: connectors.GrantLost, Err: errRefused}
+}
+
+// send passes the gate and sends a copy of req with the token.
+func (t *transport) send(req *http.Request, body io.ReadCloser, token oauthflow.Access) (*http.Response, error) {
+	ctx := req.Context()
+	if err := t.enter(ctx); err != nil {
+		if body != nil {
+			_ = body.Close()
+		}
+		return nil, err
+	}
+	out := req.Clone(untraced{ctx})
+	if out.Header == nil {
+		out.Header = http.Header{}
+	}
+	out.Body = body
+	out.Header.Set("Authorization", "Bearer "+token.Token.Reveal()) // RFC 6750 §2.1
+	t.uses.Add(1)
+	resp, err := t.inner.RoundTrip(out)
+	if resp != nil {
+		resp.Request = req
+	}
+	t.leave(ctx, resp, err)
+	return resp, err
+}
+
+// enter waits for the gate while that is short.
+func (t *transport) enter(ctx context.Context) error {
+	if t.c.Gate == nil {
+		return nil
+	}
+	for total := time.Duration(0); ; {
+		wait, why, err := t.c.Gate.Enter(ctx, t.c.GateKey)
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return &connectors.Error{Op: op, Class: connectors.Transient, Err: err}
+		}
+		if wait <= 0 {
+			return nil
+		}
+		if wait > t.c.ShortWait || total+wait > t.c.LongWait {
+			return &connectors.Error{Op: op, Class: connectors.RateLimited, RetryAfter: wait, Err: errors.New(why)}
+		}
+		// Those who wait for one token do not come back at one moment.
+		wait += time.Duration(rand.Float64() * float64(wait) / 2) //nolint:gosec // it spreads load and guards nothing
+		total += wait
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// leave tells the gate how a call ended. What the caller broke off told nothing about the server: then a probe's place
+// becomes free by its own time limit. A report that cannot be written is lost; the calls that follow make theirs.
+func (t *transport) leave(ctx context.Context, resp *http.Response, err error) {
+	if t.c.Gate == nil || err != nil && ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	_ = t.c.Gate.Leave(ctx, t.c.GateKey, t.endOf(resp, err))
+}
+
+// endOf classifies a call for the gate. A request that never left (class Invalid) is nobody's failure.
+func (t *transport) endOf(resp *http.Response, err error) oauthflow.CallEnd {
+	if err == nil {
+		err = httpx.CheckStatus(op, resp, t.c.Retry.Headers)
+	}
+	end := oauthflow.CallEnd{RetryAfter: connectors.RetryAfterOf(err)}
+	switch connectors.ClassOf(err) {
+	case connectors.Transient, connectors.RateLimited:
+		end.Failed = true
+	case connectors.Unknown, connectors.GrantLost, connectors.ClientRejected, connectors.ScopeDenied, connectors.CursorExpired,
+		connectors.ItemSkipped, connectors.Invalid, connectors.Bug, connectors.ItemRefused:
+	}
+	if end.Failed {
+		end.Reason = oauthflow.CleanText(err.Error())
+	}
+	return end
+}
+
+// untraced hides the caller's httptrace: SECURITY: a trace is told every header that is written.
+type untraced struct{ context.Context } //nolint:containedctx // it is a context
+
+// Value returns the values of the caller's context, but no trace.
+func (u untraced) Value(key any) any {
+	v := u.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// drop closes an answer after reading the little that keeps its connection usable.
+func drop(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, drained) // an error closes the connection, which is all that is lost
+	_ = resp.Body.Close()
+}
