@@ -18,8 +18,9 @@ usage() {
 
 		  --for run     Go is checked; PostgreSQL with pgvector (the default)
 		  --for bench   the same as run
-		  --for test    besides: a C compiler for the race detector, Node, Chromium, Python,
-		                and the programs that tests of file permissions call
+		  --for test    besides: a C compiler for the race detector, Node with npm and the modules
+		                that tests use (scripts/setup-node.sh), Chromium, Python, and the programs
+		                that tests of file permissions call
 		  --dry-run     say what would be installed and stop
 		  --help        this text
 	USAGE
@@ -67,6 +68,7 @@ have_compiler() { have gcc || have clang; }
 missing_test_packages() {
 	if ! have_compiler || [[ ! -e /usr/include/stdio.h ]]; then say "gcc libc6-dev"; fi
 	have node || say nodejs
+	have npm || say npm
 	have python3 || say python3
 	if ! have getfacl || ! have setfacl; then say acl; fi
 	have file || say file
@@ -100,7 +102,7 @@ test_tools_apt() {
 test_tools_macos() {
 	have cc || die "a C compiler is missing. Run: xcode-select --install"
 	local formulas=''
-	have node || formulas="$formulas node"
+	if ! have node || ! have npm; then formulas="$formulas node"; fi
 	have python3 || formulas="$formulas python"
 	if [[ -z $formulas ]] && have_browser; then
 		say "The tools for tests are installed: nothing to do."
@@ -120,7 +122,7 @@ setup_test_tools() {
 	case $SYSTEM in
 	debian | ubuntu) test_tools_apt ;;
 	macos) test_tools_macos ;;
-	*) die "$SYSTEM_NAME is not a system that this script knows. For tests install: a C compiler, Node $MIN_NODE or newer, Chromium, Python 3, getfacl and setfacl, file, setpriv, su and useradd" ;;
+	*) die "$SYSTEM_NAME is not a system that this script knows. For tests install: a C compiler, Node $MIN_NODE or newer with npm, Chromium, Python 3, getfacl and setfacl, file, setpriv, su and useradd" ;;
 	esac
 }
 
@@ -147,7 +149,10 @@ main() {
 	detect_system
 	! other_system || [[ -n $DRY_RUN ]] || die "SETUP_OS_RELEASE shows the plan for another system: add --dry-run"
 	check_go
-	if [[ $purpose == test ]]; then setup_test_tools; fi
+	if [[ $purpose == test ]]; then
+		setup_test_tools
+		"$here/setup-node.sh" ${DRY_RUN:+--dry-run}
+	fi
 	"$here/setup-postgres.sh" ${DRY_RUN:+--dry-run}
 }
 
