@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -12,8 +13,8 @@ import (
 	"tributary/store"
 )
 
-// Store is what the API needs of the store. Every method that returns content
-// takes the identity it is returned for.
+// Store is what the API and the overview need of the store. Every method that
+// returns content takes the identity it is returned for.
 type Store interface {
 	SearchStore
 	// Authenticate returns the key of a secret and whom it speaks for, or
@@ -23,6 +24,9 @@ type Store interface {
 	DocumentText(ctx context.Context, who store.Identity, id uuid.UUID) (store.DocumentText, error)
 	DocumentChunks(ctx context.Context, who store.Identity, id uuid.UUID) ([]store.DocumentChunk, error)
 	Lineage(ctx context.Context, who store.Identity, id store.ChunkID) (store.Lineage, error)
+	// Connections lists every connection, Now is the clock of its times.
+	Connections(ctx context.Context) ([]store.Connection, error)
+	Now(ctx context.Context) (time.Time, error)
 }
 
 // degradedHeader says what an incomplete answer had to do without.

@@ -33,7 +33,7 @@ func callerOf(c echo.Context) caller {
 // authenticated lets a request pass whose API key carries right.
 func (s *Server) authenticated(right string) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return s.limit(func(c echo.Context) error {
+		return s.limit(s.slots)(func(c echo.Context) error {
 			r := c.Request()
 			secret, ok := bearer(r)
 			if !ok {

@@ -20,7 +20,7 @@ func FuzzSearchBody(f *testing.F) {
 	} {
 		f.Add(body)
 	}
-	h := web.New(web.Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}, Store: &fakeStore{}, Embedder: fakeEmbedder{}}).Handler()
+	h := web.New(web.Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}, Store: &fakeStore{}, Accounts: nobody{}, Embedder: fakeEmbedder{}}).Handler()
 	f.Fuzz(func(t *testing.T, body string) {
 		r := request(http.MethodPost, "/v1/search", body)
 		r.Header.Set("Content-Type", "application/json")
@@ -41,7 +41,7 @@ func FuzzPath(f *testing.F) {
 		f.Add(path, "127.0.0.1:8080")
 		f.Add(path, "localhost:8080")
 	}
-	h := web.New(web.Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}, Store: &fakeStore{}}).Handler()
+	h := web.New(web.Config{PublicURL: &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}, Store: &fakeStore{}, Accounts: nobody{}}).Handler()
 	f.Fuzz(func(t *testing.T, path, host string) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil || !strings.HasPrefix(path, "/") {

@@ -96,6 +96,12 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := crossOrigin.Check(r); err != nil {
 			return problem(http.StatusForbidden, codeForbidden, "a page of another site may not send this request")
 		}
+		// SECURITY: what a browser sends by itself proves nothing about who wants it.
+		if !isSafe(r.Method) && len(r.CookiesNamed(s.cookieName())) > 0 {
+			if err := s.sameOrigin(r); err != nil {
+				return err
+			}
+		}
 		return next(c)
 	}
 }
@@ -170,21 +176,24 @@ func isLoopbackName(name string) bool {
 	return name == "localhost" || (err == nil && ip.Unmap().IsLoopback())
 }
 
-// limit lets a bounded number of requests use the database at a time; others
-// wait a moment and are then told to come back.
-func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		wait, cancel := context.WithTimeout(c.Request().Context(), s.cfg.AcquireTimeout)
-		defer cancel()
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-			return next(c)
-		case <-wait.Done():
-			if err := c.Request().Context().Err(); err != nil {
-				return err
+// limit lets as many requests pass at a time as there are slots, which bounds
+// those that use the database; others wait a moment and are then told to come
+// back.
+func (s *Server) limit(slots chan struct{}) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			wait, cancel := context.WithTimeout(c.Request().Context(), s.cfg.AcquireTimeout)
+			defer cancel()
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+				return next(c)
+			case <-wait.Done():
+				if err := c.Request().Context().Err(); err != nil {
+					return err
+				}
+				return overloaded()
 			}
-			return overloaded()
 		}
 	}
 }

@@ -1,35 +1,41 @@
 package web
 
 import (
-	_ "embed"
-	"html/template"
+	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"tributary/store"
+	"tributary/web/pages"
 )
 
-//go:embed landing.html
-var landingHTML string
-
-//go:embed style.css
-var styleCSS string
-
-// landing says what runs here and how to ask it.
+// landing is the start page: for a visitor what this is and how to get in, for
+// somebody signed in how the connections are doing.
 func (s *Server) landing(c echo.Context) error {
-	page, err := template.New("landing").Parse(landingHTML)
+	who, err := s.currentSession(c)
+	if errors.Is(err, store.ErrUnauthenticated) {
+		open, err := s.cfg.Accounts.SetupOpen(c.Request().Context())
+		if err != nil {
+			return err
+		}
+		return render(c, http.StatusOK, pages.Welcome(s.frame(c, ""), pages.WelcomeView{PublicURL: s.cfg.PublicURL.String(), Setup: open}))
+	}
 	if err != nil {
 		return err
 	}
-	var b strings.Builder
-	err = page.Execute(&b, struct{ Version, PublicURL string }{s.cfg.Version, s.cfg.PublicURL.String()})
+	if who.Account.PasswordExpiresAt != nil {
+		return c.Redirect(http.StatusSeeOther, "/account/password")
+	}
+	s.remember(c, who)
+	ctx := c.Request().Context()
+	connections, err := s.cfg.Store.Connections(ctx)
 	if err != nil {
 		return err
 	}
-	return c.HTML(http.StatusOK, b.String())
-}
-
-func style(c echo.Context) error {
-	c.Response().Header().Set("Cache-Control", "max-age=3600")
-	return c.Blob(http.StatusOK, "text/css; charset=utf-8", []byte(styleCSS))
+	now, err := s.cfg.Store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	return render(c, http.StatusOK, pages.Overview(s.frame(c, "Overview"), pages.OverviewView{Connections: connections, Now: now, PublicURL: s.cfg.PublicURL.String()}))
 }

@@ -51,6 +51,7 @@ const (
 	codeMediaType      = "unsupported_media_type"
 	codeMisdirected    = "misdirected_request"
 	codeForbidden      = "forbidden"
+	codeThrottled      = "too_many_attempts"
 	codeTimeout        = "query_timeout"
 	codeOverloaded     = "overloaded"
 	codeDatabase       = "database_unavailable"
@@ -114,6 +115,8 @@ func problemOf(err error) *Problem {
 		return invalid(input.Field, input.Error())
 	case errors.Is(err, store.ErrNotFound):
 		return problem(http.StatusNotFound, codeNotFound, "there is no such thing, or this key may not see it")
+	case errors.Is(err, store.ErrLastOwner):
+		return problem(http.StatusConflict, codeConflict, store.ErrLastOwner.Error())
 	case errors.Is(err, store.ErrConflict):
 		return problem(http.StatusConflict, codeConflict, "it was changed by somebody else, or the name is taken")
 	case errors.Is(err, store.ErrUnauthenticated):
@@ -165,19 +168,31 @@ func (s *Server) handleError(err error, c echo.Context) {
 	if p.Status >= http.StatusInternalServerError {
 		s.cfg.Log.ErrorContext(c.Request().Context(), "answering a request", "request_id", p.RequestID, "code", p.Code, "error", err)
 	}
+	if wantsPage(c.Request()) {
+		pageErr := s.writeErrorPage(c, &p)
+		if pageErr == nil {
+			return
+		}
+		s.cfg.Log.ErrorContext(c.Request().Context(), "writing an error page", "request_id", p.RequestID, "error", pageErr)
+	}
 	writeProblem(c.Response(), c.Request().Method, &p)
 }
 
-func writeProblem(w http.ResponseWriter, method string, p *Problem) {
-	h := w.Header()
-	h.Set("Content-Type", ProblemType)
-	h.Set("Cache-Control", "no-store")
+// headers sets what a client acts on.
+func (p *Problem) headers(h http.Header) {
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
 	if p.authenticate != "" {
 		h.Set("WWW-Authenticate", p.authenticate)
 	}
+}
+
+func writeProblem(w http.ResponseWriter, method string, p *Problem) {
+	h := w.Header()
+	h.Set("Content-Type", ProblemType)
+	h.Set("Cache-Control", "no-store")
+	p.headers(h)
 	w.WriteHeader(p.Status)
 	if method == http.MethodHead {
 		return

@@ -2,24 +2,149 @@ package web
 
 import (
 	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
 
 	"tributary/store"
 )
 
-// routes is the whole list of addresses. What needs a key names the right.
+// access says who may use an address. The zero value is nobody: an address
+// without an entry here is never served.
+type access int
+
+const (
+	// accessPublic is for everybody, with or without a session: probes, styles.
+	accessPublic access = iota + 1
+	// accessKey needs an API key with the route's right; sessions count nothing.
+	accessKey
+	// accessVisitor is a page for somebody who need not be signed in. What it
+	// changes has to come from a page of this server.
+	accessVisitor
+	// accessAuditor, accessAdmin and accessOwner are pages that need a session of
+	// an account with that role or one above it.
+	accessAuditor
+	accessAdmin
+	accessOwner
+)
+
+// String returns the word for a, as the tests' table of roles and routes has it.
+func (a access) String() string {
+	names := [...]string{"nobody", "public", "key", "visitor", "auditor", "admin", "owner"}
+	if a < 0 || int(a) >= len(names) {
+		return "nobody"
+	}
+	return names[a]
+}
+
+// role is the least role of a page.
+func (a access) role() store.AccountRole {
+	switch a {
+	case accessAuditor:
+		return store.RoleAuditor
+	case accessAdmin:
+		return store.RoleAdmin
+	case accessOwner:
+		return store.RoleOwner
+	default:
+		return ""
+	}
+}
+
+// route is one address. A GET answers HEAD too.
+type route struct {
+	method, path string
+	access       access
+	handler      echo.HandlerFunc
+	// right is what the API key must carry.
+	right string
+	// returnable pages are where signing in may lead back to.
+	returnable bool
+	// oneTime pages are open to a session whose password has to be changed first.
+	oneTime bool
+	// hashes says that the handler hashes a password: it waits in a line of its
+	// own, so that those lines do not keep others from the database.
+	hashes bool
+}
+
+// routes registers every address. What has pages of its own lists them beside
+// their handlers, in a method that is named here.
 func (s *Server) routes() {
-	e := s.echo
-	e.Pre(s.observe, s.guard)
+	s.echo.Pre(s.observe, s.guard)
+	s.add(
+		route{method: http.MethodGet, path: "/style.css", access: accessPublic, handler: style},
+		route{method: http.MethodGet, path: "/healthz", access: accessPublic, handler: healthz},
+		route{method: http.MethodGet, path: "/readyz", access: accessPublic, handler: s.readyz},
 
-	open := []string{http.MethodGet, http.MethodHead}
-	e.Match(open, "/", s.landing)
-	e.Match(open, "/style.css", style)
-	e.Match(open, "/healthz", healthz)
-	e.Match(open, "/readyz", s.readyz)
+		route{method: http.MethodPost, path: "/v1/search", access: accessKey, right: store.RightSearch, handler: s.search},
+		route{method: http.MethodGet, path: "/v1/documents/:id", access: accessKey, right: store.RightDocuments, handler: s.document},
+		route{method: http.MethodGet, path: "/v1/documents/:id/text", access: accessKey, right: store.RightDocuments, handler: s.documentText},
+		route{method: http.MethodGet, path: "/v1/documents/:id/chunks", access: accessKey, right: store.RightDocuments, handler: s.documentChunks},
+		route{method: http.MethodGet, path: "/v1/chunks/:id/lineage", access: accessKey, right: store.RightDocuments, handler: s.lineage},
+	)
+	s.add(s.signInRoutes()...)
+	s.add(s.accountRoutes()...)
+	s.add(s.userRoutes()...)
+}
 
-	e.POST("/v1/search", s.search, s.authenticated(store.RightSearch))
-	e.GET("/v1/documents/:id", s.document, s.authenticated(store.RightDocuments))
-	e.GET("/v1/documents/:id/text", s.documentText, s.authenticated(store.RightDocuments))
-	e.GET("/v1/documents/:id/chunks", s.documentChunks, s.authenticated(store.RightDocuments))
-	e.GET("/v1/chunks/:id/lineage", s.lineage, s.authenticated(store.RightDocuments))
+// add registers routes with what stands in front of their handlers.
+func (s *Server) add(list ...route) {
+	for _, r := range list {
+		var front []echo.MiddlewareFunc
+		limit := s.limit(s.slots)
+		if r.hashes {
+			limit = s.limit(s.hashing)
+		}
+		switch r.access {
+		case accessPublic:
+		case accessKey:
+			front = []echo.MiddlewareFunc{s.authenticated(r.right)}
+		case accessVisitor:
+			front = []echo.MiddlewareFunc{s.page, limit}
+		case accessAuditor, accessAdmin, accessOwner:
+			front = []echo.MiddlewareFunc{s.page, limit, s.signedIn(r)}
+		default:
+			// SECURITY: deny by default.
+			continue
+		}
+		methods := []string{r.method}
+		if r.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		s.echo.Match(methods, r.path, r.handler, front...)
+		s.table = append(s.table, r)
+	}
+}
+
+// returnPath returns next where it is the path of a page that signing in may
+// lead back to, and "" for everything else.
+//
+// SECURITY: no address of another server, and no act, can stand in a link to the
+// sign-in page (RFC 9700 §4.11).
+func (s *Server) returnPath(next string) string {
+	for _, r := range s.table {
+		if r.returnable && matches(r.path, next) {
+			return next
+		}
+	}
+	return ""
+}
+
+// matches reports whether path is one of pattern's: the same segments, with
+// plain text where the pattern has a parameter.
+func matches(pattern, path string) bool {
+	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
+	return len(path) <= maxReturnPath && slices.EqualFunc(want, got, func(w, g string) bool {
+		if strings.HasPrefix(w, ":") {
+			return g != "" && g != "." && g != ".." && !strings.ContainsFunc(g, notPlain)
+		}
+		return w == g
+	})
+}
+
+const maxReturnPath = 200
+
+func notPlain(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 }

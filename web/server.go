@@ -34,8 +34,13 @@ type Config struct {
 	// ListenerIsPublic says that plain http is served on an address that is not
 	// loopback: then only TrustedProxies and the machine itself may connect.
 	ListenerIsPublic bool
-	// Store answers everything about documents.
+	// Store answers everything about documents and connections.
 	Store Store
+	// Accounts knows who uses the pages, Passwords compares what they type.
+	Accounts  Accounts
+	Passwords Passwords
+	// SetUp is called when the first account was made; nil for nothing.
+	SetUp func()
 	// Embedder turns a query into a vector; nil means that no embedding
 	// profile is active, and then hybrid search is keyword search.
 	Embedder QueryEmbedder
@@ -46,7 +51,7 @@ type Config struct {
 	MaxConcurrent int
 	// AcquireTimeout is how long a request waits for its turn; 0 means 2 s.
 	AcquireTimeout time.Duration
-	// Version is shown on the landing page.
+	// Version is shown to those who are signed in.
 	Version string
 	Metrics *Metrics
 	Log     *slog.Logger
@@ -57,9 +62,20 @@ type Server struct {
 	cfg      Config
 	echo     *echo.Echo
 	searcher Searcher
-	slots    chan struct{}
-	draining atomic.Bool
+	// authenticator proves who signs in.
+	authenticator Authenticator
+	// table is every address that is served.
+	table []route
+	// slots bound the requests that use the database, hashing those that hash a
+	// password besides.
+	slots, hashing chan struct{}
+	refusals       refusals
+	draining       atomic.Bool
 }
+
+// maxHashing is how many requests may stand in line for hashing a password,
+// which takes each about 50 ms of a processor.
+const maxHashing = 128
 
 // New returns a Server that is not listening yet.
 func New(cfg Config) *Server {
@@ -76,8 +92,9 @@ func New(cfg Config) *Server {
 		cfg.AcquireTimeout = 2 * time.Second
 	}
 	s := &Server{
-		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent),
-		searcher: Searcher{Store: cfg.Store, Embedder: cfg.Embedder, Log: cfg.Log},
+		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent), hashing: make(chan struct{}, maxHashing),
+		authenticator: localAccounts{cfg.Accounts, cfg.Passwords},
+		searcher:      Searcher{Store: cfg.Store, Embedder: cfg.Embedder, Log: cfg.Log},
 	}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.handleError

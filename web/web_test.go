@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tributary/internal/secret"
 	"tributary/store"
 	"tributary/web"
 )
@@ -39,6 +40,21 @@ type fakeStore struct {
 }
 
 var _ web.Store = (*fakeStore)(nil)
+
+// nobody is an instance with accounts, none of which is signed in.
+type nobody struct{ webAccounts }
+
+type webAccounts = web.Accounts
+
+func (nobody) SetupOpen(context.Context) (bool, error) { return false, nil }
+
+func (nobody) SessionOf(context.Context, secret.Text) (store.Session, store.Account, error) {
+	return store.Session{}, store.Account{}, store.ErrUnauthenticated
+}
+
+func (f *fakeStore) Connections(context.Context) ([]store.Connection, error) { return nil, nil }
+
+func (f *fakeStore) Now(context.Context) (time.Time, error) { return time.Now(), nil }
 
 func (f *fakeStore) Authenticate(_ context.Context, secret string) (store.Key, store.Identity, error) {
 	switch secret {
@@ -128,7 +144,7 @@ func newSite(t *testing.T, change func(*web.Config)) *site {
 		t.Fatal(err)
 	}
 	s := &site{store: &fakeStore{}, log: &lockedBuffer{}}
-	cfg := web.Config{PublicURL: public, Store: s.store, Embedder: fakeEmbedder{}, Log: slog.New(slog.NewTextHandler(s.log, nil))}
+	cfg := web.Config{PublicURL: public, Store: s.store, Accounts: nobody{}, Embedder: fakeEmbedder{}, Log: slog.New(slog.NewTextHandler(s.log, nil))}
 	if change != nil {
 		change(&cfg)
 	}

@@ -84,12 +84,12 @@ func (a *app) runService(ctx context.Context, s settings.Settings, p *ports, wha
 	if err != nil {
 		return err
 	}
-	return srv.run(ctx, func(context.Context) error {
+	return srv.run(ctx, func(ctx context.Context) error {
 		if srv.public != "" {
 			srv.log.Info("serving", "url", srv.public, "workers", what.workers)
 		} else {
 			srv.log.Info("working")
 		}
-		return nil
+		return srv.offerSetup(ctx, a)
 	})
 }

@@ -67,6 +67,9 @@ func (a *app) up(ctx context.Context, s settings.Settings, f upFlags) error {
 	}
 	return srv.run(ctx, func(ctx context.Context) error {
 		a.announce(srv.public, d)
+		if err := srv.offerSetup(ctx, a); err != nil {
+			return err
+		}
 		if !f.demo || f.noDemo {
 			return nil
 		}

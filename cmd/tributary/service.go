@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tributary/internal/password"
 	"tributary/internal/settings"
 	"tributary/store"
 	"tributary/web"
@@ -144,6 +145,7 @@ func (srv *service) open(ctx context.Context, a *app) error {
 		PublicURL: public, TrustedProxies: srv.settings.TrustedProxies,
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
 		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.webStore.Ping,
+		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil

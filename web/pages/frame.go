@@ -1,0 +1,56 @@
+package pages
+
+import (
+	"strings"
+	"time"
+
+	"tributary/store"
+)
+
+// Frame is what every page has around it.
+type Frame struct {
+	Title string
+	// Path is the page's own, to mark where one is.
+	Path string
+	// Account is who is signed in; nil for nobody.
+	Account *store.Account
+	// Links are the pages that the account may open.
+	Links []Link
+	// Done tells that the act before this page succeeded; "" for none.
+	Done string
+	// Problem tells what is wrong with what was sent; "" for nothing.
+	Problem string
+	Version string
+}
+
+// Link is an entry of the navigation.
+type Link struct{ Path, Name string }
+
+// here reports whether the link leads to the page or to one above it.
+func (f Frame) here(l Link) bool {
+	return l.Path == f.Path || (l.Path != "/" && strings.HasPrefix(f.Path, l.Path+"/"))
+}
+
+// Field is one input of a form.
+type Field struct {
+	Name, Label, Value, Hint string
+	// Kind is text or password.
+	Kind string
+	// Autocomplete is the token of HTML's autofill for it.
+	Autocomplete string
+	Autofocus    bool
+	Optional     bool
+}
+
+// moment writes a time so that every reader understands it.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+func momentOr(t *time.Time, none string) string {
+	if t == nil {
+		return none
+	}
+	return moment(*t)
+}
+
+// isoMoment is the form for programs.
+func isoMoment(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,139 @@
+package web
+
+import (
+	"bytes"
+	_ "embed"
+	"net/http"
+	"strings"
+
+	"github.com/a-h/templ"
+	"github.com/labstack/echo/v4"
+
+	"tributary/store"
+	"tributary/web/pages"
+)
+
+//go:embed style.css
+var styleCSS string
+
+func style(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "max-age=3600")
+	return c.Blob(http.StatusOK, "text/css; charset=utf-8", []byte(styleCSS))
+}
+
+// navigation lists the pages with the least role that may open them.
+func navigation() []struct {
+	pages.Link
+	role store.AccountRole
+} {
+	return []struct {
+		pages.Link
+		role store.AccountRole
+	}{
+		{pages.Link{Path: "/", Name: "Overview"}, store.RoleAuditor},
+		{pages.Link{Path: "/users", Name: "Users"}, store.RoleOwner},
+	}
+}
+
+// doneTexts are what a page may say of the act before it, by the value of
+// ?done=. SECURITY: a link can show these texts and no others.
+func doneTexts() map[string]string {
+	return map[string]string{
+		"password":     "Your password is changed. Your other sessions have ended.",
+		"signed-out":   "You are signed out.",
+		"sessions":     "The other sessions have ended.",
+		"all-sessions": "All sessions of the account have ended.",
+		"role":         "The role is changed.",
+		"disabled":     "The account is disabled, and its sessions have ended.",
+		"enabled":      "The account is enabled.",
+		"deleted":      "The account is deleted.",
+	}
+}
+
+// frame is what stands around a page for the one who looks at it.
+func (s *Server) frame(c echo.Context, title string) pages.Frame {
+	f := pages.Frame{Title: title, Path: c.Request().URL.Path, Version: s.cfg.Version, Done: doneTexts()[c.QueryParam("done")]}
+	if who, ok := identityOf(c); ok {
+		f.Account = &who.Account
+		for _, n := range navigation() {
+			if who.MayAct(n.role) && who.Account.PasswordExpiresAt == nil {
+				f.Links = append(f.Links, n.Link)
+			}
+		}
+	}
+	return f
+}
+
+// render writes a page. It is rendered whole before any of it is sent.
+func render(c echo.Context, status int, page templ.Component) error {
+	var b bytes.Buffer
+	if err := page.Render(c.Request().Context(), &b); err != nil {
+		return err
+	}
+	return c.HTMLBlob(status, b.Bytes())
+}
+
+// seeOther leads to a page that says done.
+func seeOther(c echo.Context, path, done string) error {
+	if done != "" {
+		path += "?done=" + done
+	}
+	return c.Redirect(http.StatusSeeOther, path)
+}
+
+// wantsPage reports whether the one who asks is a browser that shows pages.
+func wantsPage(r *http.Request) bool {
+	return !strings.HasPrefix(r.URL.Path, "/v1/") && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// writeErrorPage shows a problem as a page.
+func (s *Server) writeErrorPage(c echo.Context, p *Problem) error {
+	c.Response().Header().Set("Cache-Control", "no-store")
+	p.headers(c.Response().Header())
+	f := s.frame(c, p.Title)
+	f.Done = ""
+	return render(c, p.Status, pages.Error(f, pages.ErrorView{
+		Status: p.Status, Title: errorTitle(p.Status), Detail: sentence(p.Detail), RequestID: p.RequestID,
+		SignIn: p.Status == http.StatusUnauthorized,
+	}))
+}
+
+// errorTitle says a status in words for people.
+func errorTitle(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "Sign in first"
+	case http.StatusForbidden:
+		return "Not allowed"
+	case http.StatusNotFound:
+		return "There is no such page"
+	case http.StatusMethodNotAllowed:
+		return "This address does not do that"
+	case http.StatusConflict:
+		return "Somebody was faster"
+	case http.StatusRequestEntityTooLarge:
+		return "Too large"
+	case http.StatusUnsupportedMediaType, http.StatusBadRequest:
+		return "That could not be read"
+	case http.StatusMisdirectedRequest:
+		return "Wrong address"
+	case http.StatusTooManyRequests:
+		return "Too many attempts"
+	case http.StatusServiceUnavailable:
+		return "Not available at the moment"
+	default:
+		return "Something went wrong"
+	}
+}
+
+// sentence makes a problem's detail one.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
+}
