@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +44,34 @@ func TestServers(t *testing.T) {
 			at := newBrowser(t, ann).visit(s.authorizeURL(t, c, map[string]string{"code_challenge": other}), c.Redirect)
 			if got := s.redeem(t, c, at.Query().Get("code")); got.status != 400 || got.Error != "invalid_grant" {
 				t.Errorf("a code of another challenge: %d %s", got.status, got.Error)
+			}
+		})
+		t.Run("gives refresh tokens without being asked for consent, or not", func(t *testing.T) {
+			t.Parallel()
+			c := s.register(t, client{Redirect: callbackURL})
+			at := newBrowser(t, ann).visit(s.authorizeURL(t, c, map[string]string{"prompt": ""}), c.Redirect)
+			if got := s.redeem(t, c, at.Query().Get("code")); got.status != 200 || (got.Refresh == "") != s.offlineByPrompt {
+				t.Errorf("%d %s, refresh token: %v", got.status, got.Error, got.Refresh != "")
+			}
+		})
+		t.Run("ends with one consent the other of the same browser, or not", func(t *testing.T) {
+			t.Parallel()
+			c := s.register(t, client{Redirect: callbackURL})
+			b := newBrowser(t, ann)
+			first, second := s.connect(t, c, b), s.connect(t, c, b)
+			s.revoke(t, c, first.Refresh, "refresh_token")
+			if s.active(t, c, second.Access) == s.sharedGrant {
+				t.Errorf("the second token is active: %v", !s.sharedGrant)
+			}
+		})
+		t.Run("says whose a token without openid is, or not", func(t *testing.T) {
+			t.Parallel()
+			c := s.register(t, client{Redirect: callbackURL})
+			at := newBrowser(t, ann).visit(s.authorizeURL(t, c, map[string]string{"scope": readFiles}), c.Redirect)
+			got := s.redeem(t, c, at.Query().Get("code"))
+			status := call(t, http.MethodGet, s.metadata(t).Userinfo, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+got.Access) }, nil, nil)
+			if (status != http.StatusOK) != s.openID {
+				t.Errorf("userinfo: status %d", status)
 			}
 		})
 		t.Run("redeems a code once", func(t *testing.T) {
@@ -125,5 +154,21 @@ func testRevocation(t *testing.T, s *server) {
 	s.revoke(t, c, gone.Refresh, "refresh_token") // RFC 7009 §2.2: an unknown token is no error
 	if !s.active(t, c, kept.Access) {
 		t.Error("another person's token is gone too")
+	}
+}
+
+// TestLateRotation shows oidc-provider as it is by itself: a confidential client keeps its refresh token until most of
+// its life has passed.
+func TestLateRotation(t *testing.T) {
+	t.Parallel()
+	s := startNode(t, options{rotateLate: true})
+	c := s.register(t, client{Redirect: callbackURL})
+	first := s.connect(t, c, newBrowser(t, ann))
+	second := s.refresh(t, c, first.Refresh)
+	if second.status != 200 || second.Refresh != first.Refresh || second.Access == first.Access {
+		t.Errorf("refreshing: %d %s, the same token: %v", second.status, second.Error, second.Refresh == first.Refresh)
+	}
+	if notes := s.tokenRequests(t, "refresh_token"); len(notes) != 1 || notes[0].RefreshToken != digest(first.Refresh) || notes[0].Status != 200 {
+		t.Errorf("notes = %+v", notes)
 	}
 }

@@ -39,7 +39,7 @@ func startNode(t *testing.T, o options) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{issuer: runNode(t, node, config), iss: true}
+	s := &server{issuer: runNode(t, node, config), traits: traits{iss: true, offlineByPrompt: true, sharedGrant: true, openID: true}}
 	s.requests = func(t *testing.T) []request {
 		t.Helper()
 		var out []request

@@ -39,10 +39,23 @@ type request struct {
 
 // server is a running authorization server.
 type server struct {
-	issuer   string
-	iss      bool // it names itself in authorization answers (RFC 9207)
+	issuer string
+	traits
 	register func(*testing.T, client) client
 	requests func(*testing.T) []request
+}
+
+// traits are what the standards leave to a server, and these two answer differently.
+type traits struct {
+	// iss: it names itself in authorization answers (RFC 9207).
+	iss bool
+	// offlineByPrompt: it leaves offline_access out of what it gives where prompt=consent was not asked for (OpenID
+	// Connect Core §11), and gives no refresh token then.
+	offlineByPrompt bool
+	// sharedGrant: consents of one person in one browser are one grant, which a revocation ends as a whole.
+	sharedGrant bool
+	// openID: userinfo refuses a token without the scope openid, or for another resource.
+	openID bool
 }
 
 // kinds are the servers that every test runs against.
@@ -112,6 +125,7 @@ type metadata struct {
 	Token      string   `json:"token_endpoint"`
 	Revoke     string   `json:"revocation_endpoint"`
 	Introspect string   `json:"introspection_endpoint"`
+	Userinfo   string   `json:"userinfo_endpoint"`
 	Register   string   `json:"registration_endpoint"`
 	Iss        bool     `json:"authorization_response_iss_parameter_supported"`
 	PKCE       []string `json:"code_challenge_methods_supported"`
