@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,4 +38,60 @@ func recordEvent(ctx context.Context, db execer, e audit.Event) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		e.Actor.Kind, e.Actor.Name, e.Actor.Authenticated, e.Actor.IP, e.Action, e.Target.Kind, e.Target.ID, e.Outcome, detail)
 	return translate("writing audit event", err)
+}
+
+// AuditFilter chooses events. What is zero does not narrow.
+type AuditFilter struct {
+	Action string // an action, or what one begins with before a dot: "oauth" for "oauth.consent"
+	Actor  string // the actor's name
+	Target string // id of the target, or kind:id
+	Since  time.Time
+	Until  time.Time // exclusive
+	Before int64     // events with a smaller id only: the last one's of the page before
+	Limit  int       // 1 to 1000; 0 is 100
+}
+
+const (
+	auditLimit    = 100
+	maxAuditLimit = 1000
+)
+
+// AuditEvents returns events, the newest first.
+func (s *Store) AuditEvents(ctx context.Context, f AuditFilter) ([]audit.Event, error) {
+	if f.Limit == 0 {
+		f.Limit = auditLimit
+	}
+	if f.Limit < 1 || f.Limit > maxAuditLimit {
+		return nil, &InputError{Field: "limit", Problem: fmt.Sprintf("must be 1 to %d", maxAuditLimit)}
+	}
+	kind, id, ok := strings.Cut(f.Target, ":")
+	if !ok {
+		kind, id = "", f.Target
+	}
+	rows, err := s.pool.Query(ctx, `
+		SELECT id, at, actor_kind, actor, authenticated, ip, action, target_kind, target, outcome, detail FROM audit_event
+		WHERE ($1 = '' OR action = $1 OR starts_with(action, $1 || '.'))
+		  AND ($2 = '' OR actor = $2)
+		  AND ($3 = '' OR target_kind = $3) AND ($4 = '' OR target = $4)
+		  AND ($5::timestamptz IS NULL OR at >= $5) AND ($6::timestamptz IS NULL OR at < $6)
+		  AND ($7::bigint = 0 OR id < $7)
+		ORDER BY id DESC LIMIT $8`,
+		strings.TrimSuffix(f.Action, "."), f.Actor, kind, id, nullTime(f.Since), nullTime(f.Until), f.Before, f.Limit)
+	if err != nil {
+		return nil, translate("reading the audit log", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (audit.Event, error) {
+		var e audit.Event
+		err := row.Scan(&e.ID, &e.At, &e.Actor.Kind, &e.Actor.Name, &e.Actor.Authenticated, &e.Actor.IP, &e.Action,
+			&e.Target.Kind, &e.Target.ID, &e.Outcome, &e.Detail)
+		return e, err
+	})
+	return list, translate("reading the audit log", err)
+}
+
+func nullTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }

@@ -152,17 +152,17 @@ func (r *Ring) Keys() []Key { return slices.Clone(r.current.Load().keys) }
 // Path returns the file, with symbolic links resolved.
 func (r *Ring) Path() string { return r.path }
 
-// checkContext is the place of the value that proves, in the database, which ring it belongs to.
-func checkContext() Context { return Context{Purpose: "master key", ID: "instance", Field: "check"} }
+// CheckPlace is the place of the value that proves, in the database, which ring it belongs to.
+func CheckPlace() Context { return Context{Purpose: "master key", ID: "instance", Field: "check"} }
 
 // Check returns a value for the database to keep. It reveals nothing, and VerifyCheck recognises it with the same
 // ring alone. A rotation re-seals it like every other ciphertext.
-func (r *Ring) Check() ([]byte, error) { return r.Seal(checkContext(), []byte(r.current.Load().ring)) }
+func (r *Ring) Check() ([]byte, error) { return r.Seal(CheckPlace(), []byte(r.current.Load().ring)) }
 
 // VerifyCheck returns an ErrWrongKey where check was not made with this ring: nothing of that database may then be
 // sealed anew, because what it holds can still be read with the right key.
 func (r *Ring) VerifyCheck(check []byte) error {
-	got, err := r.Unseal(checkContext(), check)
+	got, err := r.Unseal(CheckPlace(), check)
 	if err != nil {
 		return fmt.Errorf("checking master key %s: %w: restore the right file, or register and consent again: %w", r.path, ErrWrongKey, err)
 	}
