@@ -140,7 +140,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitSchema
 	case errors.Is(err, store.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, store.ErrConflict):
+	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrLastOwner), errors.Is(err, store.ErrAccountExists):
 		return exitConflict
 	case errors.As(err, &database), errors.As(err, &connect):
 		return exitDatabase

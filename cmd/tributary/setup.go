@@ -63,7 +63,7 @@ func newSetupToken(ctx context.Context, st *store.Store, by audit.Actor) (secret
 func (a *app) printSetupToken(public string, token secret.Text, path string) {
 	a.printf("\nNobody has an account yet. Open %s/setup within 30 minutes and paste this token:\n\n  %s\n\n", public, token.Reveal())
 	if path != "" {
-		a.printf("It stands in %s too, until it is used. A new one: tributary users setup-token\n\n", path)
+		a.printf("It stands in %s too, until it is used. tributary users setup-token makes another.\n\n", path)
 	}
 }
 
@@ -87,7 +87,14 @@ func writeSetupToken(s settings.Settings, token secret.Text) (string, error) {
 
 // forgetSetupToken removes what offerSetup wrote.
 func (srv *service) forgetSetupToken() {
-	if err := os.Remove(setupTokenPath(srv.settings)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		srv.log.Warn("removing the set-up token that was used", "error", err)
+	if err := removeSetupToken(srv.settings); err != nil {
+		srv.log.Warn("tidying up after set-up", "error", err)
 	}
+}
+
+func removeSetupToken(s settings.Settings) error {
+	if err := os.Remove(setupTokenPath(s)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the set-up token that was used: %w", err)
+	}
+	return nil
 }
