@@ -27,7 +27,7 @@ const sealedColumns = `
 // The names of the sealed columns.
 const (
 	sealedRegistration = "client_registration.credential_ct"
-	sealedCredential   = "credential.secret_ct"
+	sealedCredential   = "credential.secret_ct" //nolint:gosec // the name of a column
 	sealedSpare        = "credential_spare.secret_ct"
 	sealedVerifier     = "oauth_flow.verifier_ct"
 	sealedCheck        = "seal_check.value"
@@ -61,8 +61,8 @@ func (s *Store) SealState(ctx context.Context) (check []byte, sealed bool, err e
 	return check, sealed, translate("reading what is sealed", err)
 }
 
-// FirstSeal implements vault.Store. It does not wrap the error of make.
-func (s *Store) FirstSeal(ctx context.Context, make func(sealed bool) ([]byte, error)) error {
+// FirstSeal implements vault.Store. It does not wrap the error of prove.
+func (s *Store) FirstSeal(ctx context.Context, prove func(sealed bool) ([]byte, error)) error {
 	var own error
 	err := s.inTxErr(ctx, "storing the proof of the master key", func(tx pgx.Tx) error {
 		if err := patient(ctx, tx); err != nil {
@@ -77,7 +77,7 @@ func (s *Store) FirstSeal(ctx context.Context, make func(sealed bool) ([]byte, e
 			return err
 		}
 		var check []byte
-		if check, own = make(sealed); own != nil {
+		if check, own = prove(sealed); own != nil {
 			return own
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO seal_check (value) VALUES ($1)`, check)

@@ -145,7 +145,7 @@ func canonical(host string) string {
 // holds the same rule by itself.
 func (t *transport) authorised(req *http.Request) bool {
 	scheme, key := urlKey(req.URL)
-	if !t.hosts[key] || scheme != "https" && !(scheme == "http" && t.c.Options.PlainLoopback) {
+	if !t.hosts[key] || scheme != "https" && (scheme != "http" || !t.c.Options.PlainLoopback) {
 		return false
 	}
 	for r := req.Response; r != nil && r.Request != nil; r = r.Request.Response {

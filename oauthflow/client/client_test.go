@@ -342,7 +342,7 @@ func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = newClient(t, tokens, nil, api).Do(req) //nolint:bodyclose // it is an error
+		_, err = newClient(t, tokens, nil, api).Do(req)
 		if connectors.ClassOf(err) != connectors.Transient || tokens.refreshes != 1 {
 			t.Errorf("got %v after %d refreshes", err, tokens.refreshes)
 		}
@@ -355,7 +355,7 @@ func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = newClient(t, tokens, nil, api).Do(req) //nolint:bodyclose // it is an error
+		_, err = newClient(t, tokens, nil, api).Do(req)
 		if connectors.ClassOf(err) != connectors.Transient {
 			t.Errorf("got %v", err)
 		}
@@ -452,7 +452,7 @@ func TestGateIsAskedAndTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = newClient(t, &fakeTokens{}, g, api).Do(req); !errors.Is(err, context.DeadlineExceeded) { //nolint:bodyclose // it is an error
+		if _, err = newClient(t, &fakeTokens{}, g, api).Do(req); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -482,7 +482,7 @@ func TestGateIsAskedAndTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header["X"] = []string{"a\nb"}
-		if _, err = c.Transport.RoundTrip(req); err == nil { //nolint:bodyclose // it is an error
+		if _, err = c.Transport.RoundTrip(req); err == nil {
 			t.Fatal("sent")
 		}
 		if len(g.ends) != 1 || g.ends[0].Failed {

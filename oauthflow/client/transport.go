@@ -74,7 +74,7 @@ func (t *transport) send(req *http.Request, body io.ReadCloser, token oauthflow.
 		}
 		return nil, err
 	}
-	out := req.Clone(untraced{ctx})
+	out := req.Clone(untraced{ctx}) //nolint:contextcheck // it wraps the request's own
 	if out.Header == nil {
 		out.Header = http.Header{}
 	}

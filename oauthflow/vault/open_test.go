@@ -78,10 +78,10 @@ var damages = map[string]struct {
 		raw, err := os.ReadFile(path)
 		if err == nil {
 			rename(t, path, path+".away")
-			err = os.WriteFile(path, raw, 0o644) //nolint:gosec // that is what is refused
+			err = os.WriteFile(path, raw, 0o644)
 		}
 		if err == nil {
-			err = os.Chmod(path, 0o644) //nolint:gosec // that is what is refused
+			err = os.Chmod(path, 0o644)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -32,21 +32,21 @@ func rotateAsChild() int {
 	ctx := context.Background()
 	st, err := store.Open(ctx, store.Config{URL: os.Getenv("TEST_VAULT_URL")})
 	if err != nil {
-		fmt.Println("error:", err)
+		fmt.Fprintln(os.Stdout, "error:", err)
 		return 1
 	}
 	defer st.Close()
 	ring, err := vault.Open(ctx, vault.Config{Path: os.Getenv("TEST_VAULT_KEY"), Store: st})
 	if err != nil {
-		fmt.Println("error:", err)
+		fmt.Fprintln(os.Stdout, "error:", err)
 		return 1
 	}
-	r, err := vault.Rotate(ctx, ring, st, func(p vault.Progress) { fmt.Println("progress", p.Resealed, p.Total) })
+	r, err := vault.Rotate(ctx, ring, st, func(p vault.Progress) { fmt.Fprintln(os.Stdout, "progress", p.Resealed, p.Total) })
 	if err != nil || len(r.Unreadable) > 0 {
-		fmt.Println("error:", err, r.Unreadable)
+		fmt.Fprintln(os.Stdout, "error:", err, r.Unreadable)
 		return 1
 	}
-	fmt.Println("done", r.Key, r.Resumed)
+	fmt.Fprintln(os.Stdout, "done", r.Key, r.Resumed)
 	return 0
 }
 

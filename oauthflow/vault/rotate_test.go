@@ -97,7 +97,7 @@ func rotateUnderLoad(t *testing.T) {
 				g := w.grants[(n*7)%len(w.grants)]
 				var gen int64
 				var ct []byte
-				err := r.db.Pool.QueryRow(t.Context(), `SELECT gen, secret_ct FROM credential WHERE grant_id = $1`, g).Scan(&gen, &ct)
+				err := r.db.Pool.QueryRow(context.WithoutCancel(ctx), `SELECT gen, secret_ct FROM credential WHERE grant_id = $1`, g).Scan(&gen, &ct)
 				if err == nil {
 					var p oauthflow.Pair
 					p, err = oauthflow.OpenPair(ring, oauthflow.PairPlace(g, 1, gen, oauthflow.FieldTokens), ct)
@@ -115,7 +115,7 @@ func rotateUnderLoad(t *testing.T) {
 				// A refresh: the next generation, wherever the row still has this one.
 				next, err := oauthflow.SealPair(ring, oauthflow.PairPlace(g, 1, gen+1, oauthflow.FieldTokens), pair(g, gen+1))
 				if err == nil {
-					_, err = r.db.Pool.Exec(t.Context(), `UPDATE credential SET gen = gen + 1, secret_ct = $3 WHERE grant_id = $1 AND gen = $2`, g, gen, next)
+					_, err = r.db.Pool.Exec(context.WithoutCancel(ctx), `UPDATE credential SET gen = gen + 1, secret_ct = $3 WHERE grant_id = $1 AND gen = $2`, g, gen, next)
 				}
 				if writes.Add(1); err != nil {
 					failed.Add(1)

@@ -13,9 +13,9 @@ import (
 type Store interface {
 	// SealState returns the value that proves the ring, nil where there is none yet, and whether anything is sealed.
 	SealState(ctx context.Context) (check []byte, sealed bool, err error)
-	// FirstSeal stores the value that make returns, unless there is one. Of any number of processes one calls make, while
-	// the others wait; where anything is sealed already although no value stands, make is told so.
-	FirstSeal(ctx context.Context, make func(sealed bool) ([]byte, error)) error
+	// FirstSeal stores the value that prove returns, unless there is one. Of any number of processes one calls prove, while
+	// the others wait; where anything is sealed already although no value stands, prove is told so.
+	FirstSeal(ctx context.Context, prove func(sealed bool) ([]byte, error)) error
 	// SealedRows returns up to limit sealed values that another key than primary made, in a fixed order behind after.
 	SealedRows(ctx context.Context, primary seal.KeyID, after Row, limit int) ([]Row, error)
 	// Reseal replaces ciphertexts, each only where it is still the one that its row names, durably and all or none. It
