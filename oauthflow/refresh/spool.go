@@ -1,0 +1,262 @@
+package refresh
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tributary/internal/seal"
+	"tributary/oauthflow"
+)
+
+// spool keeps pairs that the database could not take: one file for each, named by its attempt, whose tokens are sealed.
+// The directory has mode 0700, its files 0600. Several processes may share one: who imports a pair twice finds it
+// settled.
+type spool struct {
+	dir   string
+	vault oauthflow.Vault
+	fail  func(Point)
+}
+
+const spoolSuffix = ".pair"
+
+// spoolHead is the first line of a file. It is not secret; the tokens that follow are sealed for exactly this line.
+type spoolHead struct {
+	Version      int           `json:"tributary_spool"`
+	Attempt      uuid.UUID     `json:"attempt"`
+	Grant        uuid.UUID     `json:"grant"`
+	Registration uuid.UUID     `json:"registration"`
+	Subject      string        `json:"subject"`
+	Epoch        int           `json:"epoch"`
+	Gen          int64         `json:"gen"`
+	At           time.Time     `json:"at"`
+	Idle         time.Duration `json:"idle"`
+	Scopes       []string      `json:"scopes"`
+}
+
+// spoolPlace is the place that the tokens of a file are sealed for.
+func spoolPlace(head []byte) seal.Context {
+	sum := sha256.Sum256(head)
+	return seal.Context{Purpose: "spool", ID: hex.EncodeToString(sum[:]), Field: oauthflow.FieldTokens}
+}
+
+func (s *spool) path(attempt uuid.UUID) string {
+	return filepath.Join(s.dir, attempt.String()+spoolSuffix)
+}
+
+// write puts a pair on the disk, and returns when it is there to stay.
+func (s *spool) write(o obtained) error {
+	s.fail(BeforeSpool)
+	head, err := json.Marshal(spoolHead{
+		Version: 1, Attempt: o.Attempt, Grant: o.Grant, Registration: o.Registration, Subject: o.Subject, Epoch: o.Epoch, Gen: o.Gen, At: o.At, Idle: o.Idle, Scopes: o.Scopes,
+	})
+	if err != nil {
+		return fmt.Errorf("encoding spooled pair: %w", err)
+	}
+	ct, err := oauthflow.SealPair(s.vault, spoolPlace(head), o.Pair)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("making spool: %w", err)
+	}
+	part := filepath.Join(s.dir, "."+o.Attempt.String())
+	if err := writeSynced(part, slices.Concat(head, []byte("\n"), ct)); err != nil {
+		_ = os.Remove(part)
+		return err
+	}
+	s.fail(InSpool)
+	if err := os.Rename(part, s.path(o.Attempt)); err != nil {
+		return fmt.Errorf("writing spool: %w", err)
+	}
+	if err := syncDir(s.dir); err != nil {
+		return err
+	}
+	s.fail(AfterSpool)
+	return nil
+}
+
+func writeSynced(path string, raw []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing spool: %w", err)
+	}
+	_, err = f.Write(raw)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("writing spool: %w", err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("writing spool: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("writing spool: %w", err)
+	}
+	return nil
+}
+
+// remove takes a pair off the disk.
+func (s *spool) remove(attempt uuid.UUID) error {
+	if _, err := os.Stat(s.path(attempt)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	s.fail(BeforeSpoolRemove)
+	if err := os.Remove(s.path(attempt)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("emptying spool: %w", err)
+	}
+	return syncDir(s.dir)
+}
+
+// list returns the attempts whose pairs are in the spool.
+func (s *spool) list() ([]uuid.UUID, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading spool: %w", err)
+	}
+	var list []uuid.UUID
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), spoolSuffix)
+		if id, err := uuid.Parse(name); ok && err == nil {
+			list = append(list, id)
+		}
+	}
+	return list, nil
+}
+
+// read opens a pair. grant is told even where the rest cannot be opened.
+func (s *spool) read(attempt uuid.UUID) (o obtained, grant uuid.UUID, err error) { //nolint:nonamedreturns // the names say what the three are
+	raw, err := os.ReadFile(s.path(attempt))
+	if err != nil {
+		return o, grant, fmt.Errorf("reading spool: %w", err)
+	}
+	head, ct, _ := bytes.Cut(raw, []byte("\n"))
+	var h spoolHead
+	if json.Unmarshal(head, &h) != nil || h.Version != 1 || h.Attempt != attempt {
+		return o, grant, fmt.Errorf("reading spool: %s is no spooled pair", s.path(attempt))
+	}
+	if s.vault == nil {
+		return o, h.Grant, ErrMasterKey
+	}
+	pair, err := oauthflow.OpenPair(s.vault, spoolPlace(head), ct)
+	if err != nil {
+		return o, h.Grant, fmt.Errorf("reading spool: %s: %w", s.path(attempt), err)
+	}
+	return obtained{
+		Attempt: h.Attempt, Grant: h.Grant, Registration: h.Registration, Subject: h.Subject, Epoch: h.Epoch, Gen: h.Gen, Pair: pair, At: h.At, Idle: h.Idle, Scopes: h.Scopes,
+	}, h.Grant, nil
+}
+
+// park keeps a pair that T2 could not store: on the disk, and in memory until it is stored.
+func (k *Keeper) park(o obtained, cause error) {
+	k.stats.spooled.Add(1)
+	k.take(o.Attempt)
+	k.mu.Lock()
+	k.parked[o.Attempt] = o
+	k.mu.Unlock()
+	k.cfg.Log.Warn("a new token waits for the database", "grant", o.Grant, "attempt", o.Attempt, "error", cause)
+	if err := k.spool.write(o); err != nil {
+		k.cfg.Log.Error("a new token is in memory only: keep this process running until the database is back", "grant", o.Grant, "error", err)
+	}
+	k.wg.Go(func() { k.retry(o) })
+}
+
+// retry repeats T2 with a back-off until the pair is stored or the process stops.
+func (k *Keeper) retry(o obtained) {
+	for d := k.t.Poll; ; d = min(2*d, k.t.Spool) {
+		if wait(k.base, d) != nil {
+			return
+		}
+		if k.unpark(k.base, o) == nil {
+			return
+		}
+	}
+}
+
+// unpark is T2 for a parked pair. A pair that somebody stored meanwhile is found settled.
+func (k *Keeper) unpark(ctx context.Context, o obtained) error {
+	f, err := k.t2(ctx, o)
+	if err != nil {
+		return err
+	}
+	k.stored(ctx, o, f)
+	k.mu.Lock()
+	delete(k.parked, o.Attempt)
+	k.mu.Unlock()
+	k.leave(o.Attempt)
+	return k.spool.remove(o.Attempt)
+}
+
+// importSpool stores every pair that is in the spool. What cannot be stored stays.
+func (k *Keeper) importSpool(ctx context.Context) error {
+	ids, err := k.spool.list()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, id := range ids {
+		o, grant, err := k.spool.read(id)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // another process was faster
+			continue
+		case err != nil:
+			errs = append(errs, fmt.Errorf("grant %s: %w", grant, err))
+			continue
+		}
+		if err := k.unpark(ctx, o); err != nil {
+			errs = append(errs, fmt.Errorf("grant %s: storing a spooled pair: %w", grant, err))
+			continue
+		}
+		k.stats.imported.Add(1)
+		k.cfg.Log.Info("a token that waited for the database is stored", "grant", o.Grant, "attempt", o.Attempt)
+	}
+	return errors.Join(errs...)
+}
+
+// spooled reports whether a pair of the grant waits in memory or in the spool, after an attempt to store it. A grant
+// whose newest pair is there must not present an older one.
+func (k *Keeper) spooled(ctx context.Context, grant uuid.UUID) bool {
+	ids, err := k.spool.list()
+	if err == nil && len(ids) > 0 {
+		if err := k.importSpool(ctx); err != nil {
+			k.cfg.Log.Warn("importing spool", "error", err)
+		}
+		ids, err = k.spool.list()
+	}
+	if err != nil {
+		k.cfg.Log.Warn("reading spool", "error", err)
+		return true
+	}
+	for _, id := range ids {
+		if _, g, err := k.spool.read(id); g == grant && !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, o := range k.parked {
+		if o.Grant == grant {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,232 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tributary/internal/audit"
+	"tributary/oauthflow"
+	"tributary/oauthflow/refresh"
+)
+
+// credentialTx implements refresh.Tx.
+type credentialTx struct {
+	s      *Store
+	tx     pgx.Tx
+	grant  uuid.UUID
+	row    *refresh.Row
+	locked lockedRow
+}
+
+// lockedRow is what a row was when it was locked.
+type lockedRow struct {
+	epoch int
+	gen   int64
+}
+
+func locked(r *refresh.Row) lockedRow {
+	if r == nil {
+		return lockedRow{}
+	}
+	return lockedRow{r.Epoch, r.Gen}
+}
+
+// Row implements refresh.Tx.
+func (t *credentialTx) Row() *refresh.Row { return t.row }
+
+// Save implements refresh.Tx. It writes by consent and generation, although the row is locked.
+func (t *credentialTx) Save(ctx context.Context) error {
+	r := t.row
+	var holder *string
+	if r.Holder != "" {
+		holder = &r.Holder
+	}
+	tag, err := t.tx.Exec(ctx, `
+		UPDATE credential SET gen = @gen, secret_ct = nullif(@secret::bytea, ''), at_expires = @expires, obtained_at = @obtained, idle_expires = @idle,
+			refreshable = @refreshable, pair_attempt = @pair_attempt, phase = @phase, maybe_sent = @maybe_sent, t_first = @t_first, attempt_id = @attempt,
+			holder = @holder, lease_until = @lease, rejected_gen = @rejected, failures = @failures, first_failed_at = @first_failed, next_try = @next_try,
+			state_since = CASE WHEN state = @state THEN state_since ELSE clock() END, state = @state, fail_class = @fail_class, fail_note = @fail_note, updated_at = clock()
+		WHERE grant_id = @grant AND epoch = @epoch AND gen = @base`,
+		pgx.NamedArgs{
+			"grant": t.grant, "epoch": t.locked.epoch, "base": t.locked.gen,
+			"gen": r.Gen, "secret": r.Sealed, "expires": r.Expires, "obtained": r.Obtained, "idle": r.IdleExpires, "refreshable": r.Refreshable,
+			"pair_attempt": r.PairAttempt, "phase": r.Phase, "maybe_sent": r.MaybeSent, "t_first": r.FirstSent, "attempt": r.AttemptID, "holder": holder,
+			"lease": r.LeaseUntil, "rejected": r.RejectedGen, "failures": r.Failures, "first_failed": r.FirstFailedAt, "next_try": r.NextTry,
+			"state": r.State, "fail_class": r.FailClass, "fail_note": r.FailNote,
+		})
+	if err != nil {
+		return fmt.Errorf("writing credential: %w", err)
+	}
+	if tag.RowsAffected() != 1 {
+		return fmt.Errorf("writing credential: %w", ErrConflict)
+	}
+	t.locked = locked(r)
+	return nil
+}
+
+// Begin implements refresh.Tx.
+func (t *credentialTx) Begin(ctx context.Context, a refresh.Attempt) error {
+	if err := heartbeat(ctx, t.tx, a.Holder); err != nil {
+		return err
+	}
+	_, err := t.tx.Exec(ctx, `INSERT INTO refresh_attempt (id, grant_id, epoch, gen, rt_hmac, holder, replay, t0) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		a.ID, a.Grant, a.Epoch, a.Gen, a.Presentation, a.Holder, a.Replay, a.At)
+	if err != nil {
+		return fmt.Errorf("writing attempt: %w", err)
+	}
+	return nil
+}
+
+const attemptColumns = `
+	SELECT a.id, a.grant_id, a.seq, a.epoch, a.gen, a.rt_hmac, a.holder, a.replay, a.outcome, a.t0, extract(epoch FROM clock() - p.heartbeat_at)::float8
+	FROM refresh_attempt a LEFT JOIN refresh_process p ON p.holder = a.holder`
+
+func scanAttempt(row pgx.CollectableRow) (refresh.Attempt, error) {
+	var a refresh.Attempt
+	var silent *float64
+	err := row.Scan(&a.ID, &a.Grant, &a.Seq, &a.Epoch, &a.Gen, &a.Presentation, &a.Holder, &a.Replay, &a.Outcome, &a.At, &silent)
+	if silent != nil {
+		d := time.Duration(*silent * float64(time.Second))
+		a.Silent = &d
+	}
+	return a, err
+}
+
+// Attempt implements refresh.Tx.
+func (t *credentialTx) Attempt(ctx context.Context, id uuid.UUID) (*refresh.Attempt, error) {
+	rows, err := t.tx.Query(ctx, attemptColumns+` WHERE a.id = $1`, id)
+	if err != nil {
+		return nil, fmt.Errorf("reading attempt: %w", err)
+	}
+	a, err := pgx.CollectExactlyOneRow(rows, scanAttempt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil //nolint:nilnil // nil is none
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading attempt: %w", err)
+	}
+	return &a, nil
+}
+
+// Open implements refresh.Tx.
+func (t *credentialTx) Open(ctx context.Context) ([]refresh.Attempt, error) {
+	rows, err := t.tx.Query(ctx, attemptColumns+` WHERE a.grant_id = $1 AND a.epoch = $2 AND a.outcome = ''`, t.grant, t.row.Epoch)
+	if err != nil {
+		return nil, fmt.Errorf("reading open attempts: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, scanAttempt)
+	if err != nil {
+		return nil, fmt.Errorf("reading open attempts: %w", err)
+	}
+	return list, nil
+}
+
+// Close implements refresh.Tx.
+func (t *credentialTx) Close(ctx context.Context, id uuid.UUID, outcome refresh.Outcome, status int, note string) error {
+	var code *int
+	if status != 0 {
+		code = &status
+	}
+	_, err := t.tx.Exec(ctx, `
+		UPDATE refresh_attempt SET outcome = $2, http_status = $3, error = $4, t1 = clock()
+		WHERE id = $1 AND outcome NOT IN ('rotated', 'spare', 'discarded')`, id, outcome, code, note)
+	if err != nil {
+		return fmt.Errorf("writing attempt's outcome: %w", err)
+	}
+	return nil
+}
+
+// Presented implements refresh.Tx.
+func (t *credentialTx) Presented(ctx context.Context, presentation []byte) (bool, error) {
+	var found bool
+	err := t.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM refresh_attempt WHERE grant_id = $1 AND rt_hmac = $2 AND outcome <> 'not_sent')`, t.grant, presentation).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("reading presentations: %w", err)
+	}
+	return found, nil
+}
+
+// Spares implements refresh.Tx.
+func (t *credentialTx) Spares(ctx context.Context) ([]refresh.Spare, error) {
+	rows, err := t.tx.Query(ctx, `
+		SELECT s.attempt_id, s.epoch, s.base_gen, s.secret_ct, s.rt_hmac, s.at_expires, s.at
+		FROM credential_spare s LEFT JOIN refresh_attempt a ON a.id = s.attempt_id
+		WHERE s.grant_id = $1 AND s.epoch = $2 ORDER BY s.base_gen DESC, a.seq DESC NULLS LAST`, t.grant, t.row.Epoch)
+	if err != nil {
+		return nil, fmt.Errorf("reading spares: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[refresh.Spare])
+	if err != nil {
+		return nil, fmt.Errorf("reading spares: %w", err)
+	}
+	return list, nil
+}
+
+// Keep implements refresh.Tx.
+func (t *credentialTx) Keep(ctx context.Context, s refresh.Spare) error {
+	_, err := t.tx.Exec(ctx, `
+		INSERT INTO credential_spare (attempt_id, grant_id, epoch, base_gen, secret_ct, rt_hmac, at_expires) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (attempt_id) DO NOTHING`, s.Attempt, t.grant, s.Epoch, s.Base, s.Sealed, s.Presentation, s.Expires)
+	if err != nil {
+		return fmt.Errorf("writing spare: %w", err)
+	}
+	return nil
+}
+
+// Drop implements refresh.Tx.
+func (t *credentialTx) Drop(ctx context.Context, attempt uuid.UUID) error {
+	if _, err := t.tx.Exec(ctx, `DELETE FROM credential_spare WHERE attempt_id = $1`, attempt); err != nil {
+		return fmt.Errorf("deleting spare: %w", err)
+	}
+	return nil
+}
+
+// SetScopes implements refresh.Tx.
+func (t *credentialTx) SetScopes(ctx context.Context, scopes []string) error {
+	_, err := t.tx.Exec(ctx, `UPDATE oauth_grant SET scopes = $2, scopes_stated = true WHERE id = $1 AND (scopes, scopes_stated) IS DISTINCT FROM ($2, true)`, t.grant, scopes)
+	if err != nil {
+		return fmt.Errorf("writing scopes: %w", err)
+	}
+	return nil
+}
+
+// Follow implements refresh.Tx.
+func (t *credentialTx) Follow(ctx context.Context, f refresh.Follow) error {
+	return follow(ctx, t.tx, t.grant, f)
+}
+
+// Record implements refresh.Tx.
+func (t *credentialTx) Record(ctx context.Context, e audit.Event) error {
+	return t.s.RecordTx(ctx, t.tx, e)
+}
+
+// follow puts the connections of a grant where its state says. Those that an admin paused, and those that end, stay.
+func follow(ctx context.Context, tx pgx.Tx, grant uuid.UUID, f refresh.Follow) error {
+	var err error
+	switch {
+	case f.Degraded:
+		_, err = tx.Exec(ctx, `
+			UPDATE connection SET state = 'degraded', state_reason = $2, updated_at = clock(), state_since = CASE WHEN state = 'degraded' THEN state_since ELSE clock() END
+			WHERE grant_id = $1 AND (state = 'active' OR state = 'degraded' AND state_reason LIKE $3 || '%') AND state_reason <> $2`, grant, f.Reason, refresh.MarkTrouble)
+	case f.State == oauthflow.GrantActive:
+		_, err = tx.Exec(ctx, `
+			WITH healed AS (
+				UPDATE connection SET state = 'active', state_reason = '', state_since = clock(), updated_at = clock()
+				WHERE grant_id = $1 AND (state = 'needs_reauth' OR state = 'config_error' AND state_reason LIKE '%' || $2 || '%'
+					OR state = 'degraded' AND state_reason LIKE $3 || '%') RETURNING id)
+			UPDATE schedule SET next_run_at = clock() FROM healed WHERE connection_id = healed.id`, grant, refresh.MarkRejected, refresh.MarkTrouble)
+	default:
+		_, err = tx.Exec(ctx, `
+			UPDATE connection SET state = $2, state_reason = $3, updated_at = clock(), state_since = CASE WHEN state = $2 THEN state_since ELSE clock() END
+			WHERE grant_id = $1 AND state NOT IN ('paused', 'closing') AND (state, state_reason) IS DISTINCT FROM ($2, $3)`, grant, f.State, f.Reason)
+	}
+	if err != nil {
+		return fmt.Errorf("writing connections of grant: %w", err)
+	}
+	return nil
+}
