@@ -46,8 +46,13 @@ func addGlobalFlags(flags *pflag.FlagSet) {
 
 // addListenerFlags adds the settings of commands that listen.
 func addListenerFlags(cmd *cobra.Command) {
-	addSettingFlags(cmd.Flags(), func(d settings.Def) bool { return d.Listener })
+	addSettingFlags(cmd.Flags(), func(d settings.Def) bool { return d.Listener && !isSandboxAddr(d) })
 }
+
+// addSandboxFlag adds the setting of the command that serves Sandbox Drive.
+func addSandboxFlag(cmd *cobra.Command) { addSettingFlags(cmd.Flags(), isSandboxAddr) }
+
+func isSandboxAddr(d settings.Def) bool { return d.Name == "SANDBOX_ADDR" }
 
 // addMigrateFlags adds the settings of commands that change the schema.
 func addMigrateFlags(cmd *cobra.Command) { addSettingFlags(cmd.Flags(), isMigrateURL) }

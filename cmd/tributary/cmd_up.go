@@ -31,6 +31,7 @@ repeated: what stands is left as it is.`,
 		Args:    exactArgs(),
 	}
 	addListenerFlags(cmd)
+	addSandboxFlag(cmd)
 	addMigrateFlags(cmd)
 	cmd.Flags().BoolVar(&f.demo, "demo", false, "connect and sync demo documents")
 	cmd.Flags().BoolVar(&f.noDemo, "no-demo", false, "leave the demo out, whatever else is said")
@@ -56,6 +57,11 @@ func (a *app) up(ctx context.Context, s settings.Settings, f upFlags) error {
 		return err
 	}
 	defer ports.close()
+	box, err := a.openSandbox(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer box.close()
 	d, err := a.upDatabase(ctx, s)
 	if err != nil {
 		return err
@@ -65,8 +71,10 @@ func (a *app) up(ctx context.Context, s settings.Settings, f upFlags) error {
 	if err != nil {
 		return err
 	}
+	srv.sandbox = box
 	return srv.run(ctx, func(ctx context.Context) error {
 		a.announce(srv.public, d)
+		a.announceSandbox(box)
 		if err := srv.offerSetup(ctx, a); err != nil {
 			return err
 		}

@@ -108,6 +108,8 @@ type service struct {
 	server          *web.Server
 	metrics         *web.Metrics
 	public          string
+	// sandbox is Sandbox Drive, nil where none is served.
+	sandbox *sandboxService
 }
 
 func (a *app) newService(ctx context.Context, s settings.Settings, d *database, p *ports, what parts) (*service, error) {
@@ -180,6 +182,9 @@ func (srv *service) run(ctx context.Context, first func(ctx context.Context) err
 	}
 	if srv.ports.metrics != nil {
 		group.Go(func() error { return srv.metrics.ServeMetrics(inner, srv.ports.metrics, srv.store.Ping, srv.log) })
+	}
+	if srv.sandbox != nil {
+		group.Go(func() error { return srv.sandbox.serve(inner) })
 	}
 	if srv.db.server != nil {
 		group.Go(func() error { return srv.watchDatabase(inner) })

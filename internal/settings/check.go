@@ -13,7 +13,7 @@ import (
 func check(raw map[string]given, dirs directories) (Settings, error) {
 	var s Settings
 	steps := []func(map[string]given, *Settings) error{
-		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics,
+		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics, checkSandbox,
 		func(raw map[string]given, s *Settings) error { return checkPaths(raw, dirs, s) },
 		checkDatabases,
 	}
@@ -185,6 +185,22 @@ func checkMetrics(raw map[string]given, s *Settings) error {
 		return &Error{Setting: g.from, Problem: g.value + " may be public, and metrics never are", Remedy: "write a loopback or private address, the machine's own name in its private network, or off"}
 	}
 	s.MetricsAddr = g.value
+	return nil
+}
+
+// checkSandbox keeps the sandbox on this machine: its people have no passwords.
+func checkSandbox(raw map[string]given, s *Settings) error {
+	g := raw[sandboxAddrName]
+	if !g.set || g.value == "off" {
+		return nil
+	}
+	if err := checkHostPort(g); err != nil {
+		return err
+	}
+	if host, _, _ := net.SplitHostPort(g.value); !isLoopbackHost(host) {
+		return &Error{Setting: g.from, Problem: g.value + " can be reached by others, and the sandbox has no passwords", Remedy: "write a loopback address such as localhost:8090, or off"}
+	}
+	s.SandboxAddr = g.value
 	return nil
 }
 

@@ -94,6 +94,8 @@ func TestRefusals(t *testing.T) {
 		{"everybody as a proxy", []string{"TRIBUTARY_TRUSTED_PROXIES=0.0.0.0/0"}, []string{"TRIBUTARY_TRUSTED_PROXIES", "everybody"}},
 		{"public metrics", []string{"TRIBUTARY_METRICS_ADDR=0.0.0.0:9090"}, []string{"TRIBUTARY_METRICS_ADDR"}},
 		{"metrics on a public address", []string{"TRIBUTARY_METRICS_ADDR=8.8.8.8:9090"}, []string{"TRIBUTARY_METRICS_ADDR"}},
+		{"a sandbox for everybody", []string{"TRIBUTARY_SANDBOX_ADDR=0.0.0.0:8090"}, []string{"TRIBUTARY_SANDBOX_ADDR", "no passwords", "localhost"}},
+		{"a sandbox without a port", []string{"TRIBUTARY_SANDBOX_ADDR=localhost"}, []string{"TRIBUTARY_SANDBOX_ADDR", "host:port"}},
 		{"key in the data directory", []string{"TRIBUTARY_DATA_DIR=/d", "TRIBUTARY_MASTER_KEY_FILE=/d/keys/k"}, []string{"TRIBUTARY_MASTER_KEY_FILE", "/d"}},
 		{"database of another kind", []string{"TRIBUTARY_DATABASE_URL=mysql://u:hunter2@h/d"}, []string{"TRIBUTARY_DATABASE_URL", "postgres://"}},
 		{"database address with a raw password", []string{"TRIBUTARY_DATABASE_URL=postgres://u:hunter2%zz@h/d"}, []string{"TRIBUTARY_DATABASE_URL", "%XX"}},
@@ -208,6 +210,15 @@ func TestNearest(t *testing.T) {
 	for name, want := range map[string]string{"pth": "path", "permission": "permissions", "exclud": "exclude", "zzzzzz": ""} {
 		if got := settings.Nearest(name, known); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestSandboxAddr(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{"": "", "off": "", "localhost:8090": "localhost:8090", "127.0.0.1:0": "127.0.0.1:0", "[::1]:8090": "[::1]:8090"} {
+		if s := mustLoad(t, "TRIBUTARY_SANDBOX_ADDR="+value); s.SandboxAddr != want {
+			t.Errorf("%q: got %q, want %q", value, s.SandboxAddr, want)
 		}
 	}
 }

@@ -18,6 +18,8 @@ type Settings struct {
 	DatabaseURL        Secret
 	MigrateDatabaseURL Secret
 	MasterKeyFile      string
+	// SandboxAddr is "" when there is no sandbox.
+	SandboxAddr string
 }
 
 // Secret is a value that shows itself only to those who ask for it by Reveal.

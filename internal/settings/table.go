@@ -41,6 +41,7 @@ const (
 	databaseURLName     = "DATABASE_URL"
 	migrateDatabaseName = "MIGRATE_DATABASE_URL"
 	masterKeyFileName   = "MASTER_KEY_FILE"
+	sandboxAddrName     = "SANDBOX_ADDR"
 )
 
 const (
@@ -90,6 +91,10 @@ func Table() []Def {
 		{
 			Name: masterKeyFileName, Flag: "master-key-file", Default: "root: `/etc/tributary/master.key`; else `$XDG_CONFIG_HOME/tributary/master.key`, or `~/.config/tributary/master.key`", Form: "path of a file outside the data directory",
 			Help: "The key that seals stored grants and client secrets. It must not lie in the data directory, so that a copy of the data is useless without it. No source of this version stores such a secret, so the file need not exist.",
+		},
+		{
+			Name: sandboxAddrName, Flag: "sandbox-addr", Default: "off", Form: "host:port, or off", Listener: true,
+			Help: "Where `up` serves Sandbox Drive, a provider with invented documents to try consent with; see sandbox.md. A loopback address only; it is reached as `http://localhost:port`.",
 		},
 	}
 }
