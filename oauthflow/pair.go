@@ -110,4 +110,3 @@ func OpenCredentials(v Vault, place seal.Context, ciphertext []byte) (Credential
 	}
 	return Credentials{Secret: secret.New(s.Secret), PrivateKey: secret.New(s.PrivateKey), KeyID: s.KeyID, ServiceAccount: secret.New(s.ServiceAccount)}, nil
 }
-

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
-	"slices"
 	"time"
 
 	"tributary/connectors"
@@ -151,15 +150,15 @@ func (c *TokenClient) answer(client Client, req *http.Request, trace *Trace, rea
 	return t, err
 }
 
-// send makes the one request, through a client that reaches the registration's hosts only.
-func (c *TokenClient) send(client Client, req *http.Request, trace *Trace) (*http.Response, error) {
+// send makes the one request, through a client that reaches the registration's hosts and further ones only.
+func (c *TokenClient) send(client Client, req *http.Request, trace *Trace, further ...string) (*http.Response, error) {
 	r := client.Registration
 	allow, err := httpx.ParseAllowList(r.AllowHosts)
 	if err != nil {
 		return nil, tokenProblem(connectors.Invalid, errors.New("the registration's private hosts are not well formed; save it again"))
 	}
 	h, err := httpx.NewForSecrets(httpx.Options{
-		Allow: allow, PlainLoopback: c.cfg.LoopbackHTTP, CredentialHosts: r.Profile.Hosts(), Limits: c.cfg.Limits, RootCAs: c.cfg.RootCAs,
+		Allow: allow, PlainLoopback: c.cfg.LoopbackHTTP, CredentialHosts: append(r.Profile.Hosts(), further...), Limits: c.cfg.Limits, RootCAs: c.cfg.RootCAs,
 		UserAgent: "tributary",
 	})
 	if err != nil {
@@ -184,6 +183,3 @@ func joinScopes(p *Profile, scopes []string) string {
 	}
 	return string(out)
 }
-
-// allowedHost reports whether the registration's secrets may go to the host of raw.
-func allowedHost(p *Profile, raw string) bool { return slices.Contains(p.Hosts(), hostOf(raw)) }

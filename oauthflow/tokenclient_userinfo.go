@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"tributary/connectors"
 	"tributary/internal/httpx"
@@ -66,10 +67,10 @@ func readUserinfo(body []byte) (Userinfo, error) {
 	return u, nil
 }
 
-// Get calls a URL on one of the provider's own hosts with an access token. It returns the status and the body, of at
-// most MaxAnswer bytes.
-func (c *TokenClient) Get(ctx context.Context, r *Registration, address string, access secret.Text) (int, []byte, error) {
-	if !allowedHost(r.Profile, address) {
+// Get calls a URL on one of the provider's own hosts, or of further ones, with an access token. It returns the status
+// and the body, of at most MaxAnswer bytes.
+func (c *TokenClient) Get(ctx context.Context, r *Registration, address string, access secret.Text, further ...string) (int, []byte, error) {
+	if !slices.Contains(r.Profile.Hosts(), hostOf(address)) && !slices.Contains(further, hostOf(address)) {
 		return 0, nil, &connectors.Error{Op: "calling the provider", Class: connectors.Invalid, Err: errors.New("the address is not on one of the provider's hosts")}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
@@ -78,7 +79,7 @@ func (c *TokenClient) Get(ctx context.Context, r *Registration, address string, 
 	}
 	setHeaders(r.Profile, req.Header)
 	req.Header.Set("Authorization", "Bearer "+access.Reveal())
-	resp, err := c.send(Client{Registration: r}, req, nil)
+	resp, err := c.send(Client{Registration: r}, req, nil, further...)
 	if err != nil {
 		return 0, nil, err
 	}

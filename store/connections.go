@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
+	"tributary/oauthflow"
 )
 
 // Lane is one of the two kinds of progress of a connection.
@@ -60,6 +61,11 @@ type Connection struct {
 	MaxPermissionAge time.Duration        `json:"-"`
 	CreatedAt        time.Time            `json:"created_at"`
 	UpdatedAt        time.Time            `json:"-"`
+	// GrantID is the grant whose tokens it uses; nil for a source without one.
+	GrantID      *uuid.UUID         `json:"grant_id,omitempty"`
+	NeededScopes []string           `json:"needed_scopes,omitempty"`
+	ExpiresAt    *time.Time         `json:"expires_at,omitempty"`
+	AtExpiry     oauthflow.AtExpiry `json:"at_expiry,omitempty"`
 }
 
 // NewConnection describes a connection to make. Intervals of zero become the
@@ -73,6 +79,9 @@ type NewConnection struct {
 	ContentEvery     time.Duration
 	PermissionsEvery time.Duration
 	MaxPermissionAge time.Duration
+	// Grant and NeededScopes are for a source with consent; uuid.Nil is none.
+	Grant        uuid.UUID
+	NeededScopes []string
 }
 
 // Default intervals of a new connection.
@@ -83,57 +92,61 @@ const (
 )
 
 const connectionColumns = `c.id, c.name, c.source, c.realm_id, c.settings, c.selection, c.selection_version, c.state, c.state_reason,
-	c.state_since, c.throttled_until, c.feed_cursor, c.permissions_as_of, c.content_as_of, c.max_permission_age, c.created_at, c.updated_at`
+	c.state_since, c.throttled_until, c.feed_cursor, c.permissions_as_of, c.content_as_of, c.max_permission_age, c.created_at, c.updated_at,
+	c.grant_id, c.needed_scopes, c.expires_at, c.at_expiry`
 
 // CreateConnection makes a connection whose lanes are due at once. A name that
 // is taken is ErrConflict, an unusable one an *InputError.
 func (s *Store) CreateConnection(ctx context.Context, n NewConnection) (Connection, error) {
+	var id uuid.UUID
+	err := s.inTxErr(ctx, "creating connection", func(tx pgx.Tx) error {
+		var err error
+		id, err = createConnection(ctx, tx, n)
+		return err
+	})
+	if err != nil {
+		return Connection{}, err
+	}
+	return s.Connection(ctx, id.String())
+}
+
+func createConnection(ctx context.Context, tx pgx.Tx, n NewConnection) (uuid.UUID, error) {
+	var id uuid.UUID
 	settings, err := json.Marshal(nonNil(n.Settings))
 	if err != nil {
-		return Connection{}, fmt.Errorf("encoding settings: %w", err)
+		return id, fmt.Errorf("encoding settings: %w", err)
 	}
 	selection, err := json.Marshal(n.Selection)
 	if err != nil {
-		return Connection{}, fmt.Errorf("encoding selection: %w", err)
+		return id, fmt.Errorf("encoding selection: %w", err)
 	}
-	every := map[Lane]time.Duration{
-		Content:     orDefault(n.ContentEvery, DefaultContentEvery),
-		Permissions: orDefault(n.PermissionsEvery, DefaultPermissionsEvery),
-	}
-	var id uuid.UUID
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var realm *int64
-		if n.Realm != "" {
-			r, err := realmID(ctx, tx, n.Source, n.Realm)
-			if err != nil {
-				return err
-			}
-			realm = &r
-		}
-		err := tx.QueryRow(ctx, `
-			INSERT INTO connection (name, source, realm_id, settings, selection, max_permission_age)
-			VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`,
-			n.Name, n.Source, realm, settings, selection, orDefault(n.MaxPermissionAge, DefaultPermissionAge)).Scan(&id)
+	var realm *int64
+	if n.Realm != "" {
+		r, err := realmID(ctx, tx, n.Source, n.Realm)
 		if err != nil {
-			return err
+			return id, err
 		}
-		for lane, d := range every {
-			if _, err := tx.Exec(ctx, `INSERT INTO schedule (connection_id, lane, every) VALUES ($1, $2, $3)`, id, lane, d); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+		realm = &r
+	}
+	var grant *uuid.UUID
+	if n.Grant != uuid.Nil {
+		grant = &n.Grant
+	}
+	err = tx.QueryRow(ctx, `
+		INSERT INTO connection (name, source, realm_id, settings, selection, max_permission_age, grant_id, needed_scopes)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, '{}'::text[])) RETURNING id`,
+		n.Name, n.Source, realm, settings, selection, orDefault(n.MaxPermissionAge, DefaultPermissionAge), grant, n.NeededScopes).Scan(&id)
+	if err == nil {
+		_, err = tx.Exec(ctx, `INSERT INTO schedule (connection_id, lane, every) VALUES ($1, 'content', $2), ($1, 'permissions', $3)`,
+			id, orDefault(n.ContentEvery, DefaultContentEvery), orDefault(n.PermissionsEvery, DefaultPermissionsEvery))
+	}
 	switch pgCode(err) {
 	case stateUniqueViolation:
-		return Connection{}, fmt.Errorf("a connection named %q exists: %w", n.Name, ErrConflict)
+		return id, fmt.Errorf("a connection named %q exists: %w", n.Name, ErrConflict)
 	case stateCheckViolation:
-		return Connection{}, &InputError{Field: "name", Problem: "must be 1 to 63 of a-z, 0-9, dot, dash and underscore, and begin with a letter or digit; intervals must be at least 10 seconds"}
+		return id, &InputError{Field: "name", Problem: "must be 1 to 63 of a-z, 0-9, dot, dash and underscore, and begin with a letter or digit; intervals must be at least 10 seconds"}
 	}
-	if err != nil {
-		return Connection{}, translate("creating connection", err)
-	}
-	return s.Connection(ctx, id.String())
+	return id, err
 }
 
 // realmID returns the row of a realm, making it if needed.

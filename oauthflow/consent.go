@@ -1,0 +1,203 @@
+package oauthflow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tributary/connectors"
+	"tributary/internal/secret"
+)
+
+// Consent is what SaveConsent stores in one transaction: a grant with its first pair, and what the plan says.
+//
+// The grant that is stored is Renew where that one lives; else, where the provider knows one grant per account, the
+// live one of the same registration, kind and subject; else a new one. A grant that stood gets the next epoch, at
+// generation 0, and loses its spares.
+type Consent struct {
+	Registration uuid.UUID
+	Digest       string // a registration with another one is refused: ErrRegistrationChanged
+	Kind         GrantType
+	PerAccount   bool
+	Renew        *uuid.UUID
+	// OtherAccount allows Renew and its connections to change to another subject; else that is an *OtherAccountError.
+	OtherAccount bool
+	Subject      string
+	Account      string
+	Asked        []string
+	Scopes       []string
+	ScopesStated bool
+	Params       GrantParams
+	By           By
+	Plan         Plan
+	// Expires is the life of the access token from now, 0 is unknown; Idle and Absolute are those of the refresh token.
+	Expires, Idle, Absolute time.Duration
+	// Seal seals the pair for the grant and the epoch that were found. now is the database's time.
+	Seal func(grant uuid.UUID, epoch int, now time.Time) ([]byte, error)
+	// Missing returns the scopes that a connection needs and was not given.
+	Missing func(needed []string) []string
+	// Detail is for the audit log.
+	Detail map[string]string
+}
+
+// ConsentResult is what SaveConsent stored.
+type ConsentResult struct {
+	Grant      uuid.UUID
+	Epoch      int
+	Renewed    bool
+	Connection uuid.UUID // the plan's
+	Name       string    // of the connection
+	// Degraded are connections of the grant that lack scopes, by name.
+	Degraded map[string][]string
+	// Replaced is the pair that the grant had, still sealed, for its own epoch and generation.
+	Replaced      []byte
+	ReplacedEpoch int
+	ReplacedGen   int64
+}
+
+// ErrRegistrationChanged means that a registration is not the one that a consent was given for.
+var ErrRegistrationChanged = errors.New("the registration was changed meanwhile")
+
+// OtherAccountError means that a grant belongs to another account than the one that consented.
+type OtherAccountError struct{ Account string }
+
+// Error names the account that the grant belongs to.
+func (e *OtherAccountError) Error() string { return "the grant belongs to " + e.Account }
+
+// consentOf makes the consent of a token that a person gave.
+func consentOf(v Vault, r *Registration, row *FlowRow, t *Token, info Userinfo, answered time.Time) Consent {
+	c := tokenConsent(v, r, GrantCode, t, answered)
+	c.Renew, c.OtherAccount = row.Grant, row.Plan.OtherAccount
+	c.Subject, c.Account = info.Subject, info.Name
+	c.PerAccount = r.Profile.GrantPer == PerAccount && info.Subject != ""
+	c.Asked, c.Plan = row.Scopes, row.Plan
+	c.Params.Resource = row.Plan.Resource
+	return c
+}
+
+// tokenConsent is what every consent takes from the token.
+func tokenConsent(v Vault, r *Registration, kind GrantType, t *Token, answered time.Time) Consent {
+	since := time.Since(answered)
+	left := func(d time.Duration) time.Duration {
+		if d <= 0 {
+			return 0
+		}
+		return max(d-since, time.Second)
+	}
+	c := Consent{
+		Registration: r.ID, Digest: r.Digest, Kind: kind, Scopes: t.Scopes, ScopesStated: t.ScopesStated,
+		Params:  GrantParams{Hosts: t.Hosts, Refreshable: t.Refresh.IsSet() || kind != GrantCode},
+		Expires: left(t.ExpiresIn), Idle: time.Duration(r.Profile.Refresh.IdleExpiry), Absolute: time.Duration(r.Profile.Refresh.AbsoluteExpiry),
+		Missing: func(needed []string) []string { return r.Profile.Missing(needed, t.Scopes) },
+	}
+	if t.RefreshExpiresIn > 0 {
+		c.Idle = left(t.RefreshExpiresIn)
+	}
+	if !t.Refresh.IsSet() {
+		c.Idle, c.Absolute = 0, 0
+	}
+	c.Seal = func(grant uuid.UUID, epoch int, now time.Time) ([]byte, error) {
+		p := Pair{Access: t.Access, Refresh: t.Refresh, Type: t.Type}
+		if c.Expires > 0 {
+			at := now.Add(c.Expires)
+			p.Expires = &at
+		}
+		return SealPair(v, PairPlace(grant, epoch, 0, FieldTokens), p)
+	}
+	return c
+}
+
+// consentRefused is why a consent was not stored.
+func consentRefused(err error, info Userinfo) error {
+	if other, ok := errors.AsType[*OtherAccountError](err); ok {
+		e := flowError(FlowOtherAccount)
+		e.Sent = "a request to renew the grant of " + other.Account
+		e.Came = "a consent of " + info.Name
+		return e
+	}
+	if _, ok := errors.AsType[*PlanError](err); ok {
+		return planRefused(err)
+	}
+	if errors.Is(err, ErrRegistrationChanged) {
+		return flowError(FlowChanged)
+	}
+	return notSaved(err)
+}
+
+// secretStore is where the credentials of registrations are.
+type secretStore interface {
+	RegistrationSecret(ctx context.Context, id uuid.UUID) (ciphertext []byte, gen int64, err error)
+}
+
+// openClient opens the credentials of a registration.
+func openClient(ctx context.Context, s secretStore, v Vault, r *Registration) (Client, error) {
+	ct, gen, err := s.RegistrationSecret(ctx, r.ID)
+	if err != nil {
+		return Client{}, err
+	}
+	creds, err := OpenCredentials(v, RegistrationPlace(r.ID, gen), ct)
+	if err != nil {
+		return Client{}, flowError(FlowVault)
+	}
+	return Client{Registration: r, Credentials: creds}, nil
+}
+
+// discard gets rid of tokens that are not stored: revoked, unless the revocation would end another grant of the same
+// account. subject is "" where the account is not known. It is a best effort; nothing depends on it.
+func (f *Flows) discard(ctx context.Context, client Client, t *Token, subject string) {
+	if client.Registration.Profile.Revocation.Reach == ReachGrant {
+		if subject == "" {
+			return // SECURITY: somebody else's working grant could be ended by it
+		}
+		if shared, err := f.store.SharesAccount(ctx, client.Registration.ID, subject); err != nil || shared {
+			return
+		}
+	}
+	revokePair(ctx, f.client, client, Pair{Access: t.Access, Refresh: t.Refresh})
+}
+
+// replaced revokes the pair that a renewal replaced, where the provider would leave it alive and nothing else ends
+// with it.
+func (f *Flows) replaced(ctx context.Context, client Client, saved ConsentResult) {
+	if len(saved.Replaced) == 0 || client.Registration.Profile.Revocation.Reach != ReachToken {
+		return
+	}
+	old, err := OpenPair(f.vault, PairPlace(saved.Grant, saved.ReplacedEpoch, saved.ReplacedGen, FieldTokens), saved.Replaced)
+	if err != nil {
+		return
+	}
+	revokePair(ctx, f.client, client, old)
+}
+
+// revokePair revokes the refresh token, then the access token, and returns the first error. ErrNoRevocation is one.
+func revokePair(ctx context.Context, c *TokenClient, client Client, p Pair) error {
+	var errs []error
+	for _, t := range []struct {
+		token secret.Text
+		hint  TokenHint
+	}{{p.Refresh, HintRefresh}, {p.Access, HintAccess}} {
+		if t.token.IsSet() {
+			errs = append(errs, c.Revoke(ctx, client, t.token, t.hint))
+		}
+		if len(errs) > 0 && client.Registration.Profile.Revocation.Style == RevokeGitHub && errs[0] == nil {
+			break // the grant is gone
+		}
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// worthRetry reports whether a call that failed may succeed later.
+func worthRetry(err error) bool {
+	class := connectors.ClassOf(err)
+	if te, ok := errors.AsType[*TokenError](err); ok {
+		class = te.Class
+	}
+	return class == connectors.Transient || class == connectors.RateLimited
+}

@@ -1,0 +1,184 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tributary/internal/audit"
+	"tributary/oauthflow"
+)
+
+var _ oauthflow.GrantStore = (*Store)(nil)
+
+// timeIsOver is the reason of connections that expired.
+const timeIsOver = "its time is over: grant again to go on"
+
+// LeaveGrant implements oauthflow.GrantStore. The grant is locked before the connection, as by a consent, so that of two
+// connections that leave at once the second is the last.
+func (s *Store) LeaveGrant(ctx context.Context, connection uuid.UUID, e audit.Event) (oauthflow.Left, error) {
+	var left oauthflow.Left
+	err := s.inTxErr(ctx, "disconnecting", func(tx pgx.Tx) error {
+		left = oauthflow.Left{}
+		if err := patient(ctx, tx); err != nil {
+			return err
+		}
+		var grant *uuid.UUID
+		err := tx.QueryRow(ctx, `SELECT name, grant_id FROM connection WHERE id = $1`, connection).Scan(&left.Name, &grant)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("connection %s: %w", connection, ErrNotFound)
+		}
+		if err != nil {
+			return err
+		}
+		if grant != nil {
+			if _, err := tx.Exec(ctx, `SELECT FROM oauth_grant WHERE id = $1 FOR UPDATE`, *grant); err != nil {
+				return err
+			}
+		}
+		for _, q := range [...]string{
+			cancelRuns,
+			`UPDATE connection SET state = 'closing', state_reason = 'being disconnected', state_since = clock(), grant_id = NULL WHERE id = $1`,
+			cancelRuns,
+		} {
+			if _, err := tx.Exec(ctx, q, connection); err != nil {
+				return err
+			}
+		}
+		if grant != nil {
+			if err := leave(ctx, tx, *grant, &left); err != nil {
+				return err
+			}
+			e.Detail = map[string]string{"grant": grant.String(), "detached": fmt.Sprint(left.Grant == nil)}
+		}
+		return s.RecordTx(ctx, tx, e)
+	})
+	return left, err
+}
+
+// leave lists who else uses a grant, and makes it closing where nobody does.
+func leave(ctx context.Context, tx pgx.Tx, grant uuid.UUID, left *oauthflow.Left) error {
+	rows, err := tx.Query(ctx, `SELECT name FROM connection WHERE grant_id = $1 AND state <> 'closing' ORDER BY name`, grant)
+	if err != nil {
+		return err
+	}
+	if left.Others, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(left.Others) > 0 {
+		return err
+	}
+	left.Grant = &grant
+	_, err = tx.Exec(ctx, closeCredential, grant)
+	return err
+}
+
+// closeCredential ends refreshes for good: no claim touches a row that is closing, and a pair that comes late is revoked
+// by who obtained it.
+const closeCredential = `
+	UPDATE credential SET state = 'closing', state_since = clock(), fail_class = '', fail_note = '', failures = 0, next_try = clock(), updated_at = clock()
+	WHERE grant_id = $1 AND state <> 'closing'`
+
+// BeginClosing implements oauthflow.GrantStore.
+func (s *Store) BeginClosing(ctx context.Context, grant uuid.UUID, why string, e audit.Event) error {
+	return s.inTxErr(ctx, "closing grant", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, closeCredential, grant)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			UPDATE connection SET state = 'needs_reauth', state_reason = $2, state_since = clock(), updated_at = clock()
+			WHERE grant_id = $1 AND state NOT IN ('closing', 'paused')`, grant, why)
+		if err != nil {
+			return err
+		}
+		return s.RecordTx(ctx, tx, e)
+	})
+}
+
+// LoadClosing implements oauthflow.GrantStore.
+func (s *Store) LoadClosing(ctx context.Context, grant uuid.UUID) (*oauthflow.Closing, error) {
+	g, err := s.GrantByID(ctx, grant)
+	if err != nil || g == nil || g.ClosedAt != nil || g.Health.State != oauthflow.GrantClosing {
+		return nil, err
+	}
+	rows, err := s.pool.Query(ctx, `
+		SELECT epoch, gen, 'tokens', secret_ct FROM credential WHERE grant_id = $1 AND secret_ct IS NOT NULL
+		UNION ALL (SELECT epoch, base_gen, 'spare', secret_ct FROM credential_spare WHERE grant_id = $1 ORDER BY at DESC)`, grant)
+	if err != nil {
+		return nil, translate("reading grant", err)
+	}
+	c := &oauthflow.Closing{Grant: *g, Failures: g.Health.Failures, Since: g.Health.StateSince}
+	c.Pairs, err = pgx.CollectRows(rows, pgx.RowToStructByPos[oauthflow.SealedPair])
+	return c, translate("reading grant", err)
+}
+
+// ClosingFailed implements oauthflow.GrantStore.
+func (s *Store) ClosingFailed(ctx context.Context, grant uuid.UUID, note string, wait time.Duration) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE credential SET failures = failures + 1, fail_note = $2, next_try = clock() + $3::interval, updated_at = clock()
+		WHERE grant_id = $1 AND state = 'closing'`, grant, note, wait)
+	return translate("closing grant", err)
+}
+
+// FinishClosing implements oauthflow.GrantStore.
+func (s *Store) FinishClosing(ctx context.Context, grant uuid.UUID, note string, e audit.Event) error {
+	return s.inTxErr(ctx, "closing grant", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE oauth_grant g SET closed_at = clock(), close_note = $2
+			FROM credential c WHERE g.id = $1 AND c.grant_id = g.id AND c.state = 'closing' AND g.closed_at IS NULL`, grant, note)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		for _, q := range [...]string{
+			`UPDATE credential SET secret_ct = NULL, at_expires = NULL, updated_at = clock() WHERE grant_id = $1`,
+			`DELETE FROM credential_spare WHERE grant_id = $1`,
+		} {
+			if _, err := tx.Exec(ctx, q, grant); err != nil {
+				return err
+			}
+		}
+		return s.RecordTx(ctx, tx, e)
+	})
+}
+
+// DueClosing implements oauthflow.GrantStore.
+func (s *Store) DueClosing(ctx context.Context, limit int) ([]uuid.UUID, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT c.grant_id FROM credential c JOIN oauth_grant g ON g.id = c.grant_id
+		WHERE c.state = 'closing' AND g.closed_at IS NULL AND c.next_try <= clock() ORDER BY c.next_try, c.grant_id LIMIT $1`, limit)
+	if err != nil {
+		return nil, translate("listing grants to close", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	return list, translate("listing grants to close", err)
+}
+
+// SetGrantExpiry implements oauthflow.GrantStore.
+func (s *Store) SetGrantExpiry(ctx context.Context, grant uuid.UUID, at *time.Time, then oauthflow.AtExpiry, e audit.Event) error {
+	return s.inTxErr(ctx, "setting expiry", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE oauth_grant SET expires_at = $2, at_expiry = $3 WHERE id = $1 AND closed_at IS NULL`, grant, at, then)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return s.RecordTx(ctx, tx, e)
+	})
+}
+
+// SetConnectionExpiry implements oauthflow.GrantStore.
+func (s *Store) SetConnectionExpiry(ctx context.Context, connection uuid.UUID, at *time.Time, then oauthflow.AtExpiry, e audit.Event) error {
+	return s.inTxErr(ctx, "setting expiry", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE connection SET expires_at = $2, at_expiry = $3, updated_at = clock() WHERE id = $1 AND state <> 'closing'`, connection, at, then)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return s.RecordTx(ctx, tx, e)
+	})
+}
