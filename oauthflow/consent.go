@@ -30,6 +30,7 @@ type Consent struct {
 	Scopes       []string
 	ScopesStated bool
 	Params       GrantParams
+	Refreshable  bool // there is a refresh token, or the client asks for itself
 	By           By
 	Plan         Plan
 	// Expires is the life of the access token from now, 0 is unknown; Idle and Absolute are those of the refresh token.
@@ -88,7 +89,7 @@ func tokenConsent(v Vault, r *Registration, kind GrantType, t *Token, answered t
 	}
 	c := Consent{
 		Registration: r.ID, Digest: r.Digest, Kind: kind, Scopes: t.Scopes, ScopesStated: t.ScopesStated,
-		Params:  GrantParams{Hosts: t.Hosts, Refreshable: t.Refresh.IsSet() || kind != GrantCode},
+		Params:  GrantParams{Hosts: t.Hosts}, Refreshable: t.Refresh.IsSet() || kind != GrantCode,
 		Expires: left(t.ExpiresIn), Idle: time.Duration(r.Profile.Refresh.IdleExpiry), Absolute: time.Duration(r.Profile.Refresh.AbsoluteExpiry),
 		Missing: func(needed []string) []string { return r.Profile.Missing(needed, t.Scopes) },
 	}

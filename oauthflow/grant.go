@@ -36,8 +36,6 @@ type GrantParams struct {
 	ActFor         string            `json:"act_for,omitempty"` // the person a service account acts for (RFC 7523 sub)
 	Resource       string            `json:"resource,omitempty"`
 	Hosts          map[string]string `json:"hosts,omitempty"` // that the token answer named
-	// Refreshable says that the consent came with a refresh token, or needs none because a server asks for itself.
-	Refreshable bool `json:"refreshable,omitempty"`
 }
 
 // AtExpiry is what becomes of documents when a grant or connection expires.

@@ -46,7 +46,7 @@ func (f *Flows) CreateServerGrant(ctx context.Context, p ServerGrantParams) (*Re
 	c.Asked, c.Plan, c.By = scopes, p.Plan, p.By
 	hosts := c.Params.Hosts
 	c.Params = p.Params
-	c.Params.Hosts, c.Params.Refreshable = hosts, true
+	c.Params.Hosts = hosts
 	saved, err := f.store.SaveConsent(ctx, c)
 	if err != nil {
 		return nil, consentRefused(err, Userinfo{Name: c.Account})

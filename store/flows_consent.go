@@ -140,12 +140,14 @@ func writeGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent, held *heldG
 		return &at
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO credential (grant_id, epoch, gen, secret_ct, at_expires, obtained_at, idle_expires, absolute_expires) VALUES ($1, $2, 0, $3, $4, $5, $6, $7)
+		INSERT INTO credential (grant_id, epoch, gen, secret_ct, at_expires, obtained_at, idle_expires, absolute_expires, refreshable)
+		VALUES ($1, $2, 0, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (grant_id) DO UPDATE SET epoch = excluded.epoch, gen = 0, secret_ct = excluded.secret_ct, at_expires = excluded.at_expires,
 			obtained_at = excluded.obtained_at, idle_expires = excluded.idle_expires, absolute_expires = excluded.absolute_expires,
+			refreshable = excluded.refreshable, pair_attempt = NULL,
 			phase = 'idle', maybe_sent = false, t_first = NULL, attempt_id = NULL, holder = NULL, lease_until = NULL, rejected_gen = NULL,
 			failures = 0, first_failed_at = NULL, next_try = clock(), state = 'active', state_since = clock(), fail_class = '', fail_note = '', updated_at = clock()`,
-		out.Grant, out.Epoch, sealed, after(c.Expires), now, after(c.Idle), after(c.Absolute))
+		out.Grant, out.Epoch, sealed, after(c.Expires), now, after(c.Idle), after(c.Absolute), c.Refreshable)
 	if err != nil {
 		return err
 	}

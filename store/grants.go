@@ -14,7 +14,7 @@ import (
 
 const grantColumns = `SELECT g.id, g.registration_id, g.kind, g.subject, g.account, g.asked_scopes, g.scopes, g.scopes_stated, g.params, g.consented_by, g.consented_at,
 	g.expires_at, g.at_expiry, g.closed_at, g.close_note,
-	c.epoch, c.gen, c.state, c.state_since, c.fail_class, c.fail_note, c.phase, c.at_expires, c.idle_expires, c.absolute_expires, c.next_try, c.failures
+	c.epoch, c.gen, c.state, c.state_since, c.fail_class, c.fail_note, c.phase, c.at_expires, c.idle_expires, c.absolute_expires, c.next_try, c.failures, c.refreshable
 	FROM oauth_grant g JOIN credential c ON c.grant_id = g.id`
 
 func scanGrant(row pgx.Row) (*oauthflow.Grant, error) {
@@ -23,7 +23,7 @@ func scanGrant(row pgx.Row) (*oauthflow.Grant, error) {
 	h := &g.Health
 	err := row.Scan(&g.ID, &g.RegistrationID, &g.Kind, &g.Subject, &g.Account, &g.Asked, &g.Scopes, &g.ScopesStated, &params, &g.ConsentedBy, &g.ConsentedAt,
 		&g.ExpiresAt, &g.AtExpiry, &g.ClosedAt, &g.CloseNote,
-		&h.Epoch, &h.Gen, &h.State, &h.StateSince, &h.FailClass, &h.FailNote, &h.Phase, &h.AccessExpires, &h.IdleExpires, &h.AbsoluteExpires, &h.NextTry, &h.Failures)
+		&h.Epoch, &h.Gen, &h.State, &h.StateSince, &h.FailClass, &h.FailNote, &h.Phase, &h.AccessExpires, &h.IdleExpires, &h.AbsoluteExpires, &h.NextTry, &h.Failures, &h.Refreshable)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // the interface says that nil is none
 	}
@@ -33,7 +33,6 @@ func scanGrant(row pgx.Row) (*oauthflow.Grant, error) {
 	if err := json.Unmarshal(params, &g.Params); err != nil {
 		return nil, fmt.Errorf("reading grant %s: %w", g.ID, err)
 	}
-	h.Refreshable = g.Params.Refreshable
 	return &g, nil
 }
 
