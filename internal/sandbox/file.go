@@ -36,10 +36,15 @@ func (f file) save(b []byte) error {
 		return nil
 	}
 	dir := filepath.Dir(string(f))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("saving the sandbox's state: %w", err)
+	// Others pass through the directories above, which are not the sandbox's own.
+	err := os.MkdirAll(filepath.Dir(dir), 0o711) //nolint:gosec // see above
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
 	}
-	if err := replace(dir, string(f), b); err != nil {
+	if err == nil {
+		err = replace(dir, string(f), b)
+	}
+	if err != nil {
 		return fmt.Errorf("saving the sandbox's state: %w", err)
 	}
 	return nil
