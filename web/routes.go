@@ -131,6 +131,9 @@ func (s *Server) returnPath(next string) string {
 	return ""
 }
 
+// Returns reports whether path is that of a page which something that ends elsewhere may lead back to.
+func (s *Server) Returns(path string) bool { return s.returnPath(path) != "" }
+
 // matches reports whether path is one of pattern's: the same segments, with
 // plain text where the pattern has a parameter.
 func matches(pattern, path string) bool {

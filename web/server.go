@@ -39,6 +39,8 @@ type Config struct {
 	// Accounts knows who uses the pages, Passwords compares what they type.
 	Accounts  Accounts
 	Passwords Passwords
+	// OAuth serves registrations, consents, grants and connections; nil serves none of them.
+	OAuth *OAuth
 	// SetUp is called when the first account was made; nil for nothing.
 	SetUp func()
 	// Embedder turns a query into a vector; nil means that no embedding

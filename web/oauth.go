@@ -1,0 +1,92 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tributary/connectors"
+	"tributary/internal/audit"
+	"tributary/internal/secret"
+	"tributary/oauthflow"
+	"tributary/store"
+)
+
+// OAuth is what the pages of registrations, consents, grants, connections and the audit log need. Without it
+// (Config.OAuth is nil) those addresses answer that they are not served here. All of it is safe for concurrent use.
+type OAuth struct {
+	Store         OAuthStore    // *store.Store
+	Registrations Registrations // *oauthflow.Registrations
+	Flows         Flows         // *oauthflow.Flows, whose Returns is Server.Returns
+	Grants        Grants        // *oauthflow.Grants
+	Refresher     Refresher     // *refresh.Keeper
+	Syncer        Syncer        // *jobs.Runner, which need not be started
+	// Sources are the connectors of this version, as data.
+	Sources []connectors.Spec
+	// Providers are the profiles that come with the program, as oauthflow.Shipped returns them.
+	Providers map[string]*oauthflow.Profile
+	// KeyProblem says what is wrong with the master key and what helps; nil, or "", is nothing.
+	KeyProblem func() string
+}
+
+// OAuthStore is what these pages read and write without going through package oauthflow.
+type OAuthStore interface {
+	audit.Recorder
+	Now(ctx context.Context) (time.Time, error)
+	Registrations(ctx context.Context) ([]oauthflow.Registration, error)
+	// RegistrationNamed returns nil where there is none.
+	RegistrationNamed(ctx context.Context, nameOrID string) (*oauthflow.Registration, error)
+	Connections(ctx context.Context) ([]store.Connection, error)
+	Connection(ctx context.Context, nameOrID string) (store.Connection, error)
+	Totals(ctx context.Context, connection uuid.UUID) (store.Totals, error)
+	Schedules(ctx context.Context, connection uuid.UUID) ([]store.Schedule, error)
+	Runs(ctx context.Context, f store.RunFilter) ([]store.Run, error)
+	SetPaused(ctx context.Context, connection uuid.UUID, paused bool) error
+	// DeleteConnection may be called again after a failure.
+	DeleteConnection(ctx context.Context, connection uuid.UUID) error
+	AuditEvents(ctx context.Context, f store.AuditFilter) ([]audit.Event, error)
+	Reader(ctx context.Context, nameOrID string) (store.Reader, error)
+	CreateReader(ctx context.Context, name string, kind store.ReaderKind) (store.Reader, error)
+	LinkReader(ctx context.Context, reader uuid.UUID, p store.PrincipalIn, how store.LinkHow) error
+}
+
+// Registrations makes, checks and saves client registrations.
+type Registrations interface {
+	Draft(ctx context.Context, by oauthflow.By, d oauthflow.Draft) (*oauthflow.Registration, error)
+	Save(ctx context.Context, by oauthflow.By, p oauthflow.SaveParams) (*oauthflow.Registration, []oauthflow.Check, error)
+	Change(ctx context.Context, by oauthflow.By, id uuid.UUID, d oauthflow.Draft) (*oauthflow.Registration, error)
+	Check(ctx context.Context, id uuid.UUID) ([]oauthflow.Check, error)
+	Delete(ctx context.Context, by oauthflow.By, id uuid.UUID) error
+	Warnings(ctx context.Context) ([]oauthflow.Warning, error)
+}
+
+// Flows starts consents and finishes them. Its errors are *oauthflow.FlowError where a person can do something.
+type Flows interface {
+	Start(ctx context.Context, p oauthflow.StartParams) (oauthflow.Started, error)
+	Callback(ctx context.Context, registration, rawQuery string, by oauthflow.By) (*oauthflow.Result, error)
+	LookTicket(ctx context.Context, ticket secret.Text) (*oauthflow.Ticket, error)
+	RedeemTicket(ctx context.Context, ticket secret.Text, by oauthflow.By, returnTo string) (oauthflow.Started, error)
+	CreateServerGrant(ctx context.Context, p oauthflow.ServerGrantParams) (*oauthflow.Result, error)
+}
+
+// Grants shows, checks and ends grants.
+type Grants interface {
+	List(ctx context.Context) ([]oauthflow.Grant, error)
+	Get(ctx context.Context, id uuid.UUID) (*oauthflow.GrantView, error)
+	Check(ctx context.Context, id uuid.UUID, address string, hosts []string) (*oauthflow.Outcome, error)
+	Disconnect(ctx context.Context, by oauthflow.By, connection uuid.UUID) (*oauthflow.Disconnected, error)
+	Revoke(ctx context.Context, by oauthflow.By, id uuid.UUID) (*oauthflow.Closed, error)
+	SetExpiry(ctx context.Context, by oauthflow.By, id uuid.UUID, at *time.Time, then oauthflow.AtExpiry) error
+	SetConnectionExpiry(ctx context.Context, by oauthflow.By, connection uuid.UUID, at *time.Time, then oauthflow.AtExpiry) error
+}
+
+// Refresher obtains a new token for a grant, whether or not one is due.
+type Refresher interface {
+	Refresh(ctx context.Context, grant uuid.UUID) (oauthflow.Access, error)
+}
+
+// Syncer asks for a run of a lane; a live one is returned instead, with made false.
+type Syncer interface {
+	Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, approveDeletions bool) (run store.Run, made bool, err error)
+}
