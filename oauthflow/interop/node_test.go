@@ -27,14 +27,19 @@ func startNode(t *testing.T, o options) *server {
 	if o.rotateLate {
 		rotation = "default"
 	}
+	when := "offline_access"
+	if o.alwaysRefresh {
+		when = "always"
+	}
 	config, err := json.Marshal(map[string]any{
 		"registration_token": registrationToken,
 		"accounts":           accounts(),
 		"scopes":             []string{readFiles, writeFiles},
-		"resources":          map[string]string{"https://files.example/": readFiles + " " + writeFiles},
+		"resources":          map[string]string{resource: readFiles + " " + writeFiles},
 		"access_seconds":     o.access.Seconds(),
 		"refresh_seconds":    o.refresh.Seconds(),
 		"rotation":           rotation,
+		"refresh_tokens":     when,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 // options are how a server is started; the zero value rotates every refresh token.
 type options struct {
 	access, refresh time.Duration // how long tokens live: one minute and one hour where they are 0
+	alwaysRefresh   bool          // offline_access is not needed for a refresh token, nor prompt=consent
 	rotateLate      bool          // refresh tokens are replaced when the server finds them old, as oidc-provider does by itself
 }
 
@@ -82,6 +83,8 @@ const (
 
 	readFiles  = "files.read"
 	writeFiles = "files.write"
+
+	resource = "https://files.example/" // where oidc-provider has those scopes too
 )
 
 func passwordOf(login string) string { return "password of " + login }

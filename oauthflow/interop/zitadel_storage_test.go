@@ -150,7 +150,7 @@ func newOpStorage(t *testing.T, o options) *opStorage {
 func (s *opStorage) register(c client) client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.ID, c.Secret = "client "+uuid.NewString(), "secret: "+uuid.NewString() // both need escaping in basic authentication
+	c.ID, c.Secret = "client+"+uuid.NewString(), "secret: %"+uuid.NewString() // both need escaping in basic authentication
 	made := &opClient{client: c}
 	if c.JWKS != nil {
 		if err := json.Unmarshal(c.JWKS, &made.keys); err != nil {
