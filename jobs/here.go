@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -110,8 +111,15 @@ func (r *Runner) Verify(ctx context.Context, source string, settings map[string]
 
 // NamePrincipal resolves how a person writes a principal of a connection's
 // source, such as "unix:alice", to the principal and the row of its realm.
-func (r *Runner) NamePrincipal(ctx context.Context, conn store.Connection, name string) (connectors.Principal, int64, error) {
-	o, err := r.open(ctx, conn)
+func (r *Runner) NamePrincipal(ctx context.Context, conn store.Connection, name string) (p connectors.Principal, realm int64, err error) {
+	httpClient, err := r.authorise(ctx, conn)
+	if err != nil {
+		return connectors.Principal{}, 0, err
+	}
+	defer func() {
+		err = errors.Join(err, r.endUse(ctx, httpClient, map[string]string{"connection": conn.ID.String(), "for": "naming a principal"}))
+	}()
+	o, err := r.open(ctx, conn, httpClient)
 	if err != nil {
 		return connectors.Principal{}, 0, err
 	}
@@ -120,6 +128,6 @@ func (r *Runner) NamePrincipal(ctx context.Context, conn store.Connection, name 
 	if !ok {
 		return connectors.Principal{}, 0, &store.InputError{Field: "principal", Problem: "source " + conn.Source + " has no names for principals"}
 	}
-	p, err := namer.NamePrincipal(ctx, name)
+	p, err = namer.NamePrincipal(ctx, name)
 	return p, o.realm, err
 }

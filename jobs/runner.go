@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"sync"
 	"time"
@@ -28,6 +29,9 @@ type Config struct {
 	Connectors map[string]connectors.Connector
 	Extractor  *extract.Extractor
 	Chunking   chunk.Config
+	// HTTP makes the authorised client of a connection whose source has a
+	// provider. Its errors carry a class; nil refuses such connections.
+	HTTP func(ctx context.Context, c store.Connection, spec connectors.Spec) (*http.Client, error)
 	// Embedders makes the embedder of a profile; nil is the built-in choice.
 	Embedders func(store.Profile) (Embedder, error)
 	Log       *slog.Logger

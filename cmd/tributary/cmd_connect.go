@@ -72,6 +72,9 @@ func connectSource(a *app, spec connectors.Spec) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := a.record(ctx, st, "connection.create", connectionTarget(made), map[string]string{"name": made.Name, "source": made.Source}); err != nil {
+				return err
+			}
 			if a.json {
 				return a.printJSON(made)
 			}

@@ -147,6 +147,9 @@ func connectionsDelete(a *app) *cobra.Command {
 		if err := st.DeleteConnection(ctx, c.ID); err != nil {
 			return err
 		}
+		if err := a.record(ctx, st, "connection.delete", connectionTarget(c), map[string]string{"name": c.Name}); err != nil {
+			return err
+		}
 		return a.done("Deleted connection "+c.Name+".", map[string]any{"deleted": c.ID, "name": c.Name})
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "really delete")
@@ -155,10 +158,10 @@ func connectionsDelete(a *app) *cobra.Command {
 
 func connectionsPause(a *app, pause bool) *cobra.Command {
 	cmd := &cobra.Command{Use: "resume NAME", Short: "Resume the schedules of a paused connection", Example: "  tributary connections resume docs"}
-	done := "Resumed connection "
+	done, action := "Resumed connection ", "connection.resume"
 	if pause {
 		cmd = &cobra.Command{Use: "pause NAME", Short: "Stop the schedules and the live runs of a connection", Example: "  tributary connections pause docs"}
-		done = "Paused connection "
+		done, action = "Paused connection ", "connection.pause"
 	}
 	return storeCommand(a, cmd, []string{"NAME"}, func(ctx context.Context, st *store.Store, args []string) error {
 		c, err := st.Connection(ctx, args[0])
@@ -166,6 +169,9 @@ func connectionsPause(a *app, pause bool) *cobra.Command {
 			return err
 		}
 		if err := st.SetPaused(ctx, c.ID, pause); err != nil {
+			return err
+		}
+		if err := a.record(ctx, st, action, connectionTarget(c), map[string]string{"name": c.Name}); err != nil {
 			return err
 		}
 		return a.done(done+c.Name+".", map[string]any{"id": c.ID, "name": c.Name, "paused": pause})

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"tributary/internal/audit"
 	"tributary/store"
 )
 
@@ -96,6 +97,10 @@ Without it the key sees only what was shared with the key itself.`,
 			}
 			key, secret, err := st.CreateKey(ctx, p)
 			if err != nil {
+				return err
+			}
+			detail := map[string]string{"name": key.Name, "reader": f.reader, "rights": strings.Join(key.Rights, " "), "connections": f.connections}
+			if err := a.record(ctx, st, "api_key.create", audit.Target{Kind: "api_key", ID: key.ID.String()}, detail); err != nil {
 				return err
 			}
 			return a.printKey(key, secret, s.PublicURL.String())
@@ -194,6 +199,9 @@ func keysRevoke(a *app) *cobra.Command {
 			if errors.Is(err, store.ErrNotFound) {
 				return &notFoundError{what: fmt.Sprintf("there is no key %q: tributary keys list shows them", args[0])}
 			}
+			return err
+		}
+		if err := a.record(ctx, st, "api_key.revoke", audit.Target{Kind: "api_key", ID: args[0]}, nil); err != nil {
 			return err
 		}
 		return a.done("Revoked key "+args[0]+".", map[string]any{"revoked": args[0]})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tributary/internal/audit"
 	"tributary/internal/embed"
 	"tributary/jobs"
 	"tributary/store"
@@ -83,6 +84,10 @@ activate switches over without downtime.`,
 			}
 		}
 		if p, err = st.CreateProfile(ctx, p); err != nil {
+			return err
+		}
+		detail := map[string]string{"kind": string(p.Kind), "model": p.Model, "url": p.URL}
+		if err := a.record(ctx, st, "profile.create", audit.Target{Kind: "profile", ID: p.Name}, detail); err != nil {
 			return err
 		}
 		next := "Fill it by a running tributary up or worker, then: tributary profiles activate " + p.Name
@@ -220,6 +225,9 @@ func profilesActivate(a *app) *cobra.Command {
 			return errors.New(strings.TrimPrefix(input.Error(), input.Field+": "))
 		}
 		if err != nil {
+			return err
+		}
+		if err := a.record(ctx, st, "profile.activate", audit.Target{Kind: "profile", ID: args[0]}, nil); err != nil {
 			return err
 		}
 		return a.done("Profile "+args[0]+" answers questions from now on.", map[string]any{"active": args[0]})

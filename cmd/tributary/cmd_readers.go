@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tributary/internal/audit"
 	"tributary/internal/settings"
 	"tributary/store"
 )
@@ -136,6 +137,10 @@ func (a *app) createReader(ctx context.Context, st *store.Store, s settings.Sett
 			return r, err
 		}
 	}
+	detail := map[string]string{"name": r.Name, "kind": string(kind), "links": strings.Join(principals, " ")}
+	if err := a.record(ctx, st, "reader.create", audit.Target{Kind: "reader", ID: r.ID.String()}, detail); err != nil {
+		return r, err
+	}
 	return st.Reader(ctx, r.ID.String())
 }
 
@@ -164,6 +169,9 @@ func readersLink(a *app) *cobra.Command {
 					return err
 				}
 			}
+			if err := a.record(ctx, st, "reader.link", audit.Target{Kind: "reader", ID: r.ID.String()}, map[string]string{"name": r.Name, "principal": args[1]}); err != nil {
+				return err
+			}
 			if r, err = st.Reader(ctx, r.ID.String()); err != nil {
 				return err
 			}
@@ -190,6 +198,9 @@ func readersUnlink(a *app) *cobra.Command {
 				return err
 			}
 			if err := a.unlink(ctx, st, s, r, args[1]); err != nil {
+				return err
+			}
+			if err := a.record(ctx, st, "reader.unlink", audit.Target{Kind: "reader", ID: r.ID.String()}, map[string]string{"name": r.Name, "principal": args[1]}); err != nil {
 				return err
 			}
 			if r, err = st.Reader(ctx, r.ID.String()); err != nil {
@@ -236,11 +247,14 @@ func readersDisable(a *app, disable bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		change := st.EnableReader
+		change, action := st.EnableReader, "reader.enable"
 		if disable {
-			change = st.DisableReader
+			change, action = st.DisableReader, "reader.disable"
 		}
 		if err := change(ctx, r.ID); err != nil {
+			return err
+		}
+		if err := a.record(ctx, st, action, audit.Target{Kind: "reader", ID: r.ID.String()}, map[string]string{"name": r.Name}); err != nil {
 			return err
 		}
 		return a.done(done+r.Name+".", map[string]any{"id": r.ID, "name": r.Name, "disabled": disable})

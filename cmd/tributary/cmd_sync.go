@@ -94,6 +94,13 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 	if err != nil {
 		return err
 	}
+	detail := map[string]string{"name": c.Name}
+	if f.approve {
+		detail["approve_deletions"] = "true"
+	}
+	if err := a.record(ctx, st, "connection.sync", connectionTarget(c), detail); err != nil {
+		return err
+	}
 	if !f.wait {
 		if a.json {
 			return a.printJSON(runs)

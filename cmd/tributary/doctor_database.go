@@ -44,7 +44,7 @@ func (a *app) checkDatabase(ctx context.Context, s settings.Settings) []finding 
 	list := []finding{
 		checkServer(ctx, conn, d.managed), checkVector(ctx, conn), checkRole(ctx, conn), checkClock(ctx, conn),
 	}
-	return append(list, a.checkStore(ctx, d)...)
+	return append(list, a.checkStore(ctx, s, d)...)
 }
 
 func checkServer(ctx context.Context, conn *pgx.Conn, managed bool) finding {
@@ -138,7 +138,7 @@ func checkClock(ctx context.Context, conn *pgx.Conn) finding {
 }
 
 // checkStore looks at what only an up-to-date schema can tell.
-func (a *app) checkStore(ctx context.Context, d *database) []finding {
+func (a *app) checkStore(ctx context.Context, s settings.Settings, d *database) []finding {
 	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: store.CLI, MaxConns: 1})
 	var old *store.SchemaError
 	switch {
@@ -152,7 +152,7 @@ func (a *app) checkStore(ctx context.Context, d *database) []finding {
 		return []finding{fail("schema", err.Error(), "run tributary migrate up")}
 	}
 	defer st.Close()
-	list := []finding{ok("schema", "up to date"), checkProfile(ctx, st)}
+	list := []finding{ok("schema", "up to date"), checkProfile(ctx, st), checkVault(ctx, s, st, d.managed)}
 	connections, err := st.Connections(ctx)
 	if err != nil {
 		return append(list, fail("connections", err.Error(), "see the log of the database"))

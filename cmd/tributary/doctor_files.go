@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"tributary/internal/settings"
@@ -50,22 +49,19 @@ func freeBytes(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec // block sizes are positive
 }
 
-// checkMasterKey looks at the key's file: only its owner may read it, and it
-// should not travel with a copy of the database's volume.
+// checkMasterKey looks at the key's file: only its owner may read it. What it
+// opens is for checkVault.
 func checkMasterKey(s settings.Settings) finding {
 	const check = "master key"
 	info, err := os.Stat(s.MasterKeyFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return ok(check, "none at %s, and no source of this version needs one", s.MasterKeyFile)
+		return ok(check, "none at %s yet; the first start of a new instance makes it", s.MasterKeyFile)
 	}
 	if err != nil {
 		return fail(check, err.Error(), "let this account read it, or set TRIBUTARY_MASTER_KEY_FILE")
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return fail(check, fmt.Sprintf("%s may be read by others (mode %04o)", s.MasterKeyFile, info.Mode().Perm()), "chmod 600 "+s.MasterKeyFile)
-	}
-	if !s.DatabaseURL.IsSet() && sameVolume(filepath.Dir(s.MasterKeyFile), s.DataDir) {
-		return warn(check, s.MasterKeyFile+" lies on the volume of the managed database", "keep them apart, so that a copy of one volume is useless alone")
 	}
 	return ok(check, "%s", s.MasterKeyFile)
 }

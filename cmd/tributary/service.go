@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tributary/internal/password"
+	"tributary/internal/seal"
 	"tributary/internal/settings"
 	"tributary/store"
 	"tributary/web"
@@ -104,10 +105,13 @@ type service struct {
 	// store serves the workers and this process's own work, web the requests:
 	// a pool each, so that neither starves the other.
 	store, webStore *store.Store
-	engine          *engine
-	server          *web.Server
-	metrics         *web.Metrics
-	public          string
+	// ring opens what is sealed; where it is nil, noRing says why.
+	ring    *seal.Ring
+	noRing  error
+	engine  *engine
+	server  *web.Server
+	metrics *web.Metrics
+	public  string
 	// sandbox is Sandbox Drive, nil where none is served.
 	sandbox *sandboxService
 }
@@ -127,6 +131,9 @@ func (srv *service) open(ctx context.Context, a *app) error {
 		return err
 	}
 	if err := ensureProfile(ctx, srv.store); err != nil {
+		return err
+	}
+	if srv.ring, srv.noRing, err = openVault(ctx, srv.settings, srv.store, srv.log); err != nil {
 		return err
 	}
 	srv.metrics.SetGauges(gauges(srv.store))

@@ -150,10 +150,12 @@ func Replace(ctx context.Context, c Config, aside func(path string) (kept string
 	if _, err = Open(ctx, c); err == nil {
 		return 0, "", errors.New("replacing the master key: the one that is there is right; rotate it instead: tributary master-key rotate")
 	}
-	if _, ok := errors.AsType[*KeyError](err); !ok {
+	// A file that is misplaced, or that this account may not read, is not lost.
+	missing := errors.Is(err, seal.ErrNoKeyFile)
+	if !missing && !errors.Is(err, seal.ErrWrongKey) && !errors.Is(err, seal.ErrKeyFileDamaged) {
 		return 0, "", err
 	}
-	if !errors.Is(err, seal.ErrNoKeyFile) {
+	if !missing {
 		if kept, err = aside(c.Path); err != nil {
 			return 0, "", fmt.Errorf("moving the master key file aside: %w", err)
 		}

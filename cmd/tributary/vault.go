@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"tributary/internal/audit"
+	"tributary/internal/seal"
+	"tributary/internal/settings"
+	"tributary/oauthflow/vault"
+	"tributary/store"
+)
+
+// vaultConfig says where the master key of s lies.
+func vaultConfig(s settings.Settings, st *store.Store) vault.Config {
+	return vault.Config{Path: s.MasterKeyFile, DataDir: s.DataDir, Store: st}
+}
+
+// openVault returns the ring that opens what the database keeps sealed. Without the right key it returns none and why:
+// connections with a grant then say that they need a new consent, and everything else goes on. A failing database is
+// the second error.
+func openVault(ctx context.Context, s settings.Settings, st *store.Store, log *slog.Logger) (ring *seal.Ring, why, err error) {
+	ring, err = vault.Open(ctx, vaultConfig(s, st))
+	if err == nil {
+		n, err := st.KeyFound(ctx)
+		if n > 0 {
+			log.Info("the master key is there again", "connections", n)
+		}
+		return ring, nil, err
+	}
+	if _, ok := errors.AsType[*vault.KeyError](err); !ok {
+		return nil, nil, err
+	}
+	why = err
+	n, err := st.KeyLost(ctx, "the master key "+s.MasterKeyFile+" does not open its tokens: restore that file and restart, or grant again")
+	log.Error("connections with a grant cannot sync; what is stored stays searchable", "error", why, "connections", n)
+	return nil, why, err
+}
+
+// checkVault says whether the key opens what is sealed, without making one. A
+// copy of a volume that holds both is all that a thief needs: with something
+// sealed that is a failure (a remote database has volumes of its own).
+func checkVault(ctx context.Context, s settings.Settings, st *store.Store, managed bool) finding {
+	const check = "sealed values"
+	proof, sealed, err := st.SealState(ctx)
+	if err != nil {
+		return fail(check, err.Error(), "see the log of the database")
+	}
+	if proof == nil && !sealed {
+		return ok(check, "there are none yet")
+	}
+	ring, err := seal.Open(s.MasterKeyFile, seal.Options{DataDir: s.DataDir})
+	if err == nil && proof != nil {
+		err = ring.VerifyCheck(proof)
+	}
+	if err != nil {
+		return fail(check, (&vault.KeyError{Path: s.MasterKeyFile, Err: err}).Error(), "until then connections with a grant cannot sync")
+	}
+	counts, err := st.SealedCounts(ctx)
+	if err != nil {
+		return fail(check, err.Error(), "see the log of the database")
+	}
+	values, lost := int64(0), int64(0)
+	for _, c := range counts {
+		values += c.Rows
+		if !slices.Contains(ring.KeyIDs(), c.Key) {
+			lost += c.Rows
+		}
+	}
+	values-- // the proof is no secret
+	apart := "keep them apart, so that a copy of one volume is useless alone: set TRIBUTARY_MASTER_KEY_FILE to another volume"
+	switch together := managed && sameVolume(s.MasterKeyFile, s.DataDir); {
+	case lost > 0:
+		return fail(check, fmt.Sprintf("%d of %d need a key that %s does not hold", lost, values, s.MasterKeyFile), "restore the file that holds it; tributary master-key status lists the keys")
+	case together && values > 0:
+		return fail(check, fmt.Sprintf("%s lies on the volume of the managed database, which holds %d of them", s.MasterKeyFile, values), apart)
+	case together:
+		return warn(check, s.MasterKeyFile+" lies on the volume of the managed database, which holds none of them yet", apart)
+	default:
+		return ok(check, "%d, and the master key opens them", values)
+	}
+}
+
+// record writes an event of the command line to the audit log, of something that was done.
+func (a *app) record(ctx context.Context, st *store.Store, action string, target audit.Target, detail map[string]string) error {
+	clean := map[string]string{}
+	for k, v := range detail {
+		if v != "" {
+			clean[k] = auditText(v)
+		}
+	}
+	target.ID = auditText(target.ID)
+	// What is done is recorded also when Ctrl-C came meanwhile.
+	return st.Record(context.WithoutCancel(ctx), audit.Event{Actor: a.cliActor(), Action: action, Target: target, Outcome: audit.OK, Detail: clean})
+}
+
+func connectionTarget(c store.Connection) audit.Target {
+	return audit.Target{Kind: "connection", ID: c.ID.String()}
+}
