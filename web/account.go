@@ -54,7 +54,7 @@ func (s *Server) changePassword(c echo.Context) error {
 	}
 	_, err = s.prove(c, who.Account.Name, secret.New(f["current"]))
 	if errors.Is(err, store.ErrUnauthenticated) {
-		return s.passwordForm(c, http.StatusForbidden, "the password so far is not right")
+		return s.passwordForm(c, http.StatusUnprocessableEntity, "the password so far is not right")
 	}
 	if p, ok := errors.AsType[*Problem](err); ok && p.Status == http.StatusTooManyRequests {
 		p.headers(c.Response().Header())

@@ -147,7 +147,7 @@ func isUnavailable(state string) bool {
 func problemOfHTTP(he *echo.HTTPError) *Problem {
 	switch he.Code {
 	case http.StatusNotFound:
-		return problem(he.Code, codeNotFound, "there is no such page")
+		return problem(he.Code, codeNotFound, "nothing is served here; look whether the address is whole")
 	case http.StatusMethodNotAllowed:
 		return problem(he.Code, codeMethod, "this address does not take that method; see the Allow header")
 	case http.StatusRequestEntityTooLarge:

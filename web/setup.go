@@ -16,7 +16,7 @@ import (
 
 // noSetup is the answer of set-up once it is over.
 func noSetup() *Problem {
-	return problem(http.StatusNotFound, codeNotFound, "there is no such page: this instance is set up")
+	return problem(http.StatusNotFound, codeNotFound, "this instance is set up already, so there is nothing to do here")
 }
 
 // setupPage shows the form of the first account.

@@ -1,0 +1,28 @@
+package web
+
+// RouteInfo is one address and who may use it.
+type RouteInfo struct {
+	Method, Path, Access string
+	Returnable           bool
+}
+
+// Table lists what was registered with an access.
+func (s *Server) Table() []RouteInfo {
+	var list []RouteInfo
+	for _, r := range s.table {
+		list = append(list, RouteInfo{Method: r.method, Path: r.path, Access: r.access.String(), Returnable: r.returnable})
+	}
+	return list
+}
+
+// Routed lists what the router answers, whoever registered it.
+func (s *Server) Routed() []RouteInfo {
+	var list []RouteInfo
+	for _, r := range s.echo.Routes() {
+		list = append(list, RouteInfo{Method: r.Method, Path: r.Path})
+	}
+	return list
+}
+
+// ReturnPath is where signing in with that next leads.
+func (s *Server) ReturnPath(next string) string { return s.returnPath(next) }
