@@ -27,6 +27,8 @@ func TestByIssuerAlone(t *testing.T) {
 		t.Run("reuse by somebody else, grant again", func(t *testing.T) { testReuseElsewhere(t, in, s, r, c) })
 		t.Run("many processes", func(t *testing.T) { testProcesses(t, in, s, r) })
 		t.Run("client credentials", func(t *testing.T) { testServerGrant(t, in, s) })
+		t.Run("disconnect", func(t *testing.T) { testDisconnect(t, in, s, r, c) })
+		t.Run("check", func(t *testing.T) { testCheck(t, in, r) })
 		t.Run("denied", func(t *testing.T) { testDenied(t, in, s, r) })
 		t.Run("unticked", func(t *testing.T) { testUnticked(t, in, r) })
 		t.Run("wrong secret", func(t *testing.T) { testWrongSecret(t, in, s) })
@@ -185,6 +187,47 @@ func testServerGrant(t *testing.T, in *instance, s *server) {
 	}
 	if n := len(s.tokenRequests(t, "client_credentials")) - before; n != 1 {
 		t.Errorf("%d requests for the second token", n)
+	}
+}
+
+// testDisconnect ends a grant: the tokens are dead at the server, and gone here.
+func testDisconnect(t *testing.T, in *instance, s *server, r *oauthflow.Registration, c client) {
+	kept := in.mustConnect(t, newBrowser(t, bob), asked(r, "kept"))
+	res := in.mustConnect(t, newBrowser(t, cleo), asked(r, "disconnect"))
+	held := in.pair(t, res.Grant)
+	out, err := in.grants.Disconnect(t.Context(), in.by, res.Connection)
+	if err != nil || !out.Done || !out.Revoked || out.Detached {
+		t.Fatalf("disconnected: %+v, %v", out, err)
+	}
+	if s.active(t, c, held.Access.Reveal()) {
+		t.Error("the access token lives on")
+	}
+	if got := s.refresh(t, c, held.Refresh.Reveal()); got.Error != "invalid_grant" {
+		t.Errorf("the refresh token: %d %s", got.status, got.Error)
+	}
+	if row, err := in.store.Credentials().Load(t.Context(), res.Grant); err != nil || row != nil && len(row.Sealed) > 0 {
+		t.Errorf("tokens are stored still: %v", err)
+	}
+	if _, err := in.keeper.Access(t.Context(), res.Grant); connectors.ClassOf(err) != connectors.GrantLost {
+		t.Errorf("asking for a token: %v", err)
+	}
+	if other := in.pair(t, kept.Grant); !s.active(t, c, other.Access.Reveal()) {
+		t.Error("somebody else's grant is gone too")
+	}
+}
+
+// testCheck asks who it is with a token that has run out by the instance's clock.
+func testCheck(t *testing.T, in *instance, r *oauthflow.Registration) {
+	p := asked(r, "check")
+	p.Scopes = append(p.Scopes, "profile")
+	res := in.mustConnect(t, newBrowser(t, ann), p)
+	in.expire(t)
+	out, err := in.grants.Check(t.Context(), res.Grant, "", nil)
+	if err != nil || !out.OK || out.Account == "" {
+		t.Errorf("check: %+v, %v", out, err)
+	}
+	if _, err := in.grants.Check(t.Context(), res.Grant, "https://elsewhere.example/", nil); connectors.ClassOf(err) != connectors.Invalid {
+		t.Errorf("a token for another host: %v", err)
 	}
 }
 

@@ -34,6 +34,7 @@ type instance struct {
 	registrations *oauthflow.Registrations
 	flows         *oauthflow.Flows
 	keeper        *refresh.Keeper
+	grants        *oauthflow.Grants
 	by            oauthflow.By
 }
 
@@ -56,6 +57,7 @@ func newInstance(t *testing.T) *instance {
 	})
 	in.flows = oauthflow.NewFlows(oauthflow.FlowsConfig{Store: in.store, Vault: in.vault, Client: in.tokens, PublicURL: publicURL})
 	in.keeper = in.newKeeper(t)
+	in.grants = oauthflow.NewGrants(oauthflow.GrantsConfig{Store: in.store, Vault: in.vault, Client: in.tokens, Tokens: in.keeper})
 	in.by = in.signIn(t, "owner")
 	return in
 }

@@ -78,8 +78,9 @@ func each(t *testing.T, o options, f func(*testing.T, *server)) {
 
 // The people at the servers, and the scopes besides those of OpenID Connect.
 const (
-	ann = "ann"
-	bob = "bob"
+	ann  = "ann"
+	bob  = "bob"
+	cleo = "cleo"
 
 	readFiles  = "files.read"
 	writeFiles = "files.write"
@@ -90,7 +91,7 @@ const (
 func passwordOf(login string) string { return "password of " + login }
 
 func accounts() map[string]string {
-	return map[string]string{ann: passwordOf(ann), bob: passwordOf(bob)}
+	return map[string]string{ann: passwordOf(ann), bob: passwordOf(bob), cleo: passwordOf(cleo)}
 }
 
 func (o options) orDefaults() options {
