@@ -20,9 +20,8 @@ func (s *Store) Credentials() *Credentials { return &Credentials{s} }
 // Credentials implements refresh.Store. Locks are taken in the order credential, connection, schedule.
 type Credentials struct{ s *Store }
 
-// credentialColumns are read by scanCredential, from grants g with their registrations r and credentials c. They are
-// all the database's times, and its clock.
-const credentialColumns = `
+// grantRow is read by scanCredential: a credential c with its grant g and its registration r, and the database's clock.
+const grantRow = `
 	SELECT g.id, g.registration_id, g.kind, g.subject, g.account, g.asked_scopes, g.scopes, g.scopes_stated, g.params, g.consented_by, g.consented_at,
 		g.expires_at, g.at_expiry, g.closed_at, g.close_note,
 		r.id, r.name, r.provider, r.profile, r.endpoints_digest, r.base_url, r.redirect_uri, r.client_id, r.subject, r.credential_kinds, r.credential_gen,
@@ -34,7 +33,7 @@ const credentialColumns = `
 	FROM credential c JOIN oauth_grant g ON g.id = c.grant_id JOIN client_registration r ON r.id = g.registration_id
 	WHERE c.grant_id = $1`
 
-// scanCredential reads one row of credentialColumns; nil is none.
+// scanCredential reads one grantRow; nil is none.
 func scanCredential(row pgx.Row) (*refresh.Row, error) {
 	var r refresh.Row
 	var params, profile []byte
@@ -77,7 +76,7 @@ func storedProfile(raw []byte) (*oauthflow.Profile, error) {
 
 // Load implements refresh.Store.
 func (c *Credentials) Load(ctx context.Context, grant uuid.UUID) (*refresh.Row, error) {
-	r, err := scanCredential(c.s.pool.QueryRow(ctx, credentialColumns, grant))
+	r, err := scanCredential(c.s.pool.QueryRow(ctx, grantRow, grant))
 	return r, translate("reading grant", err)
 }
 
@@ -89,7 +88,7 @@ func (c *Credentials) InRow(ctx context.Context, grant uuid.UUID, fn func(tx ref
 		if _, err := tx.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
 			return err
 		}
-		r, err := scanCredential(tx.QueryRow(ctx, credentialColumns+` FOR UPDATE OF c`, grant))
+		r, err := scanCredential(tx.QueryRow(ctx, grantRow+` FOR UPDATE OF c`, grant))
 		if err != nil {
 			return err
 		}
@@ -125,10 +124,10 @@ func (c *Credentials) OwnOpen(ctx context.Context, holder string) ([]refresh.Att
 // Overdue implements refresh.Store.
 func (c *Credentials) Overdue(ctx context.Context, limit int) ([]uuid.UUID, error) {
 	rows, err := c.s.pool.Query(ctx, `
-		(SELECT grant_id FROM credential WHERE phase = 'in_flight' AND lease_until <= clock() ORDER BY lease_until LIMIT $1)
+		SELECT grant_id FROM credential WHERE phase = 'in_flight' AND lease_until <= clock()
 		UNION
-		(SELECT c.grant_id FROM credential c WHERE c.state = 'needs_reauth'
-			AND EXISTS (SELECT FROM credential_spare s WHERE s.grant_id = c.grant_id AND s.epoch = c.epoch) LIMIT $1)`, limit)
+		SELECT c.grant_id FROM credential c WHERE c.state = 'needs_reauth' AND EXISTS (SELECT FROM credential_spare s WHERE s.grant_id = c.grant_id AND s.epoch = c.epoch)
+		LIMIT $1`, limit)
 	if err != nil {
 		return nil, translate("reading overdue refreshes", err)
 	}

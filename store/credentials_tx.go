@@ -47,18 +47,14 @@ func (t *credentialTx) Save(ctx context.Context) error {
 		holder = &r.Holder
 	}
 	tag, err := t.tx.Exec(ctx, `
-		UPDATE credential SET gen = @gen, secret_ct = nullif(@secret::bytea, ''), at_expires = @expires, obtained_at = @obtained, idle_expires = @idle,
-			refreshable = @refreshable, pair_attempt = @pair_attempt, phase = @phase, maybe_sent = @maybe_sent, t_first = @t_first, attempt_id = @attempt,
-			holder = @holder, lease_until = @lease, rejected_gen = @rejected, failures = @failures, first_failed_at = @first_failed, next_try = @next_try,
-			state_since = CASE WHEN state = @state THEN state_since ELSE clock() END, state = @state, fail_class = @fail_class, fail_note = @fail_note, updated_at = clock()
-		WHERE grant_id = @grant AND epoch = @epoch AND gen = @base`,
-		pgx.NamedArgs{
-			"grant": t.grant, "epoch": t.locked.epoch, "base": t.locked.gen,
-			"gen": r.Gen, "secret": r.Sealed, "expires": r.Expires, "obtained": r.Obtained, "idle": r.IdleExpires, "refreshable": r.Refreshable,
-			"pair_attempt": r.PairAttempt, "phase": r.Phase, "maybe_sent": r.MaybeSent, "t_first": r.FirstSent, "attempt": r.AttemptID, "holder": holder,
-			"lease": r.LeaseUntil, "rejected": r.RejectedGen, "failures": r.Failures, "first_failed": r.FirstFailedAt, "next_try": r.NextTry,
-			"state": r.State, "fail_class": r.FailClass, "fail_note": r.FailNote,
-		})
+		UPDATE credential SET gen = $4, secret_ct = nullif($5::bytea, ''), at_expires = $6, obtained_at = $7, idle_expires = $8, refreshable = $9,
+			pair_attempt = $10, phase = $11, maybe_sent = $12, t_first = $13, attempt_id = $14, holder = $15, lease_until = $16, rejected_gen = $17,
+			failures = $18, first_failed_at = $19, next_try = $20, state = $21, fail_class = $22, fail_note = $23,
+			state_since = CASE WHEN state = $21 THEN state_since ELSE clock() END, updated_at = clock()
+		WHERE grant_id = $1 AND epoch = $2 AND gen = $3`,
+		t.grant, t.locked.epoch, t.locked.gen, r.Gen, r.Sealed, r.Expires, r.Obtained, r.IdleExpires, r.Refreshable,
+		r.PairAttempt, r.Phase, r.MaybeSent, r.FirstSent, r.AttemptID, holder, r.LeaseUntil, r.RejectedGen,
+		r.Failures, r.FirstFailedAt, r.NextTry, r.State, r.FailClass, r.FailNote)
 	if err != nil {
 		return fmt.Errorf("writing credential: %w", err)
 	}

@@ -45,7 +45,12 @@ type rig struct {
 
 func newRig(tb testing.TB, class string) *rig {
 	tb.Helper()
-	r := &rig{tb: tb, db: pgtest.New(tb), server: newServer(tb, class), spool: filepath.Join(tb.TempDir(), "spool")}
+	return newRigOn(tb, class, pgtest.New(tb))
+}
+
+func newRigOn(tb testing.TB, class string, db *pgtest.DB) *rig {
+	tb.Helper()
+	r := &rig{tb: tb, db: db, server: newServer(tb, class), spool: filepath.Join(tb.TempDir(), "spool")}
 	ring, err := seal.Create(filepath.Join(tb.TempDir(), "master.key"), seal.Options{})
 	if err != nil {
 		tb.Fatal(err)
@@ -271,6 +276,31 @@ func mustAccess(tb testing.TB, k *refresh.Keeper, grant uuid.UUID) oauthflow.Acc
 		tb.Fatal(err)
 	}
 	return a
+}
+
+// mustBeSound checks a settled grant against what the server knows.
+func (r *rig) mustBeSound(g uuid.UUID) {
+	r.tb.Helper()
+	v := r.row(g)
+	if v.State != "active" || v.Connection != "active" || v.Phase != "idle" || !r.server.good(g.String(), r.token(g)) {
+		r.tb.Errorf("row %+v, token %d", v, r.token(g))
+	}
+	if extra := r.unrecorded(g); extra != "" {
+		r.tb.Error(extra)
+	}
+	if r.server.reuse != 0 {
+		r.tb.Errorf("%d families revoked", r.server.reuse)
+	}
+}
+
+// spooled lists the files of the spool.
+func spooled(tb testing.TB, r *rig) []string {
+	tb.Helper()
+	list, err := filepath.Glob(filepath.Join(r.spool, "*"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return list
 }
 
 // killed ends this process as kill -9 does, and does not return.

@@ -141,7 +141,7 @@ func (k *Keeper) Ahead(ctx context.Context, grant uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	if row.dead() != nil || !row.renewable(pair) {
+	if !row.renewable(pair) {
 		return nil
 	}
 	_, err = k.due(ctx, row, pair, true)
