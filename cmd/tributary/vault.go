@@ -71,14 +71,14 @@ func checkVault(ctx context.Context, s settings.Settings, st *store.Store, manag
 		}
 	}
 	values-- // the proof is no secret
-	apart := "keep them apart, so that a copy of one volume is useless alone: set TRIBUTARY_MASTER_KEY_FILE to another volume"
-	switch together := managed && sameVolume(s.MasterKeyFile, s.DataDir); {
+	switch {
 	case lost > 0:
 		return fail(check, fmt.Sprintf("%d of %d need a key that %s does not hold", lost, values, s.MasterKeyFile), "restore the file that holds it; tributary master-key status lists the keys")
-	case together && values > 0:
-		return fail(check, fmt.Sprintf("%s lies on the volume of the managed database, which holds %d of them", s.MasterKeyFile, values), apart)
-	case together:
-		return warn(check, s.MasterKeyFile+" lies on the volume of the managed database, which holds none of them yet", apart)
+	case values == 0:
+		return ok(check, "there are none yet")
+	case managed && sameVolume(s.MasterKeyFile, s.DataDir):
+		return fail(check, fmt.Sprintf("%s lies on the volume of the managed database, which holds %d of them", s.MasterKeyFile, values),
+			"keep them apart, so that a copy of one volume is useless alone: set TRIBUTARY_MASTER_KEY_FILE to a file on another volume")
 	default:
 		return ok(check, "%d, and the master key opens them", values)
 	}
