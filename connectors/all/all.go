@@ -5,11 +5,13 @@ import (
 
 	"tributary/connectors"
 	"tributary/connectors/folder"
+	"tributary/connectors/sandbox"
 )
 
 // Config is what the wiring decides for the connectors.
 type Config struct {
-	Folder folder.Config
+	Folder  folder.Config
+	Sandbox sandbox.Config
 }
 
 // List is the connectors of one process, in the order that people see them.
@@ -19,6 +21,7 @@ type List struct{ connectors []connectors.Connector }
 func New(cfg Config) List {
 	return List{connectors: []connectors.Connector{
 		folder.New(cfg.Folder),
+		sandbox.New(cfg.Sandbox),
 	}}
 }
 

@@ -21,8 +21,10 @@ func TestEveryConnectorIsFoundByItsSource(t *testing.T) {
 			t.Errorf("%s is not found by its source", spec.Source)
 		}
 	}
-	if !seen["folder"] {
-		t.Error("the folder is missing")
+	for _, source := range []string{"folder", "sandbox"} {
+		if !seen[source] {
+			t.Errorf("%s is missing", source)
+		}
 	}
 	if _, ok := list.Get("nosuchsource"); ok {
 		t.Error("a source that does not exist is found")

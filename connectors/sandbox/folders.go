@@ -1,0 +1,91 @@
+package sandbox
+
+import (
+	"context"
+	"net/http"
+
+	"tributary/internal/httpx"
+)
+
+// maxDepth is how deep folders may lie in each other; deeper is treated as
+// unknown.
+const maxDepth = 64
+
+// keptFolder is a folder of an earlier listing.
+type keptFolder struct {
+	item       item
+	validators httpx.Validators
+}
+
+// folders are the folders of one listing, each asked for once. What the
+// listing itself shows is taken from there. Nil stands for a folder that the
+// account cannot see.
+type folders struct {
+	s    *session
+	op   string
+	seen map[string]*item
+}
+
+func (s *session) newFolders(op string) *folders {
+	return &folders{s: s, op: op, seen: map[string]*item{}}
+}
+
+// note takes over a folder that a listing shows.
+func (f *folders) note(it *item) {
+	if it.Kind == kindFolder {
+		f.seen[it.ID] = it
+	}
+}
+
+// get returns a folder, or nil for one that the account cannot see.
+func (f *folders) get(ctx context.Context, id string) (*item, error) {
+	if it, ok := f.seen[id]; ok {
+		return it, nil
+	}
+	kept := f.s.kept[id]
+	r := request{op: f.op, scope: scopeFiles, path: itemPath(id), kept: kept.validators}
+	resp, err := f.s.api.do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusNotModified && kept.item.ID == id:
+	case resp.StatusCode == http.StatusOK:
+		kept = keptFolder{validators: httpx.ValidatorsOf(resp)}
+		if err := decode(ctx, f.op, resp, &kept.item); err != nil {
+			return nil, err
+		}
+		f.s.kept[id] = kept
+	case refused(resp):
+		delete(f.s.kept, id)
+		f.seen[id] = nil
+		return nil, nil
+	default:
+		return nil, r.failure(resp)
+	}
+	if kept.item.ID != id || kept.item.Kind != kindFolder {
+		f.seen[id] = nil
+		return nil, nil
+	}
+	f.seen[id] = &kept.item
+	return &kept.item, nil
+}
+
+// path returns it and the folders above it up to the root. Whole is false where
+// one of them cannot be seen, or where they do not end.
+func (f *folders) path(ctx context.Context, it *item) (chain []*item, whole bool, err error) {
+	chain = []*item{it}
+	for id := it.ParentID; id != ""; {
+		parent, err := f.get(ctx, id)
+		if err != nil {
+			return nil, false, err
+		}
+		if parent == nil || len(chain) > maxDepth {
+			return chain, false, nil
+		}
+		chain = append(chain, parent)
+		id = parent.ParentID
+	}
+	return chain, true, nil
+}
