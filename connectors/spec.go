@@ -19,6 +19,10 @@ type Spec struct {
 	Icon string
 	// Provider names the provider profile; "" for a source without a grant.
 	Provider string
+	// Hosts are the only ones that the connection's token may be sent to, as
+	// "host" or "host:port"; "{base}" is the instance that people host
+	// themselves, as their client registration names it.
+	Hosts []string
 	// Scopes are the least OAuth scopes, each with the reason shown to the
 	// admin.
 	Scopes []Scope
@@ -128,6 +132,9 @@ func (s Spec) Validate() error {
 	}
 	if s.CursorVersion < 1 {
 		errs = append(errs, errors.New("cursor version starts at 1"))
+	}
+	if (s.Provider == "") != (len(s.Hosts) == 0) {
+		errs = append(errs, errors.New("a provider needs hosts that its tokens may be sent to, and hosts need a provider"))
 	}
 	for _, sc := range s.Scopes {
 		if sc.Name == "" || sc.Reason == "" {
