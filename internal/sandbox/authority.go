@@ -137,8 +137,8 @@ func made[V any](m map[string]V) map[string]V {
 func (a *authority) update(change func(d *authData)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	change(a.data)
 	a.data.prune(a.now())
+	change(a.data)
 	if a.file == "" {
 		return nil
 	}
@@ -191,7 +191,7 @@ func (d *authData) prune(now time.Time) {
 		}
 	}
 	for id, g := range d.Grants {
-		if now.After(g.Used.Add(refreshIdle)) {
+		if !now.Before(g.Used.Add(refreshIdle)) {
 			d.end(id)
 		}
 	}

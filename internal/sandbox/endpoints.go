@@ -90,7 +90,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 				"sub": subject(t.Person, id), "iat": t.Issued.Unix(), "exp": t.Expires.Unix(), "iss": s.base.String(),
 			}
 		}
-		if t, ok := d.Refresh[key]; ok && !t.Used && d.Grants[t.Grant] != nil && d.Grants[t.Grant].Client == id {
+		if t, ok := d.Refresh[key]; ok && !t.Used && d.Grants[t.Grant] != nil && d.Grants[t.Grant].Client == id && now.Before(d.Grants[t.Grant].Used.Add(refreshIdle)) {
 			g := d.Grants[t.Grant]
 			answer = map[string]any{
 				"active": true, "client_id": id, "scope": strings.Join(g.Scopes, " "),

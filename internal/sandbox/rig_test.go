@@ -20,7 +20,7 @@ import (
 
 // Tests of the company's size use company.Load; the rules are tested on this small one.
 //
-//	root ─ handbook (anyone) ─ rules.md, notes (g-team) ─ plan.md
+//	root ─ handbook (anyone) ─ rules.md, notes (g-loop alone) ─ plan.md (and eve)
 //	     ─ board (g-board) ─ minutes.md, pay (restricted to ann) ─ pay.md
 //	     ─ diary.md (bob alone)
 func smallOrg() company.Organisation {
@@ -37,6 +37,8 @@ func smallOrg() company.Organisation {
 	}
 	pay := folder("pay", "board", user("ann", "owner"), user("bob", "reader"))
 	pay.Restricted = true
+	notes := folder("notes", "handbook", group("g-loop", "writer"))
+	notes.Inherit = false
 	return company.Organisation{
 		ID: "small", Name: "Small & Co", Domain: "small.example",
 		People: []company.Person{
@@ -53,7 +55,7 @@ func smallOrg() company.Organisation {
 		Items: []company.Item{
 			folder("handbook", "", company.Entry{Kind: "anyone", ID: "small", Role: "reader"}, user("ann", "owner")),
 			doc("rules", "handbook", "# Rules\n\nBe kind.\n"),
-			folder("notes", "handbook", group("g-loop", "writer")),
+			notes,
 			doc("plan", "notes", "# Plan\n\nShip it.\n", user("eve", "reader")),
 			folder("board", "", group("g-board", "writer")),
 			doc("minutes", "board", "# Minutes\n"),
