@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -190,7 +190,7 @@ func (s *Store) EndSessions(ctx context.Context, by audit.Actor, account, keep u
 		}
 		return recordEvent(ctx, tx, audit.Event{
 			Actor: by, Action: "session.end", Target: audit.Target{Kind: "account", ID: name}, Outcome: audit.OK,
-			Detail: map[string]string{"sessions": fmt.Sprint(n)},
+			Detail: map[string]string{"sessions": strconv.Itoa(n)},
 		})
 	})
 	return n, err

@@ -206,13 +206,13 @@ func (b *browser) secretOf() string {
 	return ""
 }
 
-// plant puts a cookie into the browser.
-func (b *browser) plant(name, value string) {
+// plant puts a session cookie into the browser.
+func (b *browser) plant(value string) {
 	u, err := url.Parse(b.r.server.URL)
 	if err != nil {
 		b.r.t.Fatal(err)
 	}
-	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: u.Scheme == "https"}})
+	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: "tributary", Value: value, Path: "/", Secure: u.Scheme == "https"}})
 }
 
 // events lists the audit log as "action outcome actor target".

@@ -76,7 +76,7 @@ func testCookieHTTPS(t *testing.T) {
 	}
 	// The name for plain http counts for nothing here.
 	other := r.browser()
-	other.plant("tributary", c.Value)
+	other.plant(c.Value)
 	if other.isSignedIn() {
 		t.Error("a cookie without the prefix signs in")
 	}
@@ -96,8 +96,8 @@ func testFixation(t *testing.T) {
 	r.account("ada", store.RoleOwner)
 	planted := strings.Repeat("A", 43)
 	victim, attacker := r.browser(), r.browser()
-	victim.plant("tributary", planted)
-	attacker.plant("tributary", planted)
+	victim.plant(planted)
+	attacker.plant(planted)
 	victim.signIn("ada")
 	if got := victim.secretOf(); got == planted || got == "" {
 		t.Errorf("the session's secret is %q", got)
@@ -120,7 +120,7 @@ func testRotation(t *testing.T) {
 		t.Error("the secret is the same after signing in again")
 	}
 	thief := r.browser()
-	thief.plant("tributary", old)
+	thief.plant(old)
 	if thief.isSignedIn() {
 		t.Error("the secret from before signs in")
 	}
@@ -134,7 +134,7 @@ func testSignOut(t *testing.T) {
 	if p := b.post("/signout"); p.status != http.StatusSeeOther || b.secretOf() != "" {
 		t.Errorf("signing out: %d, cookie %q", p.status, b.secretOf())
 	}
-	b.plant("tributary", old)
+	b.plant(old)
 	p := b.get("/account")
 	if p.status != http.StatusSeeOther || p.location() != "/signin?next=/account" {
 		t.Errorf("the secret after sign-out: %d to %q", p.status, p.location())
@@ -160,7 +160,7 @@ func testDisabled(t *testing.T) {
 	if p := b.get("/account"); p.status != http.StatusSeeOther || !strings.HasPrefix(p.location(), "/signin") {
 		t.Errorf("reading: %d", p.status)
 	}
-	b.plant("tributary", strings.Repeat("B", 43))
+	b.plant(strings.Repeat("B", 43))
 	if p := b.post("/account/sessions/end-others"); p.status != http.StatusUnauthorized {
 		t.Errorf("acting: %d", p.status)
 	}
