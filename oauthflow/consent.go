@@ -89,7 +89,7 @@ func tokenConsent(v Vault, r *Registration, kind GrantType, t *Token, answered t
 	}
 	c := Consent{
 		Registration: r.ID, Digest: r.Digest, Kind: kind, Scopes: t.Scopes, ScopesStated: t.ScopesStated,
-		Params:  GrantParams{Hosts: t.Hosts}, Refreshable: t.Refresh.IsSet() || kind != GrantCode,
+		Params: GrantParams{Hosts: t.Hosts}, Refreshable: t.Refresh.IsSet() || kind != GrantCode,
 		Expires: left(t.ExpiresIn), Idle: time.Duration(r.Profile.Refresh.IdleExpiry), Absolute: time.Duration(r.Profile.Refresh.AbsoluteExpiry),
 		Missing: func(needed []string) []string { return r.Profile.Missing(needed, t.Scopes) },
 	}

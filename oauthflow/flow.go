@@ -192,6 +192,8 @@ func (f *Flows) prepare(ctx context.Context, p StartParams) (*Registration, *Gra
 		return nil, nil, flowError(FlowNoRegistration)
 	case r.State == RegistrationDraft || r.ClientID == "" || r.Digest != r.Profile.Digest():
 		return nil, nil, flowError(FlowIncomplete)
+	case r.RedirectURI != callbackURL(f.publicURL, r.ID):
+		return nil, nil, flowError(FlowMoved)
 	case !oneOf(GrantCode, r.Profile.Grants...):
 		return nil, nil, flowError(FlowNoConsent)
 	}

@@ -88,8 +88,12 @@ func (f *Flows) refused(ctx context.Context, by By, action, registration string,
 	} else {
 		registration = ""
 	}
+	actor := by.Actor
+	if actor.Kind == "" {
+		actor = audit.Actor{Kind: audit.Anonymous, IP: actor.IP}
+	}
 	_ = f.store.Record(context.WithoutCancel(ctx), audit.Event{
-		Actor: by.Actor, Action: action, Target: audit.Target{Kind: "registration", ID: registration}, Outcome: audit.Refused, Detail: detail,
+		Actor: actor, Action: action, Target: audit.Target{Kind: "registration", ID: registration}, Outcome: audit.Refused, Detail: detail,
 	})
 }
 

@@ -9,6 +9,7 @@ type FlowCode string
 const (
 	FlowNoRegistration FlowCode = "no_registration"
 	FlowIncomplete     FlowCode = "registration_incomplete"
+	FlowMoved          FlowCode = "moved" // PUBLIC_URL is another than when the registration was made
 	FlowNoConsent      FlowCode = "no_consent"
 	FlowPlan           FlowCode = "plan"
 	FlowMalformed      FlowCode = "malformed"      // parameters twice, too long, or no state
@@ -83,6 +84,8 @@ func flowTexts(code FlowCode) flowText {
 		return flowText{"There is no such registration", "Choose a registration from the list.", http.StatusNotFound}
 	case FlowIncomplete:
 		return flowText{"The registration is not complete", "Open the registration, enter what is missing and save it.", http.StatusConflict}
+	case FlowMoved:
+		return flowText{"The registration was made for another address of this instance", "Set PUBLIC_URL to that address again, or make a new registration and enter its redirect URI at the provider.", http.StatusConflict}
 	case FlowNoConsent:
 		return flowText{"This provider has no consent by a person", "Connect as a server, with the registration's own credentials.", http.StatusConflict}
 	case FlowPlan:

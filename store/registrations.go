@@ -123,7 +123,7 @@ func (s *Store) SaveRegistration(ctx context.Context, u oauthflow.RegistrationUp
 		if u.Drop != "" {
 			err = dropGrants(ctx, tx, r.ID, u.Drop)
 		} else {
-			err = resumeGrants(ctx, tx, r.ID)
+			err = s.ReviveGrantsTx(ctx, tx, r.ID)
 		}
 		if err != nil {
 			return err
@@ -147,22 +147,6 @@ func dropGrants(ctx context.Context, tx pgx.Tx, registration uuid.UUID, why stri
 		 FROM oauth_grant g WHERE g.id = k.grant_id AND g.registration_id = $1 AND k.state NOT IN ('closing', 'paused')`,
 	} {
 		if _, err := tx.Exec(ctx, q, registration, why); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// resumeGrants lets grants go on that the refusal of the client had stopped.
-func resumeGrants(ctx context.Context, tx pgx.Tx, registration uuid.UUID) error {
-	for _, q := range [...]string{
-		`UPDATE connection k SET state = 'active', state_reason = '', state_since = clock(), updated_at = clock()
-		 FROM oauth_grant g JOIN credential c ON c.grant_id = g.id
-		 WHERE g.id = k.grant_id AND g.registration_id = $1 AND c.state = 'config_error' AND k.state = 'config_error'`,
-		`UPDATE credential c SET state = 'active', state_since = clock(), fail_class = '', fail_note = '', failures = 0, first_failed_at = NULL, next_try = clock(), updated_at = clock()
-		 FROM oauth_grant g WHERE g.id = c.grant_id AND g.registration_id = $1 AND c.state = 'config_error'`,
-	} {
-		if _, err := tx.Exec(ctx, q, registration); err != nil {
 			return err
 		}
 	}
