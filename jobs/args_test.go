@@ -24,6 +24,7 @@ func TestJobArgsForm(t *testing.T) {
 		{TickArgs{}, "tick", `{}`},
 		{SliceArgs{RunID: id}, "sync_slice", `{"run_id":"7f1e3c0a-5a0f-4f0e-9c55-0d3f6a1b2c3d"}`},
 		{EmbedArgs{ProfileID: 3}, "embed", `{"profile_id":3}`},
+		{RefreshArgs{}, "refresh_ahead", `{}`},
 	} {
 		got, err := json.Marshal(c.args)
 		if err != nil || string(got) != c.want || c.args.Kind() != c.kind {

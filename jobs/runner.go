@@ -35,6 +35,9 @@ type Config struct {
 	// Embedders makes the embedder of a profile; nil is the built-in choice.
 	Embedders func(store.Profile) (Embedder, error)
 	Log       *slog.Logger
+	// Refresher keeps the tokens of grants fresh; nil leaves that to other
+	// processes.
+	Refresher Refresher
 
 	// Workers bounds the slices that run at once in this process: 4.
 	Workers int
@@ -46,6 +49,8 @@ type Config struct {
 	BytesInFlight int64
 	// Tick is how often due work is looked for: 10 s.
 	Tick time.Duration
+	// RefreshEvery is how often tokens are looked at: 30 s.
+	RefreshEvery time.Duration
 	// Slice is how long a slice runs before it hands over: 4 min 30 s.
 	Slice time.Duration
 	// Heartbeat is how often the holder of a run shows that it lives: 15 s.
@@ -62,6 +67,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.Tick, 10*time.Second)
+	set(&c.RefreshEvery, 30*time.Second)
 	set(&c.Slice, 270*time.Second)
 	set(&c.Heartbeat, 15*time.Second)
 	set(&c.Takeover, 60*time.Second)
@@ -114,6 +120,7 @@ func New(cfg Config) (*Runner, error) {
 		func() error { return river.AddWorkerSafely(workers, &tickWorker{r: r}) },
 		func() error { return river.AddWorkerSafely(workers, &sliceWorker{r: r}) },
 		func() error { return river.AddWorkerSafely(workers, &embedWorker{r: r}) },
+		func() error { return river.AddWorkerSafely(workers, &refreshWorker{r: r}) },
 	} {
 		if err := add(); err != nil {
 			return nil, fmt.Errorf("registering jobs: %w", err)
@@ -123,19 +130,33 @@ func New(cfg Config) (*Runner, error) {
 		Schema:            store.RiverSchema,
 		Logger:            cfg.Log,
 		Workers:           workers,
-		Queues:            map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, queueTick: {MaxWorkers: 1}, queueEmbed: {MaxWorkers: 4}},
+		Queues:            queues(cfg),
 		JobTimeout:        cfg.Slice + 10*time.Minute,
 		SoftStopTimeout:   20 * time.Second,
 		ReindexerSchedule: river.NeverSchedule(), // the role app owns no index
-		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(cfg.Tick), func() (river.JobArgs, *river.InsertOpts) {
-			return TickArgs{}, nil
-		}, &river.PeriodicJobOpts{RunOnStart: true})},
+		PeriodicJobs:      []*river.PeriodicJob{periodic(cfg.Tick, TickArgs{}), periodic(cfg.RefreshEvery, RefreshArgs{})},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("creating job client: %w", err)
 	}
 	r.client = client
 	return r, nil
+}
+
+// queues are those that this process works on. Tokens are refreshed only where they can be decrypted.
+func queues(cfg Config) map[string]river.QueueConfig {
+	q := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, queueTick: {MaxWorkers: 1}, queueEmbed: {MaxWorkers: 4}}
+	if cfg.Refresher != nil {
+		q[queueRefresh] = river.QueueConfig{MaxWorkers: 1}
+	}
+	return q
+}
+
+// periodic enqueues a job at once and then every so often, in whatever process leads.
+func periodic(every time.Duration, args river.JobArgs) *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(every), func() (river.JobArgs, *river.InsertOpts) {
+		return args, nil
+	}, &river.PeriodicJobOpts{RunOnStart: true})
 }
 
 // Start works on jobs until Stop, or until ctx ends.
