@@ -134,7 +134,7 @@ func testProcesses(t *testing.T, in *instance, s *server, r *oauthflow.Registrat
 	res := in.mustConnect(t, newBrowser(t, ann), asked(r, "processes"))
 	keepers := make([]*refresh.Keeper, 4)
 	for i := range keepers {
-		keepers[i] = in.newKeeper(t)
+		keepers[i] = in.newKeeper(t, refresh.Timing{})
 	}
 	for round := range 10 {
 		held := in.pair(t, res.Grant).Refresh.Reveal()

@@ -3,7 +3,6 @@ package interop
 import (
 	"context"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -56,7 +55,7 @@ func newInstance(t *testing.T) *instance {
 		Store: in.store, Vault: in.vault, Client: in.tokens, PublicURL: publicURL, LoopbackHTTP: true,
 	})
 	in.flows = oauthflow.NewFlows(oauthflow.FlowsConfig{Store: in.store, Vault: in.vault, Client: in.tokens, PublicURL: publicURL})
-	in.keeper = in.newKeeper(t)
+	in.keeper = in.newKeeper(t, refresh.Timing{})
 	in.grants = oauthflow.NewGrants(oauthflow.GrantsConfig{Store: in.store, Vault: in.vault, Client: in.tokens, Tokens: in.keeper})
 	in.by = in.signIn(t, "owner")
 	return in
@@ -78,11 +77,11 @@ func (in *instance) signIn(t *testing.T, name string) oauthflow.By {
 }
 
 // newKeeper is what one more process has.
-func (in *instance) newKeeper(t *testing.T) *refresh.Keeper {
+func (in *instance) newKeeper(t *testing.T, timing refresh.Timing) *refresh.Keeper {
 	t.Helper()
 	k, err := refresh.New(refresh.Config{
 		Store: in.store.Credentials(), Vault: in.vault, SpoolDir: filepath.Join(t.TempDir(), "spool"),
-		Sender: &refresh.TokenSender{Tokens: in.tokens, Client: in.client},
+		Sender: &refresh.TokenSender{Tokens: in.tokens, Client: in.client}, Timing: timing,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -114,11 +113,7 @@ func (in *instance) client(ctx context.Context, id uuid.UUID) (oauthflow.Client,
 // draft begins a registration by the server's issuer alone.
 func (in *instance) draft(t *testing.T, s *server, name string, grants ...oauthflow.GrantType) *oauthflow.Registration {
 	t.Helper()
-	u, err := url.Parse(s.issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := in.registrations.Draft(t.Context(), in.by, oauthflow.Draft{Name: name, Issuer: s.issuer, Grants: grants, AllowHosts: []string{u.Host}})
+	r, err := in.registrations.Draft(t.Context(), in.by, oauthflow.Draft{Name: name, Issuer: s.issuer, Grants: grants, AllowHosts: hostOf(t, s)})
 	if err != nil {
 		t.Fatal(err)
 	}

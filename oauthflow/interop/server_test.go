@@ -44,6 +44,8 @@ type server struct {
 	traits
 	register func(*testing.T, client) client
 	requests func(*testing.T) []request
+	// newSecret replaces a client's secret; nil where a test cannot do that.
+	newSecret func(client) client
 }
 
 // traits are what the standards leave to a server, and these two answer differently.

@@ -161,6 +161,15 @@ func (s *opStorage) register(c client) client {
 	return c
 }
 
+// newSecret replaces the secret of a client.
+func (s *opStorage) newSecret(c client) client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.Secret = "newer: " + uuid.NewString()
+	s.clients[c.ID].Secret = c.Secret
+	return c
+}
+
 func (s *opStorage) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,9 +50,10 @@ func startZitadel(t *testing.T, o options) *server {
 	listening.Start()
 	t.Cleanup(listening.Close)
 	return &server{
-		issuer:   issuer,
-		register: func(_ *testing.T, c client) client { return store.register(c) },
-		requests: func(*testing.T) []request { return notes.all() },
+		issuer:    issuer,
+		register:  func(_ *testing.T, c client) client { return store.register(c) },
+		requests:  func(*testing.T) []request { return notes.all() },
+		newSecret: store.newSecret,
 	}
 }
 
