@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"tributary/internal/seal"
 )
@@ -190,7 +191,8 @@ func Status(ctx context.Context, ring *seal.Ring, st Store, spoolDir string) ([]
 	return list, nil
 }
 
-// spoolKeys returns the keys of the files in the spool. A file that names none is an error: nobody knows what it needs.
+// spoolKeys returns the keys of the files in the spool, whose ciphertext stands behind their first line. A file that names none is an
+// error: nobody knows what it needs. Names that begin with a dot are parts of files, which nobody reads again.
 func spoolKeys(dir string) ([]seal.KeyID, error) {
 	if dir == "" {
 		return nil, nil
@@ -204,6 +206,9 @@ func spoolKeys(dir string) ([]seal.KeyID, error) {
 	}
 	var ids []seal.KeyID
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
 		raw, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // imported meanwhile
@@ -211,7 +216,8 @@ func spoolKeys(dir string) ([]seal.KeyID, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the spool: %w", err)
 		}
-		id, err := seal.KeyOf(raw)
+		_, ct, _ := bytes.Cut(raw, []byte("\n"))
+		id, err := seal.KeyOf(ct)
 		if err != nil {
 			return nil, fmt.Errorf("reading spool file %s: %w; let a running process import it first", e.Name(), err)
 		}

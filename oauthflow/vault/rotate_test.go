@@ -221,9 +221,12 @@ func TestRetireNeedsAnHourAndNoUse(t *testing.T) {
 	if err := os.Mkdir(spool, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(spool, w.attempt.String())
+	file := filepath.Join(spool, w.attempt.String()+".pair")
 	waiting := must(ring.Seal(seal.Context{Purpose: "spool", ID: "x", Field: "pair"}, []byte("pair")))(t)
-	if err := os.WriteFile(file, waiting, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(spool, ".part"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append([]byte("{\"tributary_spool\":1}\n"), waiting...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	must(vault.Rotate(t.Context(), ring, r.st, nil))(t)
