@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,14 +80,18 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 	if err := ensureProfile(ctx, st); err != nil {
 		return err
 	}
-	e, err := a.newEngine(ctx, s, st, a.logger(false), 0)
+	grants, err := openConsent(ctx, s, st, a.logger(false))
+	if err != nil {
+		return err
+	}
+	e, err := a.newEngine(ctx, s, st, grants, a.logger(false), 0)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		if err := e.close(ctx); err != nil {
+		if err := errors.Join(e.close(ctx), grants.close(ctx)); err != nil {
 			a.notef("tributary: closing: %s\n", oneLine(err.Error()))
 		}
 	}()

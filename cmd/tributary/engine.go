@@ -112,14 +112,14 @@ type engine struct {
 	extractor *extract.Extractor
 }
 
-func (a *app) newEngine(ctx context.Context, s settings.Settings, st *store.Store, log *slog.Logger, workers int) (*engine, error) {
+func (a *app) newEngine(ctx context.Context, s settings.Settings, st *store.Store, grants *consent, log *slog.Logger, workers int) (*engine, error) {
 	cache := filepath.Join(s.DataDir, "cache")
 	x := extract.New(extract.Config{CacheDir: cache})
 	byName := map[string]connectors.Connector{}
 	for _, c := range a.connectorList(s).All() {
 		byName[c.Spec().Source] = c
 	}
-	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Log: log, Workers: workers})
+	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, HTTP: grants.http, Log: log, Workers: workers})
 	if err != nil {
 		return nil, errors.Join(err, x.Close(ctx))
 	}

@@ -18,6 +18,7 @@ import (
 	"tributary/internal/password"
 	"tributary/internal/seal"
 	"tributary/internal/settings"
+	"tributary/oauthflow"
 	"tributary/store"
 	"tributary/web"
 )
@@ -108,6 +109,7 @@ type service struct {
 	// ring opens what is sealed; where it is nil, noRing says why.
 	ring    *seal.Ring
 	noRing  error
+	consent *consent
 	engine  *engine
 	server  *web.Server
 	metrics *web.Metrics
@@ -137,27 +139,61 @@ func (srv *service) open(ctx context.Context, a *app) error {
 		return err
 	}
 	srv.metrics.SetGauges(gauges(srv.store))
-	if srv.parts.workers {
-		if srv.engine, err = a.newEngine(ctx, srv.settings, srv.store, srv.log, srv.parts.workerCount); err != nil {
+	public := srv.settings.PublicURL
+	if srv.parts.web {
+		public = withPort(public, srv.ports.web.Addr())
+		if srv.webStore, err = openStore(ctx, srv.db, store.Web, srv.log); err != nil {
 			return err
 		}
 	}
-	if !srv.parts.web {
-		return nil
-	}
-	if srv.webStore, err = openStore(ctx, srv.db, store.Web, srv.log); err != nil {
+	srv.public = public.String()
+	srv.consent, err = newConsent(consentConfig{
+		settings: srv.settings, store: srv.store, pages: srv.webStore, ring: srv.ring, noRing: srv.noRing, public: srv.public,
+		returns: func(path string) bool { return srv.server.Returns(path) }, log: srv.log,
+	})
+	if err != nil {
 		return err
 	}
-	public := withPort(srv.settings.PublicURL, srv.ports.web.Addr())
-	srv.public = public.String()
-	srv.server = web.New(web.Config{ //nolint:contextcheck // handlers take the context of their request
+	// A process without workers asks for runs and leaves them to others.
+	if srv.engine, err = a.newEngine(ctx, srv.settings, srv.store, srv.consent, srv.log, srv.parts.workerCount); err != nil {
+		return err
+	}
+	if srv.parts.web {
+		return srv.openWeb(a, public) //nolint:contextcheck // handlers take the context of their request
+	}
+	return nil
+}
+
+// openWeb makes the server of the pages and the API.
+func (srv *service) openWeb(a *app, public *url.URL) error {
+	providers, err := oauthflow.Shipped()
+	if err != nil {
+		return err
+	}
+	pages := &web.OAuth{
+		Store: srv.webStore, Registrations: srv.consent.registrations, Flows: srv.consent.flows, Grants: srv.consent.grants,
+		Refresher: srv.consent.keeper, Syncer: srv.engine.runner, Providers: providers, KeyProblem: srv.keyProblem,
+	}
+	for _, c := range a.connectors() {
+		pages.Sources = append(pages.Sources, c.Spec())
+	}
+	srv.server = web.New(web.Config{
 		PublicURL: public, TrustedProxies: srv.settings.TrustedProxies,
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
 		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.webStore.Ping,
 		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
+		OAuth:   pages,
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil
+}
+
+// keyProblem says what is wrong with the master key.
+func (srv *service) keyProblem() string {
+	if srv.noRing == nil {
+		return ""
+	}
+	return srv.noRing.Error()
 }
 
 // withPort fills in the port that the system chose for port 0.
@@ -179,11 +215,12 @@ func withPort(u *url.URL, addr net.Addr) *url.URL {
 func (srv *service) run(ctx context.Context, first func(ctx context.Context) error) error {
 	defer srv.close(ctx)
 	group, inner := errgroup.WithContext(ctx)
-	if srv.engine != nil {
+	if srv.parts.workers {
 		if err := srv.engine.runner.Start(inner); err != nil {
 			return err
 		}
 	}
+	group.Go(func() error { return srv.consent.keeper.Run(inner) })
 	if srv.server != nil {
 		group.Go(func() error { return srv.server.Serve(inner, srv.ports.web, srv.settings.TLSCert, srv.settings.TLSKey) })
 	}
@@ -238,6 +275,12 @@ func (srv *service) close(ctx context.Context) {
 			srv.log.Warn("stopping the workers", "error", err)
 		}
 		srv.engine = nil
+	}
+	if srv.consent != nil {
+		if err := srv.consent.close(ctx); err != nil {
+			srv.log.Warn("stopping refreshes", "error", err)
+		}
+		srv.consent = nil
 	}
 	for _, st := range []*store.Store{srv.webStore, srv.store} {
 		if st != nil {

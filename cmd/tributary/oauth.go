@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"tributary/connectors"
+	"tributary/internal/httpx"
+	"tributary/internal/seal"
+	"tributary/internal/settings"
+	"tributary/oauthflow"
+	"tributary/oauthflow/client"
+	"tributary/oauthflow/refresh"
+	"tributary/store"
+)
+
+// spoolName is the directory, in the data directory, of token pairs that the
+// database could not take.
+const spoolName = "spool"
+
+// consent is what a process has to do with registrations, grants and tokens.
+type consent struct {
+	store         *store.Store
+	gate          oauthflow.Gate
+	keeper        *refresh.Keeper
+	registrations *oauthflow.Registrations
+	flows         *oauthflow.Flows
+	grants        *oauthflow.Grants
+}
+
+// consentConfig says what newConsent builds on.
+type consentConfig struct {
+	settings settings.Settings
+	// store serves the tokens, pages what people do; nil pages is store.
+	store, pages *store.Store
+	// ring opens what is sealed; where it is nil, noRing says why.
+	ring   *seal.Ring
+	noRing error
+	public string
+	// returns reports whether a path is a page that a consent may return to.
+	returns func(path string) bool
+	log     *slog.Logger
+}
+
+// newConsent returns the parts, none of which has done anything yet. close ends
+// them.
+func newConsent(c consentConfig) (*consent, error) {
+	var vault oauthflow.Vault = closedVault{c.noRing}
+	if c.ring != nil {
+		vault = c.ring
+	}
+	// Plain http reaches only loopback addresses that an owner opened for a
+	// registration: the sandbox.
+	tokens := oauthflow.NewTokenClient(oauthflow.TokenClientConfig{LoopbackHTTP: true})
+	gate := c.store.Gate(store.GateOptions{})
+	pages := c.pages
+	if pages == nil {
+		pages = c.store
+	}
+	keeper, err := refresh.New(refresh.Config{
+		Store: c.store.Credentials(), Vault: vault, VaultErr: c.noRing, Gate: gate, SpoolDir: filepath.Join(c.settings.DataDir, spoolName),
+		Sender: &refresh.TokenSender{Tokens: tokens, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
+			return openClient(ctx, c.store, vault, id)
+		}},
+		Log: c.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &consent{
+		store: c.store, gate: gate, keeper: keeper,
+		registrations: oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: pages, Vault: vault, Client: tokens, PublicURL: c.public, LoopbackHTTP: true}),
+		flows:         oauthflow.NewFlows(oauthflow.FlowsConfig{Store: pages, Vault: vault, Client: tokens, PublicURL: c.public, Returns: c.returns}),
+		grants:        oauthflow.NewGrants(oauthflow.GrantsConfig{Store: pages, Vault: vault, Client: tokens, Tokens: keeper}),
+	}, nil
+}
+
+// openConsent returns the parts for a command that ends soon.
+func openConsent(ctx context.Context, s settings.Settings, st *store.Store, log *slog.Logger) (*consent, error) {
+	ring, why, err := openVault(ctx, s, st, log)
+	if err != nil {
+		return nil, err
+	}
+	return newConsent(consentConfig{settings: s, store: st, ring: ring, noRing: why, public: s.PublicURL.String(), log: log})
+}
+
+// closedVault stands for a master key that cannot be used.
+type closedVault struct{ why error }
+
+func (v closedVault) Seal(seal.Context, []byte) ([]byte, error)   { return nil, v.why }
+func (v closedVault) Unseal(seal.Context, []byte) ([]byte, error) { return nil, v.why }
+
+// openClient returns a registration with its credentials.
+func openClient(ctx context.Context, st *store.Store, v oauthflow.Vault, id uuid.UUID) (oauthflow.Client, error) {
+	r, err := st.RegistrationByID(ctx, id)
+	if err != nil {
+		return oauthflow.Client{}, err
+	}
+	if r == nil {
+		return oauthflow.Client{}, fmt.Errorf("client registration %s: %w", id, store.ErrNotFound)
+	}
+	sealed, gen, err := st.RegistrationSecret(ctx, id)
+	if err != nil {
+		return oauthflow.Client{}, err
+	}
+	credentials, err := oauthflow.OpenCredentials(v, oauthflow.RegistrationPlace(id, gen), sealed)
+	if err != nil {
+		return oauthflow.Client{}, fmt.Errorf("opening the credentials of registration %s: %w", r.Name, err)
+	}
+	return oauthflow.Client{Registration: r, Credentials: credentials}, nil
+}
+
+var errNoGrant = errors.New("no account has consented to this connection: connect it in the web pages, or by tributary connect")
+
+// http makes the authorised client of a connection (jobs.Config.HTTP).
+func (c *consent) http(ctx context.Context, conn store.Connection, spec connectors.Spec) (*http.Client, error) {
+	fail := func(class connectors.Class, err error) error {
+		return &connectors.Error{Op: "authorising requests", Class: class, Err: err}
+	}
+	if conn.GrantID == nil {
+		return nil, fail(connectors.GrantLost, errNoGrant)
+	}
+	grant, err := c.store.GrantByID(ctx, *conn.GrantID)
+	if err != nil {
+		return nil, fail(connectors.Transient, err)
+	}
+	if grant == nil {
+		return nil, fail(connectors.GrantLost, errNoGrant)
+	}
+	r, err := c.store.RegistrationByID(ctx, grant.RegistrationID)
+	if err != nil {
+		return nil, fail(connectors.Transient, err)
+	}
+	allow, err := httpx.ParseAllowList(r.AllowHosts)
+	if err != nil {
+		return nil, fail(connectors.Invalid, err)
+	}
+	return client.New(client.Config{
+		Grant: grant.ID, Tokens: c.keeper, Gate: c.gate, GateKey: "api:" + r.ID.String(), Hosts: tokenHosts(spec, r, grant),
+		Options: httpx.Options{Allow: allow, PlainLoopback: true},
+	})
+}
+
+// tokenHosts returns the hosts that may see the token of a grant.
+func tokenHosts(spec connectors.Spec, r *oauthflow.Registration, g *oauthflow.Grant) []string {
+	var hosts []string
+	for _, h := range spec.Hosts {
+		if strings.Contains(h, "{base}") {
+			u, err := url.Parse(r.BaseURL)
+			if err != nil || u.Host == "" {
+				continue
+			}
+			h = u.Host
+		}
+		hosts = append(hosts, h)
+	}
+	for _, h := range g.Params.Hosts {
+		hosts = append(hosts, h)
+	}
+	return hosts
+}
+
+// close ends what is under way.
+func (c *consent) close(ctx context.Context) error { return c.keeper.Close(ctx) }
