@@ -178,15 +178,36 @@ func TestSecurityNamesEveryListener(t *testing.T) {
 	if count < 2 {
 		t.Errorf("only %d listeners were found among the settings", count)
 	}
-	routes := regexp.MustCompile(`(?:Match\(open, |GET\(|POST\()"(/[^/:"]*)`).FindAllStringSubmatch(read(t, "web/routes.go"), -1)
-	if len(routes) < 5 {
-		t.Errorf("only %d routes were found in web/routes.go", len(routes))
-	}
-	for _, m := range routes {
-		if m[1] != "/" && m[1] != "/style.css" {
-			wantIn(t, heading, text, "`"+m[1]+"`")
+	pages := map[string]bool{}
+	for _, name := range webFiles(t) {
+		for _, m := range regexp.MustCompile(`path: "(/[^/:"]*)`).FindAllStringSubmatch(read(t, name), -1) {
+			pages[m[1]] = true
 		}
 	}
+	if len(pages) < 8 {
+		t.Errorf("only %d addresses were found in web", len(pages))
+	}
+	for page := range pages {
+		if page != "/" && page != "/style.css" && page != "/app.js" {
+			wantIn(t, heading, text, "`"+page+"`")
+		}
+	}
+}
+
+// webFiles lists the sources of the web server, where every address stands.
+func webFiles(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob("../web/*.go")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("listing web: %v, %v", found, err)
+	}
+	var names []string
+	for _, f := range found {
+		if !strings.HasSuffix(f, "_test.go") {
+			names = append(names, "web/"+filepath.Base(f))
+		}
+	}
+	return names
 }
 
 func TestSecurityNamesEverySecret(t *testing.T) {
@@ -202,7 +223,10 @@ func TestSecurityNamesEverySecret(t *testing.T) {
 		}
 	}
 	column := regexp.MustCompile(`(?m)^\s+(\w*(?:secret|password|token|key_file|sealed)\w*)\s+(?:bytea|text)`)
-	named := map[string]string{"secret_hash": "`api_key`", "api_key_file": "the database has the path"}
+	named := map[string]string{
+		"secret_hash": "`api_key`", "api_key_file": "the database has the path", "password_hash": "`account`", "token_hash": "`setup_token`",
+		"secret_ct": "`credential`",
+	}
 	for _, m := range column.FindAllStringSubmatch(schema(t), -1) {
 		phrase, ok := named[m[1]]
 		if !ok && m[1] != "tokens" {

@@ -275,7 +275,7 @@ func usersResetPassword(a *app) *cobra.Command {
 		Long: `Give an account another password and end its sessions. Without --password-file a
 password is made and printed, once: whoever signs in with it has to choose
 another, within 72 hours. A password from a file is good until it is changed.`,
-		Example: "  tributary users reset-password ada\n  pass show tributary | tributary users reset-password ada --password-file -",
+		Example: "  tributary users reset-password ada\n  tributary users reset-password ops --password-file /run/secrets/ops-password",
 	}
 	cmd.Args = exactArgs("NAME")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
