@@ -102,8 +102,9 @@ type FlowStore interface {
 	GrantByID(ctx context.Context, id uuid.UUID) (*Grant, error)
 	// GrantConnections returns the connections that use a grant.
 	GrantConnections(ctx context.Context, grant uuid.UUID) ([]GrantConnection, error)
-	// CheckPlan says what stops a plan: a *PlanError, as SaveConsent would.
-	CheckPlan(ctx context.Context, p Plan) error
+	// CheckPlan says what stops a plan: a *PlanError, as SaveConsent would. It returns the scopes that the plan's connection
+	// needs, where it exists.
+	CheckPlan(ctx context.Context, p Plan) (needed []string, err error)
 	// SaveConsent stores a grant with its first pair and what the plan says, in one transaction.
 	SaveConsent(ctx context.Context, c Consent) (ConsentResult, error)
 	// SharesAccount reports whether a live grant of the registration belongs to the account of the provider.
@@ -145,7 +146,7 @@ func NewFlows(cfg FlowsConfig) *Flows {
 
 // Start begins a consent and returns the link to the provider. The error is a *FlowError, or one of the store.
 func (f *Flows) Start(ctx context.Context, p StartParams) (Started, error) {
-	r, grant, err := f.prepare(ctx, p)
+	r, grant, err := f.prepare(ctx, &p)
 	if err != nil {
 		return Started{}, err
 	}
@@ -182,8 +183,8 @@ func (f *Flows) Start(ctx context.Context, p StartParams) (Started, error) {
 	return Started{AuthorizationURL: address, Host: hostOf(address), Scopes: scopes, ExpiresAt: expires}, nil
 }
 
-// prepare refuses what could not end well.
-func (f *Flows) prepare(ctx context.Context, p StartParams) (*Registration, *Grant, error) {
+// prepare refuses what could not end well, and completes the plan with what its connection needs.
+func (f *Flows) prepare(ctx context.Context, p *StartParams) (*Registration, *Grant, error) {
 	r, err := f.store.RegistrationByID(ctx, p.Registration)
 	switch {
 	case err != nil:
@@ -197,8 +198,12 @@ func (f *Flows) prepare(ctx context.Context, p StartParams) (*Registration, *Gra
 	case !oneOf(GrantCode, r.Profile.Grants...):
 		return nil, nil, flowError(FlowNoConsent)
 	}
-	if err := f.store.CheckPlan(ctx, p.Plan); err != nil {
+	needed, err := f.store.CheckPlan(ctx, p.Plan)
+	if err != nil {
 		return nil, nil, planRefused(err)
+	}
+	if len(p.Plan.Needed) == 0 {
+		p.Plan.Needed = needed
 	}
 	if p.Grant == uuid.Nil {
 		return r, nil, nil

@@ -20,7 +20,7 @@ type ServerGrantParams struct {
 // CreateServerGrant obtains a first token, to show that it works, and stores the grant as Callback does. The error is a
 // *FlowError.
 func (f *Flows) CreateServerGrant(ctx context.Context, p ServerGrantParams) (*Result, error) {
-	r, err := f.prepareServer(ctx, p)
+	r, err := f.prepareServer(ctx, &p)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (f *Flows) CreateServerGrant(ctx context.Context, p ServerGrantParams) (*Re
 	}, nil
 }
 
-func (f *Flows) prepareServer(ctx context.Context, p ServerGrantParams) (*Registration, error) {
+func (f *Flows) prepareServer(ctx context.Context, p *ServerGrantParams) (*Registration, error) {
 	r, err := f.store.RegistrationByID(ctx, p.Registration)
 	switch {
 	case err != nil:
@@ -69,8 +69,12 @@ func (f *Flows) prepareServer(ctx context.Context, p ServerGrantParams) (*Regist
 	case p.Kind == GrantCode || !oneOf(p.Kind, r.Profile.Grants...):
 		return nil, flowError(FlowUnknownGrant)
 	}
-	if err := f.store.CheckPlan(ctx, p.Plan); err != nil {
+	needed, err := f.store.CheckPlan(ctx, p.Plan)
+	if err != nil {
 		return nil, planRefused(err)
+	}
+	if len(p.Plan.Needed) == 0 {
+		p.Plan.Needed = needed
 	}
 	return r, nil
 }

@@ -34,7 +34,7 @@ type TicketStore interface {
 
 // MakeTicket returns a link for the plan, which works once.
 func (f *Flows) MakeTicket(ctx context.Context, p StartParams) (link secret.Text, expires time.Time, err error) {
-	r, grant, err := f.prepare(ctx, p)
+	r, grant, err := f.prepare(ctx, &p)
 	if err != nil {
 		return secret.Text{}, time.Time{}, err
 	}

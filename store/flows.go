@@ -126,31 +126,30 @@ func (s *Store) PurgeFlows(ctx context.Context) (int64, error) {
 }
 
 // CheckPlan implements oauthflow.FlowStore.
-func (s *Store) CheckPlan(ctx context.Context, p oauthflow.Plan) error {
-	var taken bool
+func (s *Store) CheckPlan(ctx context.Context, p oauthflow.Plan) ([]string, error) {
 	switch {
 	case p.Connection != uuid.Nil:
-		if err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM connection WHERE id = $1 AND state <> 'closing')`, p.Connection).Scan(&taken); err != nil {
-			return translate("reading connection", err)
+		var needed []string
+		err := s.pool.QueryRow(ctx, `SELECT needed_scopes FROM connection WHERE id = $1 AND state <> 'closing'`, p.Connection).Scan(&needed)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, errPlanGone()
 		}
-		if !taken {
-			return errPlanGone()
-		}
-		return nil
+		return needed, translate("reading connection", err)
 	case p.Name == "" && p.Source == "":
-		return nil
+		return nil, nil
 	case p.Source == "":
-		return &oauthflow.PlanError{Field: "source", Problem: "is missing"}
+		return nil, &oauthflow.PlanError{Field: "source", Problem: "is missing"}
 	case !isConnectionName(p.Name):
-		return errPlanName()
+		return nil, errPlanName()
 	}
+	var taken bool
 	if err := s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM connection WHERE name = $1)`, p.Name).Scan(&taken); err != nil {
-		return translate("reading connection", err)
+		return nil, translate("reading connection", err)
 	}
 	if taken {
-		return errPlanTaken(p.Name)
+		return nil, errPlanTaken(p.Name)
 	}
-	return nil
+	return nil, nil
 }
 
 func isConnectionName(name string) bool {

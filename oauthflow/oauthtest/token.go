@@ -176,7 +176,7 @@ func (s *Server) refresh(value string) (*token, bool, string) {
 		s.mu.Unlock()
 		return nil, false, "invalid_grant"
 	}
-	old.used = true
+	old.used, old.dead = true, b.Rotation == "S"
 	s.mu.Unlock()
 	next := s.issue(old.subject, old.account, old.scopes, old.family, b.Rotation == "R" || b.Rotation == "S" || b.Rotation == "F")
 	if next.refresh == "" {

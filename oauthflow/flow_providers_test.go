@@ -1,0 +1,218 @@
+package oauthflow_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tributary/connectors"
+	"tributary/internal/pgtest"
+	"tributary/internal/secret"
+	"tributary/oauthflow"
+	"tributary/oauthflow/oauthtest"
+)
+
+func TestPQConsent(t *testing.T) {
+	t.Parallel()
+	t.Run("PQ-1 Google", testGoogle)
+	t.Run("PQ-1 Google, one grant for an account", testGoogleAccount)
+	t.Run("PQ-4 GitHub OAuth app", testGitHubOAuth)
+	t.Run("PQ-5 GitHub App", testGitHubApp)
+	t.Run("PQ-15 Gitea", testGitea)
+}
+
+// refresh presents the refresh token of a grant, as the engine does.
+func (r *rig) refresh(t *testing.T, p oauthflow.Pair) (*oauthflow.Token, error) {
+	t.Helper()
+	return r.client.Refresh(t.Context(), r.oauthClient(), p.Refresh, nil, oauthflow.GrantParams{}, nil)
+}
+
+func (r *rig) oauthClient() oauthflow.Client {
+	return oauthflow.Client{Registration: r.reg, Credentials: oauthflow.Credentials{Secret: secret.New(r.server.ClientSecret)}}
+}
+
+// lost wants a definitive error of class GrantLost.
+func lost(t *testing.T, err error, code string) {
+	t.Helper()
+	te, ok := errors.AsType[*oauthflow.TokenError](err)
+	if !ok || te.Class != connectors.GrantLost || te.Code != code || !te.Definitive {
+		t.Errorf("got %+v, want a lost grant with %s", err, code)
+	}
+}
+
+func testGoogle(t *testing.T) {
+	t.Parallel()
+	const drive = "https://www.googleapis.com/auth/drive.readonly"
+	r := newRig(t, oauthtest.Google(), "google", nil)
+	res := r.connect(t, plan("a", drive))
+	if q := r.server.Log("authorize")[0].Form; q["access_type"] != "offline" || q["prompt"] != "consent" || q["scope"] != "openid email "+drive {
+		t.Errorf("authorization request %v", q)
+	}
+	if len(res.Missing)+len(res.Broader) != 0 || res.Account != "ada@example.com" {
+		t.Errorf("got %+v", res)
+	}
+	first := r.pair(t, res.Grant)
+	token, err := r.refresh(t, first)
+	if err != nil || token.Rotated || !token.Refresh.Equal(first.Refresh) {
+		t.Errorf("a refresh without a new token keeps the old: %+v, %v", token, err)
+	}
+	again, err := r.back(t, r.startWith(t, oauthflow.StartParams{Registration: r.reg.ID, By: r.by, Grant: res.Grant}))
+	if err != nil || !r.pair(t, again.Grant).Refresh.IsSet() {
+		t.Errorf("the second consent gave no refresh token: %v", err)
+	}
+	if r.server.Count("revoke") != 0 {
+		t.Error("a renewal revoked the account's grant")
+	}
+	r.server.Set(func(b *oauthtest.Behaviour) { b.Unticked = []string{drive} })
+	if again, err = r.back(t, r.startWith(t, oauthflow.StartParams{Registration: r.reg.ID, By: r.by, Grant: res.Grant})); err != nil || again.Degraded["a"] == nil || r.state(t, "a") != "degraded" {
+		t.Errorf("an unticked scope: %+v, %v", again, err)
+	}
+	_, err = r.refresh(t, oauthflow.Pair{Refresh: secret.New("one that died after seven days, or was pushed out by the hundredth")})
+	lost(t, err, "invalid_grant")
+}
+
+// testGoogleAccount: what one account granted is one grant, which ends once nobody uses it.
+func testGoogleAccount(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, oauthtest.Google(), "google", nil)
+	a, b := r.connect(t, plan("a")), r.connect(t, plan("b"))
+	if a.Grant != b.Grant || b.Epoch != 2 {
+		t.Fatalf("two grants for one account: %+v, %+v", a, b)
+	}
+	out, err := r.grants.Disconnect(t.Context(), r.by, a.Connection)
+	if err != nil || !out.Detached || !slices.Equal(out.Others, []string{"b"}) || r.server.Count("revoke") != 0 {
+		t.Errorf("the first leaves: %+v, %v, %d revocations", out, err, r.server.Count("revoke"))
+	}
+	if !r.server.Alive(r.pair(t, b.Grant).Access.Reveal()) || r.state(t, "b") != "active" || r.state(t, "a") != "closing" {
+		t.Error("the other connection was harmed")
+	}
+	refresh := r.pair(t, b.Grant).Refresh.Reveal()
+	out, err = r.grants.Disconnect(t.Context(), r.by, b.Connection)
+	if err != nil || out.Detached || !out.Revoked || !out.Done || r.server.Alive(refresh) {
+		t.Errorf("the last leaves: %+v, %v", out, err)
+	}
+	for _, q := range r.server.Log("revoke") {
+		if len(q.Form) != 0 {
+			t.Errorf("revocation with %v", q.Form)
+		}
+	}
+}
+
+func testGitHubOAuth(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, oauthtest.GitHubOAuth(), "github-oauth", nil)
+	res := r.connect(t, plan("a", "repo", "read:org"))
+	g, err := r.store.GrantByID(t.Context(), res.Grant)
+	if err != nil || g.Health.AccessExpires != nil || g.Health.Refreshable || g.Health.IdleExpires != nil {
+		t.Errorf("a token without end: %+v, %v", g, err)
+	}
+	if !slices.Equal(res.Granted, []string{"read:user", "repo", "read:org"}) || len(res.Missing) != 0 {
+		t.Errorf("scopes with commas: %v", res.Granted)
+	}
+	// Expiry is optional for these apps: what the answer says counts.
+	r.server.Set(func(b *oauthtest.Behaviour) {
+		b.NoExpiry, b.NoRefresh, b.Life, b.Rotation = false, false, 8*time.Hour, "S"
+	})
+	if res = r.connect(t, plan("b")); res.Epoch != 2 {
+		t.Errorf("got %+v", res)
+	}
+	if g, err = r.store.GrantByID(t.Context(), res.Grant); err != nil || g.Health.AccessExpires == nil || !g.Health.Refreshable {
+		t.Errorf("a token with an end: %+v, %v", g, err)
+	}
+	to := r.start(t, plan("c"))
+	q := to.Query()
+	q.Set("code", "made-up")
+	to.RawQuery = q.Encode()
+	_, err = r.back(t, to)
+	if e := flowRefused(t, err, oauthflow.FlowCodeRefused); !strings.Contains(e.Came, "bad_verification_code") || !strings.Contains(e.Came, "HTTP 200") {
+		t.Errorf("an error with status 200: %+v", e)
+	}
+	secret := r.server.ClientSecret
+	r.server.ClientSecret = "rotated"
+	_, err = r.back(t, r.start(t, plan("c")))
+	flowRefused(t, err, oauthflow.FlowClientRefused)
+	r.server.ClientSecret = secret
+	r.server.Set(func(b *oauthtest.Behaviour) {
+		b.After = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Type", "application/x-www-form-urlencoded")
+			_, _ = io.WriteString(w, "error=redirect_uri_mismatch&error_description=no")
+			return true
+		}
+	})
+	_, err = r.back(t, r.start(t, plan("c")))
+	flowRefused(t, err, oauthflow.FlowRedirectURI)
+}
+
+func testGitHubApp(t *testing.T) {
+	t.Parallel()
+	key, pem := rsaKey(t)
+	b := oauthtest.GitHubApp()
+	b.Key = &key.PublicKey
+	r := newRig(t, b, "github-app", nil)
+	res := r.connect(t, plan("a"))
+	first := r.pair(t, res.Grant)
+	g, err := r.store.GrantByID(t.Context(), res.Grant)
+	if err != nil || g.Health.IdleExpires == nil || time.Until(*g.Health.IdleExpires) < 4000*time.Hour {
+		t.Errorf("the life of the refresh token is not kept: %+v, %v", g, err)
+	}
+	token, err := r.refresh(t, first)
+	if err != nil || !token.Rotated || token.ExpiresIn != 8*time.Hour || r.server.Alive(first.Access.Reveal()) {
+		t.Errorf("got %+v, %v", token, err)
+	}
+	_, err = r.refresh(t, first)
+	lost(t, err, "bad_refresh_token")
+	if _, _, err := r.regs.Save(t.Context(), r.by, oauthflow.SaveParams{
+		ID: r.reg.ID, Digest: r.reg.Digest, ClientID: r.server.ClientID, Subject: "12345", Credentials: oauthflow.Credentials{PrivateKey: pem},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	server := oauthflow.ServerGrantParams{Registration: r.reg.ID, By: r.by, Kind: oauthflow.GrantInstallation, Params: oauthflow.GrantParams{InstallationID: "1"}, Plan: plan("b")}
+	res, err = r.flows.CreateServerGrant(t.Context(), server)
+	if err != nil || !slices.Equal(res.Granted, []string{"contents:read", "issues:read"}) {
+		t.Fatalf("installation: %+v, %v", res, err)
+	}
+	if g, err = r.store.GrantByID(t.Context(), res.Grant); err != nil || !g.Health.Refreshable || g.Health.AccessExpires == nil || time.Until(*g.Health.AccessExpires) < 50*time.Minute {
+		t.Errorf("got %+v, %v", g, err)
+	}
+	claims := r.server.Log("installation")
+	if last := claims[len(claims)-1].Claims; last["iss"] != "12345" || last["aud"] != nil || last["sub"] != nil || last["alg"] != "RS256" {
+		t.Errorf("claims %v", last)
+	}
+	server.Plan, server.Params.InstallationID = plan("c"), "2"
+	_, err = r.flows.CreateServerGrant(t.Context(), server)
+	flowRefused(t, err, oauthflow.FlowCodeRefused)
+	server.Params.InstallationID = "1/../../x"
+	if _, err = r.flows.CreateServerGrant(t.Context(), server); err == nil {
+		t.Error("an installation that is no number")
+	}
+}
+
+func testGitea(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, oauthtest.Gitea(), "gitea", nil)
+	res := r.connect(t, plan("a", "read:repository"))
+	first := r.pair(t, res.Grant)
+	for range 2 { // the old refresh token goes on
+		if token, err := r.refresh(t, first); err != nil || !token.Rotated || !r.server.Alive(first.Refresh.Reveal()) {
+			t.Errorf("got %+v, %v", token, err)
+		}
+	}
+	_, err := r.refresh(t, oauthflow.Pair{Refresh: secret.New("unknown")})
+	lost(t, err, "unauthorized_client")
+	out, err := r.grants.Disconnect(t.Context(), r.by, res.Connection)
+	if err != nil || out.Revoked || !out.Done || out.ManageURL == "" || !strings.Contains(out.Note, "remove the access at the provider") {
+		t.Errorf("got %+v, %v", out, err)
+	}
+	if n := pgtest.Scalar[int](t, r.db, `SELECT count(*)::int FROM credential WHERE secret_ct IS NOT NULL`); n != 0 {
+		t.Error("tokens are still stored")
+	}
+	if got := pgtest.Scalar[uuid.UUID](t, r.db, `SELECT id FROM oauth_grant WHERE closed_at IS NOT NULL`); got != res.Grant {
+		t.Error("the grant is not closed")
+	}
+}
