@@ -139,16 +139,17 @@ func testForgery(t *testing.T) {
 	}
 	form := "application/x-www-form-urlencoded"
 	attacks := map[string]func(http.Header){
-		"a form of another site":            set("Content-Type", form, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"),
-		"a form of a neighbouring host":     set("Content-Type", form, "Sec-Fetch-Site", "same-site", "Origin", "http://127.0.0.1:1"),
-		"a form of nowhere":                 set("Content-Type", form),
-		"an address that was typed":         set("Content-Type", form, "Sec-Fetch-Site", "none"),
-		"a form of a sandboxed frame":       set("Content-Type", form, "Origin", "null"),
-		"another site without fetch data":   set("Content-Type", form, "Origin", "https://evil.example"),
-		"another site that says it is ours": set("Content-Type", form, "Sec-Fetch-Site", "cross-site", "Origin", r.server.URL),
-		"JSON as text":                      set("Content-Type", "text/plain", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"),
-		"a method in a header":              set("Content-Type", form, "Sec-Fetch-Site", "cross-site", "X-HTTP-Method-Override", "PUT"),
-		"a key beside the cookie":           set("Content-Type", "application/json", "Sec-Fetch-Site", "cross-site", "Authorization", "Bearer trib_x"),
+		"a form of another site":               set("Content-Type", form, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"),
+		"a form of a neighbouring host":        set("Content-Type", form, "Sec-Fetch-Site", "same-site", "Origin", "http://127.0.0.1:1"),
+		"a form of nowhere":                    set("Content-Type", form),
+		"an address that was typed":            set("Content-Type", form, "Sec-Fetch-Site", "none"),
+		"a form of a sandboxed frame":          set("Content-Type", form, "Origin", "null"),
+		"another site without fetch data":      set("Content-Type", form, "Origin", "https://evil.example"),
+		"a typed address that says it is ours": set("Content-Type", form, "Sec-Fetch-Site", "none", "Origin", r.server.URL),
+		"another site that says it is ours":    set("Content-Type", form, "Sec-Fetch-Site", "cross-site", "Origin", r.server.URL),
+		"JSON as text":                         set("Content-Type", "text/plain", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"),
+		"a method in a header":                 set("Content-Type", form, "Sec-Fetch-Site", "cross-site", "X-HTTP-Method-Override", "PUT"),
+		"a key beside the cookie":              set("Content-Type", "application/json", "Sec-Fetch-Site", "cross-site", "Authorization", "Bearer trib_x"),
 	}
 	n := 0
 	for _, info := range r.web.Table() {
