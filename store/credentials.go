@@ -136,13 +136,15 @@ func (c *Credentials) Overdue(ctx context.Context, limit int) ([]uuid.UUID, erro
 }
 
 // Due implements refresh.Store. The jitter of a grant is that of its id, so that a herd that was connected at once
-// spreads. Connections that are paused keep their grant alive, but not its access token.
+// spreads. Connections that are paused keep their grant alive, but not its access token. Grants of an endpoint that is held
+// back wait, so that they keep no others from their turn.
 func (c *Credentials) Due(ctx context.Context, quiet time.Duration, limit int) ([]uuid.UUID, error) {
 	rows, err := c.s.pool.Query(ctx, `
 		SELECT c.grant_id FROM credential c JOIN oauth_grant g ON g.id = c.grant_id
 		CROSS JOIN LATERAL (SELECT coalesce(bool_or(n.state NOT IN ('paused', 'closing')), false) AS syncs, coalesce(bool_or(n.state <> 'closing'), false) AS used
 			FROM connection n WHERE n.grant_id = c.grant_id) u
-		WHERE c.state = 'active' AND c.refreshable AND c.next_try <= clock() AND g.closed_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > clock())
+		LEFT JOIN outbound_limit l ON l.key = 'token:' || g.registration_id::text AND l.blocked_until > clock()
+		WHERE l.key IS NULL AND c.state = 'active' AND c.refreshable AND c.next_try <= clock() AND g.closed_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > clock())
 			AND (c.phase = 'idle' OR c.phase = 'uncertain' AND (c.lease_until IS NULL OR c.lease_until + $1::interval <= clock() OR c.at_expires > clock()))
 			AND (u.syncs AND c.at_expires IS NOT NULL
 					AND clock() >= c.obtained_at + (c.at_expires - c.obtained_at) * (0.8 * (0.9 + 0.2 * (abs(hashtext(c.grant_id::text)::bigint) % 1000) / 1000.0))

@@ -33,7 +33,9 @@ type Config struct {
 	OnUncertainReauth bool
 	// Clock is monotonic; nil is the process's.
 	Clock func() time.Duration
-	Log   *slog.Logger
+	// Wait returns after d, or with ctx and its error; nil is in real time.
+	Wait func(ctx context.Context, d time.Duration) error
+	Log  *slog.Logger
 	// Fail is called at every Point, for tests that end or stop the process there.
 	Fail func(Point)
 }
@@ -150,6 +152,9 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.Clock == nil {
 		start := time.Now()
 		cfg.Clock = func() time.Duration { return time.Since(start) }
+	}
+	if cfg.Wait == nil {
+		cfg.Wait = wait
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -311,3 +311,5 @@ func killed() {
 }
 
 var errTest = errors.New("made by the test")
+
+func secretText(s string) secret.Text { return secret.New(s) }

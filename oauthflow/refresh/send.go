@@ -177,20 +177,31 @@ func (k *Keeper) send(ctx context.Context, a *attempt, trace *oauthflow.Trace) (
 	return token, err
 }
 
-// enter asks the gate. A wait is remembered, so that this process claims nothing for it before.
+// shortWait is how long a claimed attempt waits for its turn. For longer ones it is released.
+const shortWait = 2 * time.Second
+
+// enter asks the gate, and waits for a turn that comes soon. A longer wait is remembered, so that this process claims
+// nothing for it before.
 func (k *Keeper) enter(ctx context.Context, a *attempt) (time.Duration, error) {
 	if k.cfg.Gate == nil {
 		return 0, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, k.t.Store)
-	defer cancel()
-	wait, _, err := k.cfg.Gate.Enter(ctx, gateKey(&a.row))
-	if wait > 0 {
-		k.mu.Lock()
-		k.denied[gateKey(&a.row)] = k.cfg.Clock() + wait
-		k.mu.Unlock()
+	for {
+		enterCtx, cancel := context.WithTimeout(ctx, k.t.Store)
+		wait, _, err := k.cfg.Gate.Enter(enterCtx, gateKey(&a.row))
+		cancel()
+		if err != nil || wait == 0 {
+			return 0, err
+		}
+		if wait > shortWait {
+			k.mu.Lock()
+			k.denied[gateKey(&a.row)] = k.cfg.Clock() + wait
+			k.mu.Unlock()
+		}
+		if wait > shortWait || k.cfg.Clock()+wait > a.latest || k.cfg.Wait(ctx, wait) != nil {
+			return wait, nil
+		}
 	}
-	return wait, err
 }
 
 // exit reports to the gate how a call ended.

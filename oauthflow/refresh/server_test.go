@@ -28,10 +28,10 @@ type fault struct {
 
 // family is what the server knows of one grant: token n is "rt-{grant}-{n}".
 type family struct {
-	cur      int
-	replaced time.Time // when cur replaced cur-1
-	dead     bool
-	commits  int
+	cur, prev int
+	replaced  time.Time // when prev was replaced
+	dead      bool
+	commits   int
 }
 
 // server is a strict authorization server. It logs a digest of every refresh token that reaches it.
@@ -49,12 +49,14 @@ type server struct {
 	order     []string
 	requests  int
 	revoked   map[string]bool
-	reuse     int // presentations that revoked a family
+	reuse     int             // presentations that revoked a family
+	losses    int             // answers that were lost on purpose
+	lossOf    map[string]bool // grants whose token was used up without an answer
 }
 
 func newServer(tb testing.TB, class string) *server {
 	tb.Helper()
-	s := &server{class: class, grace: time.Minute, life: time.Hour, families: map[string]*family{}, presented: map[string]int{}, revoked: map[string]bool{}}
+	s := &server{class: class, grace: time.Minute, life: time.Hour, families: map[string]*family{}, presented: map[string]int{}, revoked: map[string]bool{}, lossOf: map[string]bool{}}
 	s.http = httptest.NewServer(http.HandlerFunc(s.serve))
 	tb.Cleanup(s.http.Close)
 	return s
@@ -101,6 +103,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	hold(r, f.before)
 	if f.resetBefore {
+		s.lose(grant, false)
 		reset(w)
 		return
 	}
@@ -114,6 +117,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next, ok := s.present(grant, n)
+	if f.after > 0 || f.resetAfter || f.truncate && ok {
+		s.lose(grant, ok)
+	}
 	hold(r, f.after)
 	if f.resetAfter {
 		reset(w)
@@ -154,9 +160,9 @@ func (s *server) present(grant string, n int) (int, bool) {
 	case s.class == "N":
 		f.commits++
 		return n, true
-	case n == f.cur, (s.class == "G" || s.class == "K") && n == f.cur-1 && time.Since(f.replaced) < s.grace:
+	case s.accepts(f, n):
 		if n == f.cur {
-			f.replaced = time.Now()
+			f.prev, f.replaced = f.cur, time.Now()
 		}
 		f.cur++
 		f.commits++
@@ -176,7 +182,19 @@ func (s *server) good(grant string, n int) bool {
 	if f == nil {
 		return n == 0
 	}
-	return !f.dead && (s.class == "N" || n == f.cur || (s.class == "G" || s.class == "K") && n == f.cur-1 && time.Since(f.replaced) < s.grace)
+	return !f.dead && s.accepts(f, n)
+}
+
+func (s *server) accepts(f *family, n int) bool {
+	return s.class == "N" || n == f.cur || (s.class == "G" || s.class == "K") && f.cur > 0 && n == f.prev && time.Since(f.replaced) < s.grace
+}
+
+// lose counts an answer that does not arrive; used says that the token was used up.
+func (s *server) lose(grant string, used bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.losses++
+	s.lossOf[grant] = s.lossOf[grant] || used
 }
 
 // kill revokes a grant at the provider.
