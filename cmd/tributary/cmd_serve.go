@@ -85,7 +85,7 @@ func (a *app) runService(ctx context.Context, s settings.Settings, p *ports, wha
 		return err
 	}
 	return srv.run(ctx, func(ctx context.Context) error {
-		if srv.public != "" {
+		if what.web {
 			srv.log.Info("serving", "url", srv.public, "workers", what.workers)
 		} else {
 			srv.log.Info("working")
