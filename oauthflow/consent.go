@@ -156,7 +156,7 @@ func (f *Flows) discard(ctx context.Context, client Client, t *Token, subject st
 			return
 		}
 	}
-	revokePair(ctx, f.client, client, Pair{Access: t.Access, Refresh: t.Refresh})
+	_ = revokePair(ctx, f.client, client, Pair{Access: t.Access, Refresh: t.Refresh})
 }
 
 // replaced revokes the pair that a renewal replaced, where the provider would leave it alive and nothing else ends
@@ -169,7 +169,7 @@ func (f *Flows) replaced(ctx context.Context, client Client, saved ConsentResult
 	if err != nil {
 		return
 	}
-	revokePair(ctx, f.client, client, old)
+	_ = revokePair(ctx, f.client, client, old) // what is left of it ends by itself
 }
 
 // revokePair revokes the refresh token, then the access token, and returns the first error. ErrNoRevocation is one.

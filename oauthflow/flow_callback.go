@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,10 +114,8 @@ func parseAnswer(rawQuery string) (*answer, error) {
 	if err != nil || len(rawQuery) > 16<<10 {
 		return nil, flowError(FlowMalformed)
 	}
-	for _, token := range []string{"access_token", "id_token", "refresh_token", "token_type"} {
-		if values.Has(token) {
-			return nil, flowError(FlowTokenInURL)
-		}
+	if slices.ContainsFunc([]string{"access_token", "id_token", "refresh_token", "token_type"}, values.Has) {
+		return nil, flowError(FlowTokenInURL)
 	}
 	for _, v := range values {
 		if len(v) != 1 || strings.ContainsRune(v[0], 0) {

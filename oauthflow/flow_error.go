@@ -13,7 +13,7 @@ const (
 	FlowNoConsent      FlowCode = "no_consent"
 	FlowPlan           FlowCode = "plan"
 	FlowMalformed      FlowCode = "malformed"      // parameters twice, too long, or no state
-	FlowTokenInURL     FlowCode = "token_in_url"   // OA-7
+	FlowTokenInURL     FlowCode = "token_in_url"   //nolint:gosec // a word, no secret: OA-7
 	FlowUnknownState   FlowCode = "unknown_state"  // used before, or never ours
 	FlowExpired        FlowCode = "expired"        // older than FlowLife
 	FlowOtherSession   FlowCode = "other_session"  // OA-2
@@ -33,7 +33,7 @@ const (
 	FlowVault          FlowCode = "vault"          // the master key does not open what is stored
 	FlowNotSaved       FlowCode = "not_saved"      // our database
 	FlowTicket         FlowCode = "ticket"         // a link that is over
-	FlowNoCredential   FlowCode = "no_credential"  // nothing to prove the client with
+	FlowNoCredential   FlowCode = "no_credential"  //nolint:gosec // a word, no secret: nothing proves the client
 	FlowHost           FlowCode = "host"           // where we may not go
 	FlowUnknownGrant   FlowCode = "unknown_kind"   // the provider does not offer it
 	FlowScopeRefused   FlowCode = "scope_refused"  // invalid_scope

@@ -84,7 +84,7 @@ type sealedCredentials struct {
 
 // SealCredentials seals the credentials of a registration.
 func SealCredentials(v Vault, place seal.Context, c Credentials) ([]byte, error) {
-	raw, err := json.Marshal(sealedCredentials{1, c.Secret.Reveal(), c.PrivateKey.Reveal(), c.KeyID, c.ServiceAccount.Reveal()})
+	raw, err := json.Marshal(sealedCredentials{1, c.Secret.Reveal(), c.PrivateKey.Reveal(), c.KeyID, c.ServiceAccount.Reveal()}) //nolint:gosec // it is sealed at once
 	if err != nil {
 		return nil, errors.New("sealing client credentials: they cannot be written")
 	}

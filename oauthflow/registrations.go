@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,7 +180,7 @@ func (s *Registrations) Save(ctx context.Context, by By, p SaveParams) (*Registr
 	if old != "" && old != next.ClientID {
 		u.Drop = "the registration has another client now"
 	}
-	detail := map[string]string{"client_id": next.ClientID, "secret_changed": fmt.Sprint(p.Credentials.anySet())}
+	detail := map[string]string{"client_id": next.ClientID, "secret_changed": strconv.FormatBool(p.Credentials.anySet())}
 	if err := s.store.SaveRegistration(ctx, u, s.event(by, "registration.save", next, detail)); err != nil {
 		return nil, checks, err
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -216,12 +217,8 @@ func testServiceAccount(t *testing.T) {
 	}
 	file := func(edit map[string]any) secret.Text {
 		m := map[string]any{}
-		for k, v := range good {
-			m[k] = v
-		}
-		for k, v := range edit {
-			m[k] = v
-		}
+		maps.Copy(m, good)
+		maps.Copy(m, edit)
 		raw, err := json.Marshal(m)
 		if err != nil {
 			t.Fatal(err)

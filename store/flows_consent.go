@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -234,7 +235,7 @@ func settleConnections(ctx context.Context, tx pgx.Tx, c oauthflow.Consent, out 
 func (s *Store) recordConsent(ctx context.Context, tx pgx.Tx, c oauthflow.Consent, out oauthflow.ConsentResult) error {
 	detail := map[string]string{
 		"registration": c.Registration.String(), "kind": string(c.Kind), "account": c.Account, "subject": c.Subject, "scopes": strings.Join(c.Scopes, " "),
-		"renewed": fmt.Sprint(out.Renewed), "epoch": fmt.Sprint(out.Epoch), "connection": out.Name,
+		"renewed": strconv.FormatBool(out.Renewed), "epoch": strconv.Itoa(out.Epoch), "connection": out.Name,
 	}
 	maps.Copy(detail, c.Detail)
 	return s.RecordTx(ctx, tx, audit.Event{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,7 +54,7 @@ func (s *Store) LeaveGrant(ctx context.Context, connection uuid.UUID, e audit.Ev
 			if err := leave(ctx, tx, *grant, &left); err != nil {
 				return err
 			}
-			e.Detail = map[string]string{"grant": grant.String(), "detached": fmt.Sprint(left.Grant == nil)}
+			e.Detail = map[string]string{"grant": grant.String(), "detached": strconv.FormatBool(left.Grant == nil)}
 		}
 		return s.RecordTx(ctx, tx, e)
 	})
@@ -70,20 +71,20 @@ func leave(ctx context.Context, tx pgx.Tx, grant uuid.UUID, left *oauthflow.Left
 		return err
 	}
 	left.Grant = &grant
-	_, err = tx.Exec(ctx, closeCredential, grant)
+	_, err = tx.Exec(ctx, closeGrant, grant)
 	return err
 }
 
-// closeCredential ends refreshes for good: no claim touches a row that is closing, and a pair that comes late is revoked
+// closeGrant ends refreshes for good: no claim touches a row that is closing, and a pair that comes late is revoked
 // by who obtained it.
-const closeCredential = `
+const closeGrant = `
 	UPDATE credential SET state = 'closing', state_since = clock(), fail_class = '', fail_note = '', failures = 0, next_try = clock(), updated_at = clock()
 	WHERE grant_id = $1 AND state <> 'closing'`
 
 // BeginClosing implements oauthflow.GrantStore.
 func (s *Store) BeginClosing(ctx context.Context, grant uuid.UUID, why string, e audit.Event) error {
 	return s.inTxErr(ctx, "closing grant", func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, closeCredential, grant)
+		tag, err := tx.Exec(ctx, closeGrant, grant)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}

@@ -53,7 +53,7 @@ func idsOf(rows pgx.Rows, err error) ([]uuid.UUID, error) {
 
 func (s *Store) expireGrant(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	for _, q := range [...]string{
-		closeCredential,
+		closeGrant,
 		`UPDATE connection k SET expires_at = least(k.expires_at, g.expires_at), at_expiry = CASE WHEN g.at_expiry = 'hide' THEN 'hide' ELSE k.at_expiry END
 		 FROM oauth_grant g WHERE g.id = $1 AND k.grant_id = g.id AND k.state <> 'closing'`,
 	} {

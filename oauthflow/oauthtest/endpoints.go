@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -45,7 +46,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, entry *Reques
 		out.Set("code", s.newCode(b, q))
 	}
 	back.RawQuery = out.Encode()
-	http.Redirect(w, r, back.String(), http.StatusFound)
+	http.Redirect(w, r, back.String(), http.StatusFound) //nolint:gosec // sending the browser back is what it is for
 }
 
 func (s *Server) newCode(b Behaviour, q url.Values) string {
@@ -89,7 +90,8 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request, _ *Request) {
 
 // revoke ends a token: by RFC 7009 with its family; of an account everything, where it is Google's or GitHub's way.
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request, entry *Request) {
-	value, whole := "", false
+	var value string
+	var whole bool
 	switch r.Method {
 	case http.MethodDelete:
 		var body struct {
@@ -168,9 +170,7 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request, _ *Request) {
 		"introspection_endpoint": s.URL + "/introspect", "userinfo_endpoint": s.URL + "/userinfo", "response_types_supported": []string{"code"},
 		"authorization_response_iss_parameter_supported": s.behaviour().Iss, "code_challenge_methods_supported": []string{"S256"},
 	}
-	for k, v := range s.behaviour().Metadata {
-		m[k] = v
-	}
+	maps.Copy(m, s.behaviour().Metadata)
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(must(json.Marshal(m)))
 }
