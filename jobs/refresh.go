@@ -75,7 +75,7 @@ func (r *Runner) refreshAhead(ctx context.Context) error {
 		}
 		done, wait := r.refreshBatch(ctx, due)
 		if ctx.Err() != nil || r.isStopping() || len(due) < refreshBatch || done == 0 || wait {
-			return nil
+			return nil //nolint:nilerr // what is left is for the next job
 		}
 	}
 	return nil

@@ -250,7 +250,7 @@ func (p *proxy) move(tb testing.TB, raw string) {
 // shortDir is a directory whose name fits into the address of a socket, and that another account may enter.
 func shortDir(tb testing.TB) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "rf3-")
+	dir, err := os.MkdirTemp("", "rf3-") //nolint:usetesting // the name of a test's own directory is too long for a socket
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -230,6 +230,7 @@ func (k *killRig) prepare(point refresh.Point) uuid.UUID {
 		}
 		k.db.MustExec(k.tb, `INSERT INTO credential_spare (attempt_id, grant_id, epoch, base_gen, secret_ct, rt_hmac) VALUES (gen_random_uuid(), $1, 1, 0, $2, $3)`, g, ct, []byte("spare"+g.String()))
 		k.db.MustExec(k.tb, `UPDATE credential SET state = 'needs_reauth', fail_class = 'lost_response' WHERE grant_id = $1`, g)
+	default: // every refresh comes past it, or arm leads it there
 	}
 	return g
 }

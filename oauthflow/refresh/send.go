@@ -199,7 +199,7 @@ func (k *Keeper) enter(ctx context.Context, a *attempt) (time.Duration, error) {
 			k.mu.Unlock()
 		}
 		if wait > shortWait || k.cfg.Clock()+wait > a.latest || k.cfg.Wait(ctx, wait) != nil {
-			return wait, nil
+			return wait, nil //nolint:nilerr // there is no turn in time
 		}
 	}
 }

@@ -197,16 +197,6 @@ func (s *server) lose(grant string, used bool) {
 	s.lossOf[grant] = s.lossOf[grant] || used
 }
 
-// kill revokes a grant at the provider.
-func (s *server) kill(grant string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.families[grant] == nil {
-		s.families[grant] = &family{}
-	}
-	s.families[grant].dead = true
-}
-
 func (s *server) setPlan(plan func(n int, grant string) fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
