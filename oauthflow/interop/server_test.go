@@ -46,6 +46,8 @@ type server struct {
 	requests func(*testing.T) []request
 	// newSecret replaces a client's secret; nil where a test cannot do that.
 	newSecret func(client) client
+	// narrow takes a scope away from every grant, as of its next refresh; nil where a test cannot do that.
+	narrow func(scope string)
 }
 
 // traits are what the standards leave to a server, and these two answer differently.

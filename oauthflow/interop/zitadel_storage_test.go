@@ -170,6 +170,15 @@ func (s *opStorage) newSecret(c client) client {
 	return c
 }
 
+// narrow takes a scope away from every refresh token.
+func (s *opStorage) narrow(scope string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.refresh {
+		k.scopes = slices.DeleteFunc(slices.Clone(k.scopes), func(have string) bool { return have == scope })
+	}
+}
+
 func (s *opStorage) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -54,6 +54,7 @@ func startZitadel(t *testing.T, o options) *server {
 		register:  func(_ *testing.T, c client) client { return store.register(c) },
 		requests:  func(*testing.T) []request { return notes.all() },
 		newSecret: store.newSecret,
+		narrow:    store.narrow,
 	}
 }
 
