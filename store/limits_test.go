@@ -72,6 +72,15 @@ func TestGateBoundsCallsPerSecond(t *testing.T) {
 	if n != 10 {
 		t.Errorf("%d calls in the second after the burst, want 10", n)
 	}
+	// A clock that goes back takes nothing from a bucket that holds some.
+	enter(t, g, "api:c")
+	db.Advance(t, -time.Hour)
+	for range 2 {
+		if wait, _ := enter(t, g, "api:c"); wait != 0 {
+			t.Errorf("after the clock went back a full bucket waits %s", wait)
+		}
+	}
+	db.Advance(t, time.Hour)
 	// A clock that goes back refills nothing and takes nothing.
 	db.Advance(t, -time.Hour)
 	if wait, _ := enter(t, g, "api:a"); wait <= 0 || wait > time.Second {

@@ -434,9 +434,9 @@ func TestGateIsAskedAndTold(t *testing.T) {
 	})
 	t.Run("long waits are the job's", func(t *testing.T) {
 		t.Parallel()
-		api, g := newSite(t, answer(200)), &fakeGate{waits: []time.Duration{time.Minute}}
+		api, g := newSite(t, answer(200)), &fakeGate{waits: []time.Duration{3 * time.Second}}
 		_, err := get(t, newClient(t, &fakeTokens{}, g, api), api.URL)
-		if connectors.ClassOf(err) != connectors.RateLimited || connectors.RetryAfterOf(err) != time.Minute {
+		if connectors.ClassOf(err) != connectors.RateLimited || connectors.RetryAfterOf(err) != 3*time.Second {
 			t.Errorf("got %v", err)
 		}
 		if len(api.auth()) != 0 || len(g.ends) != 0 {
