@@ -362,6 +362,7 @@ func TestRevocation(t *testing.T) {
 	}
 	wantStatus(t, "another client", r.post("/oauth/revoke", url.Values{"token": {tk.RefreshToken}}, func(q *http.Request) { q.SetBasicAuth(id, secret) }), http.StatusOK)
 	wantStatus(t, "still there", r.get("/api/v1/about", tk.AccessToken), http.StatusOK)
+	wantStatus(t, "another client's refresh token", r.post("/oauth/token", refreshForm(tk.RefreshToken), func(q *http.Request) { q.SetBasicAuth(id, secret) }), http.StatusBadRequest)
 	next, _ := r.token(refreshForm(tk.RefreshToken))
 	wantStatus(t, "an access token", r.post("/oauth/revoke", url.Values{"token": {tk.AccessToken}}), http.StatusOK)
 	wantStatus(t, "that one has ended", r.get("/api/v1/about", tk.AccessToken), http.StatusUnauthorized)
