@@ -90,7 +90,7 @@ func Table() []Def {
 		},
 		{
 			Name: masterKeyFileName, Flag: "master-key-file", Default: "root: `/etc/tributary/master.key`; else `$XDG_CONFIG_HOME/tributary/master.key`, or `~/.config/tributary/master.key`", Form: "path of a file outside the data directory",
-			Help: "The key that seals stored grants and client secrets. It must not lie in the data directory, so that a copy of the data is useless without it. No source of this version stores such a secret, so the file need not exist.",
+			Help: "The key that seals stored grants and client secrets. It must not lie in the data directory, so that a copy of the data is useless without it. The first start of a new instance makes it.",
 		},
 		{
 			Name: sandboxAddrName, Flag: "sandbox-addr", Default: "off", Form: "host:port, or off", Listener: true,
