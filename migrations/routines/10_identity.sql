@@ -102,6 +102,7 @@ BEGIN
     SELECT c.id, c.realm_id, coalesce(c.permissions_as_of > at - c.max_permission_age, false) AS young
     FROM tributary.connection c
     WHERE c.state <> 'closing' AND c.realm_id IS NOT NULL
+      AND NOT (c.at_expiry = 'hide' AND c.expires_at IS NOT NULL AND c.expires_at <= at)
       AND (who.all_connections OR c.id = ANY (who.connections))
       AND (names IS NULL OR c.name = ANY (names) OR c.id::text = ANY (names))
       AND (sources IS NULL OR c.source = ANY (sources))
