@@ -16,14 +16,14 @@ import (
 // folder: one clause more. Who is blocked anywhere on the path is denied.
 // SECURITY: whatever is not told or not known makes the zero ACL, which is
 // nobody.
-func (s *session) acl(ctx context.Context, chain []*item, whole bool) (connectors.ACL, error) {
+func (s *session) acl(ctx context.Context, f *folders, chain []*item, whole bool) (connectors.ACL, error) {
 	if !whole {
 		return connectors.ACL{}, nil
 	}
 	var clauses [][]connectors.Principal
 	var deny []connectors.Principal
 	for i, it := range slices.Backward(chain) {
-		own, blocked, ok, err := s.principals(ctx, it)
+		own, blocked, ok, err := s.principals(ctx, f, it)
 		if err != nil || !ok {
 			return connectors.ACL{}, err
 		}
@@ -60,7 +60,7 @@ func widened(clauses [][]connectors.Principal, more []connectors.Principal) [][]
 // principals returns whom the item's own entries let read and whom they block;
 // ok is false where the sandbox tells no permissions, or such as are not known
 // here.
-func (s *session) principals(ctx context.Context, it *item) (own, blocked []connectors.Principal, ok bool, err error) {
+func (s *session) principals(ctx context.Context, f *folders, it *item) (own, blocked []connectors.Principal, ok bool, err error) {
 	if it.Entries == nil || it.Restricted == nil || it.Inherit == nil {
 		return nil, nil, false, nil
 	}
@@ -69,9 +69,15 @@ func (s *session) principals(ctx context.Context, it *item) (own, blocked []conn
 		if err != nil || kind == entryUnknown {
 			return nil, nil, false, err
 		}
+		left := false
+		if p.Kind == connectors.User {
+			if left, err = f.hasLeft(ctx, p.ID); err != nil {
+				return nil, nil, false, err
+			}
+		}
 		switch e.Role {
 		case roleOwner, roleWriter, roleReader:
-			if kind == entryKnown {
+			if kind == entryKnown && !left {
 				own = append(own, p)
 			}
 		case roleBlocked:

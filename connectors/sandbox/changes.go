@@ -101,6 +101,6 @@ func (s *session) change(ctx context.Context, f *folders, c change) (connectors.
 	if !s.sel.file(c.Item, chain) || c.Item.Size > connectors.MaxBody {
 		return gone, true, nil
 	}
-	acl, err := s.acl(ctx, chain, whole)
+	acl, err := s.acl(ctx, f, chain, whole)
 	return connectors.Change{Op: connectors.Upsert, Ref: c.Item.ref(), Document: s.document(c.Item), ACL: acl}, true, err
 }

@@ -60,6 +60,7 @@ func (c *Connector) Spec() connectors.Spec {
 		Description:     "Documents of an invented company, with shared, private and restricted folders and nested groups, to try Tributary with.",
 		Icon:            "sandbox",
 		Provider:        "sandbox",
+		Hosts:           []string{"{base}"},
 		PrincipalPrefix: "sandbox",
 		CursorVersion:   cursorVersion,
 		Scopes: []connectors.Scope{
@@ -85,7 +86,7 @@ func (c *Connector) Spec() connectors.Spec {
 			"A connection reads what the account that consented can read; a client of its own (client credentials) reads the whole organisation.",
 			"A document in a folder that this account cannot see is visible to nobody: somebody may be blocked there.",
 			"Addresses of guests count for a domain only where the sandbox has verified them.",
-			"People who have left are in no group.",
+			"People who have left are in no group and find nothing that is shared with them by name; without the scope groups.read this is not known.",
 		},
 	}
 }

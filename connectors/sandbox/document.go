@@ -100,14 +100,15 @@ func (s *session) Fetch(ctx context.Context, id string) (connectors.Change, erro
 	if err := decode(ctx, op, resp, &it); err != nil {
 		return connectors.Change{}, err
 	}
-	chain, whole, err := s.newFolders(op).path(ctx, &it)
+	f := s.newFolders(op)
+	chain, whole, err := f.path(ctx, &it)
 	if err != nil {
 		return connectors.Change{}, err
 	}
 	if it.ID != id || it.Kind != kindFile || !s.sel.file(&it, chain) {
 		return connectors.Change{}, &connectors.Error{Op: op, Class: connectors.ItemRefused, Ref: ref, Err: errors.New("it is not a file of the selection")}
 	}
-	acl, err := s.acl(ctx, chain, whole)
+	acl, err := s.acl(ctx, f, chain, whole)
 	if err != nil {
 		return connectors.Change{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"tributary/connectors"
 	"tributary/internal/httpx"
 )
 
@@ -24,6 +25,8 @@ type folders struct {
 	s    *session
 	op   string
 	seen map[string]*item
+	// left are the people who have left; nil until it is needed.
+	left map[string]bool
 }
 
 func (s *session) newFolders(op string) *folders {
@@ -88,4 +91,25 @@ func (f *folders) path(ctx context.Context, it *item) (chain []*item, whole bool
 		id = parent.ParentID
 	}
 	return chain, true, nil
+}
+
+// hasLeft reports whether a person has left, for whom the sandbox lets nothing
+// be read, whatever is shared. Without the scope to ask nobody has.
+func (f *folders) hasLeft(ctx context.Context, id string) (bool, error) {
+	if f.left == nil {
+		left := map[string]bool{}
+		for p, err := range f.s.people(ctx, f.op) {
+			if connectors.ClassOf(err) == connectors.ScopeDenied {
+				break
+			}
+			if err != nil {
+				return false, err
+			}
+			if !p.Active {
+				left[p.ID] = true
+			}
+		}
+		f.left = left
+	}
+	return f.left[id], nil
 }

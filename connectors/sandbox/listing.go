@@ -22,7 +22,7 @@ func (s *session) Snapshot(ctx context.Context, from connectors.Cursor) iter.Seq
 			page.Skipped = append(page.Skipped, connectors.Skip{Ref: it.ref(), Path: it.Path, Reason: "The file is larger than 64 MB."})
 			return nil
 		}
-		acl, err := s.acl(ctx, chain, whole)
+		acl, err := s.acl(ctx, f, chain, whole)
 		page.Changes = append(page.Changes, connectors.Change{Op: connectors.Upsert, Ref: it.ref(), Document: s.document(it), ACL: acl})
 		return err
 	})
@@ -49,7 +49,7 @@ func (s *session) Permissions(ctx context.Context, from connectors.Cursor) iter.
 		if err != nil || !s.sel.file(it, chain) || it.Size > connectors.MaxBody {
 			return err
 		}
-		acl, err := s.acl(ctx, chain, whole)
+		acl, err := s.acl(ctx, f, chain, whole)
 		page.Changes = append(page.Changes, connectors.Change{Op: connectors.SetACL, Ref: it.ref(), ACL: acl})
 		return err
 	})
