@@ -87,6 +87,11 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Response().Header().Set("Allow", "GET, HEAD, POST")
 			return problem(http.StatusMethodNotAllowed, codeMethod, r.Method+" is off")
 		}
+		if strings.HasPrefix(r.URL.Path, callbackPath) && r.Method != http.MethodGet {
+			// Providers answer in the address (response_mode=query), so a form is none of theirs.
+			c.Response().Header().Set("Allow", "GET")
+			return problem(http.StatusMethodNotAllowed, codeMethod, "a provider's answer is taken by GET only; register the client with response_mode=query")
+		}
 		if s.cfg.ListenerIsPublic && r.TLS == nil && !s.peerMayConnect(r.RemoteAddr) {
 			return problem(http.StatusForbidden, codeForbidden, "plain http is for the configured proxies only; use "+s.cfg.PublicURL.String())
 		}

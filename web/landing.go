@@ -37,5 +37,9 @@ func (s *Server) landing(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, pages.Overview(s.frame(c, "Overview"), pages.OverviewView{Connections: connections, Now: now, PublicURL: s.cfg.PublicURL.String()}))
+	v := pages.OverviewView{Connections: connections, Now: now, PublicURL: s.cfg.PublicURL.String()}
+	if err := s.completeOverview(ctx, &v); err != nil {
+		return err
+	}
+	return render(c, http.StatusOK, pages.Overview(s.frame(c, "Overview"), v))
 }

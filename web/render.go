@@ -22,17 +22,21 @@ func style(c echo.Context) error {
 }
 
 // navigation lists the pages with the least role that may open them.
-func navigation() []struct {
+func (s *Server) navigation() []navigationLink {
+	list := []navigationLink{{pages.Link{Path: "/", Name: "Overview"}, store.RoleAuditor}}
+	if s.cfg.OAuth != nil {
+		for _, l := range []pages.Link{
+			{Path: "/connections", Name: "Connections"}, {Path: "/registrations", Name: "Registrations"}, {Path: "/grants", Name: "Grants"}, {Path: "/audit", Name: "Audit"},
+		} {
+			list = append(list, navigationLink{l, store.RoleAuditor})
+		}
+	}
+	return append(list, navigationLink{pages.Link{Path: "/users", Name: "Users"}, store.RoleOwner})
+}
+
+type navigationLink struct {
 	pages.Link
 	role store.AccountRole
-} {
-	return []struct {
-		pages.Link
-		role store.AccountRole
-	}{
-		{pages.Link{Path: "/", Name: "Overview"}, store.RoleAuditor},
-		{pages.Link{Path: "/users", Name: "Users"}, store.RoleOwner},
-	}
 }
 
 // doneTexts are what a page may say of the act before it, by the value of
@@ -47,15 +51,32 @@ func doneTexts() map[string]string {
 		"disabled":     "The account is disabled, and its sessions have ended.",
 		"enabled":      "The account is enabled.",
 		"deleted":      "The account is deleted.",
+
+		"registration-deleted": "The registration is deleted.",
+		"changed":              "The registration is changed.",
+		"sync":                 "A sync is asked for; it starts in a moment.",
+		"paused":               "The connection is paused.",
+		"resumed":              "The connection goes on.",
+		"expiry":               "The end is set.",
+		"linked":               "You are linked to the account: the reader of your name finds what it may read.",
+		"refreshed":            "The provider gave new tokens.",
+		"revoked":              "The grant is revoked and its tokens are forgotten.",
+		"revoking":             "The grant is over here. The provider did not confirm the revocation yet; it is tried again.",
 	}
 }
+
+// doneKey is where a handler puts what a page that it shows itself says of the act.
+const doneKey = "done"
 
 // frame is what stands around a page for the one who looks at it.
 func (s *Server) frame(c echo.Context, title string) pages.Frame {
 	f := pages.Frame{Title: title, Path: c.Request().URL.Path, Version: s.cfg.Version, Done: doneTexts()[c.QueryParam("done")]}
+	if text, ok := c.Get(doneKey).(string); ok {
+		f.Done = text
+	}
 	if who, ok := identityOf(c); ok {
 		f.Account = &who.Account
-		for _, n := range navigation() {
+		for _, n := range s.navigation() {
 			if who.MayAct(n.role) && who.Account.PasswordExpiresAt == nil {
 				f.Links = append(f.Links, n.Link)
 			}

@@ -66,6 +66,9 @@ type route struct {
 	// hashes says that the handler hashes a password: it waits in a line of its
 	// own, so that those lines do not keep others from the database.
 	hashes bool
+	// calls says that the handler calls a provider, which takes its time: it waits
+	// in a line of its own too.
+	calls bool
 }
 
 // routes registers every address. What has pages of its own lists them beside
@@ -86,6 +89,7 @@ func (s *Server) routes() {
 	s.add(s.signInRoutes()...)
 	s.add(s.accountRoutes()...)
 	s.add(s.userRoutes()...)
+	s.add(s.oauthRoutes()...)
 }
 
 // add registers routes with what stands in front of their handlers.
@@ -95,6 +99,9 @@ func (s *Server) add(list ...route) {
 		limit := s.limit(s.slots)
 		if r.hashes {
 			limit = s.limit(s.hashing)
+		}
+		if r.calls {
+			limit = chain(s.limit(s.calling), s.patient)
 		}
 		switch r.access {
 		case accessPublic:
@@ -115,6 +122,11 @@ func (s *Server) add(list ...route) {
 		s.echo.Match(methods, r.path, r.handler, front...)
 		s.table = append(s.table, r)
 	}
+}
+
+// chain makes one of two that stand one behind the other.
+func chain(first, second echo.MiddlewareFunc) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc { return first(second(next)) }
 }
 
 // returnPath returns next where it is the path of a page that signing in may

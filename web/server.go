@@ -69,15 +69,19 @@ type Server struct {
 	// table is every address that is served.
 	table []route
 	// slots bound the requests that use the database, hashing those that hash a
-	// password besides.
-	slots, hashing chan struct{}
-	refusals       refusals
-	draining       atomic.Bool
+	// password besides, calling those that call a provider besides.
+	slots, hashing, calling chan struct{}
+	refusals                refusals
+	draining                atomic.Bool
 }
 
 // maxHashing is how many requests may stand in line for hashing a password,
 // which takes each about 50 ms of a processor.
 const maxHashing = 128
+
+// maxCalling is how many requests may wait for a provider at a time. They use
+// the database before and after, and not meanwhile.
+const maxCalling = 32
 
 // New returns a Server that is not listening yet.
 func New(cfg Config) *Server {
@@ -94,7 +98,7 @@ func New(cfg Config) *Server {
 		cfg.AcquireTimeout = 2 * time.Second
 	}
 	s := &Server{
-		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent), hashing: make(chan struct{}, maxHashing),
+		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent), hashing: make(chan struct{}, maxHashing), calling: make(chan struct{}, maxCalling),
 		authenticator: localAccounts{cfg.Accounts, cfg.Passwords},
 		searcher:      Searcher{Store: cfg.Store, Embedder: cfg.Embedder, Log: cfg.Log},
 	}

@@ -1,0 +1,328 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"tributary/connectors"
+	"tributary/internal/audit"
+	"tributary/oauthflow"
+	"tributary/store"
+	"tributary/web/pages"
+)
+
+// connectionOf reads the connection that the path names.
+func (s *Server) connectionOf(c echo.Context) (store.Connection, error) {
+	k, err := s.cfg.OAuth.Store.Connection(c.Request().Context(), c.Param("name"))
+	if err != nil {
+		return k, noConnection(err)
+	}
+	return k, nil
+}
+
+// connectionsPage lists the connections.
+func (s *Server) connectionsPage(c echo.Context) error {
+	ctx := c.Request().Context()
+	o := s.cfg.OAuth
+	list, err := o.Store.Connections(ctx)
+	if err != nil {
+		return err
+	}
+	grants, err := o.Grants.List(ctx)
+	if err != nil {
+		return err
+	}
+	v := pages.ConnectionsView{MayAct: mayAct(c, store.RoleAdmin)}
+	if v.Now, err = o.Store.Now(ctx); err != nil {
+		return err
+	}
+	for _, k := range list {
+		row := pages.ConnectionRow{Connection: k}
+		if i := slices.IndexFunc(grants, func(g oauthflow.Grant) bool { return k.GrantID != nil && g.ID == *k.GrantID }); i >= 0 {
+			row.Grant = &grants[i]
+		}
+		if row.Totals, err = o.Store.Totals(ctx, k.ID); err != nil {
+			return err
+		}
+		runs, err := o.Store.Runs(ctx, store.RunFilter{Connection: k.ID, Lane: store.Content, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(runs) > 0 {
+			row.Last = &runs[0]
+		}
+		v.Rows = append(v.Rows, row)
+	}
+	return render(c, http.StatusOK, pages.Connections(s.frame(c, "Connections"), v))
+}
+
+// connectionPage shows one connection.
+func (s *Server) connectionPage(c echo.Context) error {
+	k, err := s.connectionOf(c)
+	if err != nil {
+		return err
+	}
+	return s.showConnection(c, http.StatusOK, k, "")
+}
+
+// shownRuns is how many runs the page of a connection shows.
+const shownRuns = 20
+
+func (s *Server) showConnection(c echo.Context, status int, k store.Connection, text string) error {
+	ctx := c.Request().Context()
+	o := s.cfg.OAuth
+	v := pages.ConnectionView{Connection: k, MayAct: mayAct(c, store.RoleAdmin)}
+	var err error
+	if v.Totals, err = o.Store.Totals(ctx, k.ID); err != nil {
+		return err
+	}
+	if v.Schedules, err = o.Store.Schedules(ctx, k.ID); err != nil {
+		return err
+	}
+	if v.Runs, err = o.Store.Runs(ctx, store.RunFilter{Connection: k.ID, Limit: shownRuns}); err != nil {
+		return err
+	}
+	if v.Now, err = o.Store.Now(ctx); err != nil {
+		return err
+	}
+	if k.GrantID != nil {
+		if v.Grant, err = o.Grants.Get(ctx, *k.GrantID); err != nil {
+			return err
+		}
+		if v.Reader, err = s.readerOffer(ctx, c, k, v.Grant); err != nil {
+			return err
+		}
+	}
+	return render(c, status, pages.Connection(s.showProblem(c, k.Name, text), v))
+}
+
+// readerOffer is the reader that the one who looks can be linked to the consenting account as: only who consented, and
+// only where the link does not stand already.
+func (s *Server) readerOffer(ctx context.Context, c echo.Context, k store.Connection, g *oauthflow.GrantView) (string, error) {
+	who, _ := identityOf(c)
+	if !isConsenter(who, k, g) {
+		return "", nil
+	}
+	reader, err := s.cfg.OAuth.Store.Reader(ctx, who.Account.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		return who.Account.Name, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	linked := slices.ContainsFunc(reader.Links, func(l store.ReaderLink) bool {
+		return l.Source == k.Source && l.Kind == connectors.User && l.ExternalID == g.Subject
+	})
+	if linked || reader.Kind != store.Person || reader.DisabledAt != nil {
+		return "", nil
+	}
+	return who.Account.Name, nil
+}
+
+// isConsenter reports whether the account gave the consent that the grant stands on. The realm of the connection is
+// known after its first sync.
+func isConsenter(who Identity, k store.Connection, g *oauthflow.GrantView) bool {
+	return g.ConsentedBy != nil && *g.ConsentedBy == who.Account.ID && g.Kind == oauthflow.GrantCode && g.Subject != "" && k.RealmID != nil && who.MayAct(store.RoleAdmin)
+}
+
+// connectionAct makes a handler of an act on one connection, whose form has the named fields.
+func (s *Server) connectionAct(act func(c echo.Context, k store.Connection, f map[string]string) error, done string, fields ...string) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		k, err := s.connectionOf(c)
+		if err != nil {
+			return err
+		}
+		f, err := formValues(c, fields...)
+		if err != nil {
+			return err
+		}
+		err = act(c, k, f)
+		if text, ok := oauthProblem(err); ok && err != nil {
+			return s.showConnection(c, http.StatusUnprocessableEntity, k, text)
+		}
+		if err != nil {
+			return err
+		}
+		return seeOther(c, "/connections/"+k.Name, done)
+	}
+}
+
+// recordConnection appends an act on a connection to the audit log.
+func (s *Server) recordConnection(c echo.Context, action string, k store.Connection) error {
+	return s.cfg.OAuth.Store.Record(c.Request().Context(), audit.Event{
+		Actor: actor(c), Action: action, Target: audit.Target{Kind: "connection", ID: k.ID.String()}, Outcome: audit.OK, Detail: map[string]string{"name": k.Name},
+	})
+}
+
+// syncConnection asks for a run of each lane.
+func (s *Server) syncConnection(c echo.Context, k store.Connection, _ map[string]string) error {
+	switch k.State { //nolint:exhaustive // the others may sync
+	case store.StatePaused, store.StateNeedsReauth, store.StateClosing:
+		return &store.InputError{Problem: "it cannot sync while its state is " + string(k.State)}
+	}
+	if err := s.recordConnection(c, "connection.sync", k); err != nil {
+		return err
+	}
+	for _, lane := range store.Lanes() {
+		if _, _, err := s.cfg.OAuth.Syncer.Request(c.Request().Context(), k, lane, "admin", false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) pauseConnection(pause bool) func(c echo.Context, k store.Connection, _ map[string]string) error {
+	return func(c echo.Context, k store.Connection, _ map[string]string) error {
+		action := "connection.resume"
+		if pause {
+			action = "connection.pause"
+		}
+		switch {
+		case k.State == store.StateClosing:
+			return &store.InputError{Problem: "it is being deleted"}
+		case !pause && k.State != store.StatePaused:
+			// SECURITY: resuming must not make a connection active that stands still for another reason.
+			return nil
+		}
+		if err := s.recordConnection(c, action, k); err != nil {
+			return err
+		}
+		return s.cfg.OAuth.Store.SetPaused(c.Request().Context(), k.ID, pause)
+	}
+}
+
+// readExpiry reads when something ends, and what becomes of its documents.
+func (s *Server) readExpiry(c echo.Context, f map[string]string) (*time.Time, oauthflow.AtExpiry, error) {
+	at, err := parseDay(f["at"])
+	if err != nil {
+		return nil, "", &store.InputError{Field: "Ends on", Problem: err.Error()}
+	}
+	then := oauthflow.AtExpiry(f["then"])
+	if then != oauthflow.KeepDocuments && then != oauthflow.HideDocuments {
+		return nil, "", &store.InputError{Field: "Documents", Problem: "choose whether they are kept or hidden"}
+	}
+	now, err := s.cfg.OAuth.Store.Now(c.Request().Context())
+	if err != nil {
+		return nil, "", err
+	}
+	if at != nil && !at.After(now) {
+		return nil, "", &store.InputError{Field: "Ends on", Problem: "choose a day after today"}
+	}
+	return at, then, nil
+}
+
+func (s *Server) expireConnection(c echo.Context, k store.Connection, f map[string]string) error {
+	at, then, err := s.readExpiry(c, f)
+	if err != nil {
+		return err
+	}
+	return s.cfg.OAuth.Grants.SetConnectionExpiry(c.Request().Context(), s.by(c), k.ID, at, then)
+}
+
+// linkReader links the account that consented to the reader of who consented, making that reader if needed.
+func (s *Server) linkReader(c echo.Context, k store.Connection, _ map[string]string) error {
+	ctx := c.Request().Context()
+	who, _ := identityOf(c)
+	refuse := &store.InputError{Problem: "only who gave the consent can be linked to it, once the connection has synced"}
+	if k.GrantID == nil {
+		return refuse
+	}
+	g, err := s.cfg.OAuth.Grants.Get(ctx, *k.GrantID)
+	if err != nil {
+		return err
+	}
+	if !isConsenter(who, k, g) {
+		return refuse
+	}
+	reader, err := s.cfg.OAuth.Store.Reader(ctx, who.Account.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		reader, err = s.cfg.OAuth.Store.CreateReader(ctx, who.Account.Name, store.Person)
+	}
+	if err != nil {
+		return err
+	}
+	err = s.cfg.OAuth.Store.Record(ctx, audit.Event{
+		Actor: actor(c), Action: "reader.link", Target: audit.Target{Kind: "reader", ID: reader.ID.String()}, Outcome: audit.OK,
+		Detail: map[string]string{"name": reader.Name, "principal": k.Source + ":" + g.Subject, "connection": k.Name, "how": string(store.LinkConsent)},
+	})
+	if err != nil {
+		return err
+	}
+	return s.cfg.OAuth.Store.LinkReader(ctx, reader.ID, store.PrincipalIn{
+		Connection: k.ID, Principal: connectors.Principal{Kind: connectors.User, ID: g.Subject, Name: g.Account},
+	}, store.LinkConsent)
+}
+
+// disconnectPage says what disconnecting does, before it happens.
+func (s *Server) disconnectPage(c echo.Context) error {
+	k, err := s.connectionOf(c)
+	if err != nil {
+		return err
+	}
+	return s.askDisconnect(c, http.StatusOK, k, "")
+}
+
+func (s *Server) askDisconnect(c echo.Context, status int, k store.Connection, text string) error {
+	ctx := c.Request().Context()
+	v := pages.DisconnectView{Connection: k}
+	var err error
+	if v.Totals, err = s.cfg.OAuth.Store.Totals(ctx, k.ID); err != nil {
+		return err
+	}
+	if k.GrantID != nil {
+		if v.Grant, err = s.cfg.OAuth.Grants.Get(ctx, *k.GrantID); err != nil {
+			return err
+		}
+		for _, other := range v.Grant.Connections {
+			if other.ID != k.ID {
+				v.Others = append(v.Others, other.Name)
+			}
+		}
+	}
+	return render(c, status, pages.Disconnect(s.showProblem(c, "Disconnect "+k.Name, text), v))
+}
+
+// deleteTimeout bounds how long a request deletes documents; what is left goes on with the next one, or with a job.
+const deleteTimeout = 20 * time.Second
+
+// disconnect ends a connection, its grant where nothing else uses it, and its documents.
+func (s *Server) disconnect(c echo.Context) error {
+	k, err := s.connectionOf(c)
+	if err != nil {
+		return err
+	}
+	f, err := formValues(c, "confirm")
+	if err != nil {
+		return err
+	}
+	if f["confirm"] != k.Name && k.State != store.StateClosing {
+		return s.askDisconnect(c, http.StatusUnprocessableEntity, k, "nothing is disconnected: write the connection's name to confirm")
+	}
+	v := pages.DisconnectedView{Name: k.Name}
+	if k.State == store.StateClosing {
+		v.Note = "Its grant was ended before."
+	} else {
+		out, err := s.cfg.OAuth.Grants.Disconnect(c.Request().Context(), s.by(c), k.ID)
+		if out == nil && err != nil {
+			return err
+		}
+		if err != nil {
+			s.cfg.Log.WarnContext(c.Request().Context(), "revoking a grant", "connection", k.Name, "error", err)
+			out.Note = "The grant could not be revoked yet; it is tried again."
+		}
+		v.Note, v.ManageURL = out.Note, out.ManageURL
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), deleteTimeout)
+	defer cancel()
+	err = s.cfg.OAuth.Store.DeleteConnection(ctx, k.ID)
+	v.Later = errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrTimeout)
+	if err != nil && !v.Later {
+		return err
+	}
+	return render(c, http.StatusOK, pages.Disconnected(s.frame(c, "Disconnected"), v))
+}

@@ -1,0 +1,217 @@
+package web
+
+import (
+	_ "embed"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"tributary/connectors"
+	"tributary/oauthflow"
+	"tributary/store"
+	"tributary/web/pages"
+)
+
+//go:embed app.js
+var appJS []byte
+
+func script(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "max-age=3600")
+	return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", appJS)
+}
+
+// callbackPath is where providers send people back to.
+const callbackPath = "/oauth/callback/"
+
+// oauthRoutes are the pages of registrations, consents, grants, connections and the audit log.
+func (s *Server) oauthRoutes() []route {
+	if s.cfg.OAuth == nil {
+		return nil
+	}
+	list := []route{
+		{method: http.MethodGet, path: "/app.js", access: accessPublic, handler: script},
+		{method: http.MethodGet, path: callbackPath + ":registration", access: accessVisitor, handler: s.callback, calls: true},
+		{method: http.MethodGet, path: "/oauth/result", access: accessVisitor, handler: s.resultPage},
+		{method: http.MethodGet, path: "/audit", access: accessAuditor, handler: s.auditPage, returnable: true},
+	}
+	return slices.Concat(list, s.registrationRoutes(), s.connectRoutes(), s.connectionRoutes(), s.grantRoutes())
+}
+
+func (s *Server) registrationRoutes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	return []route{
+		{method: get, path: "/registrations", access: accessAuditor, handler: s.registrationsPage, returnable: true},
+		{method: post, path: "/registrations", access: accessAdmin, handler: s.draftRegistration, calls: true},
+		{method: get, path: "/registrations/new", access: accessAdmin, handler: s.newRegistrationPage, returnable: true},
+		{method: get, path: "/registrations/:id", access: accessAuditor, handler: s.registrationPage, returnable: true},
+		{method: post, path: "/registrations/:id/save", access: accessAdmin, handler: s.saveRegistration, calls: true},
+		{method: post, path: "/registrations/:id/check", access: accessAdmin, handler: s.checkRegistration, calls: true},
+		{method: get, path: "/registrations/:id/change", access: accessOwner, handler: s.changeRegistrationPage, returnable: true},
+		{method: post, path: "/registrations/:id/change", access: accessOwner, handler: s.changeRegistration, calls: true},
+		{method: post, path: "/registrations/:id/delete", access: accessAdmin, handler: s.deleteRegistration},
+	}
+}
+
+func (s *Server) connectRoutes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	return []route{
+		{method: get, path: "/connect", access: accessAdmin, handler: s.connectPage, returnable: true},
+		{method: post, path: "/connect", access: accessAdmin, handler: s.connect, calls: true},
+		{method: get, path: "/connect/:ticket", access: accessAdmin, handler: s.ticketPage, returnable: true},
+		{method: post, path: "/connect/:ticket", access: accessAdmin, handler: s.redeemTicket},
+	}
+}
+
+func (s *Server) connectionRoutes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	return []route{
+		{method: get, path: "/connections", access: accessAuditor, handler: s.connectionsPage, returnable: true},
+		{method: get, path: "/connections/:name", access: accessAuditor, handler: s.connectionPage, returnable: true},
+		{method: post, path: "/connections/:name/sync", access: accessAdmin, handler: s.connectionAct(s.syncConnection, "sync")},
+		{method: post, path: "/connections/:name/pause", access: accessAdmin, handler: s.connectionAct(s.pauseConnection(true), "paused")},
+		{method: post, path: "/connections/:name/resume", access: accessAdmin, handler: s.connectionAct(s.pauseConnection(false), "resumed")},
+		{method: post, path: "/connections/:name/expiry", access: accessAdmin, handler: s.connectionAct(s.expireConnection, "expiry", "at", "then")},
+		{method: post, path: "/connections/:name/link", access: accessAdmin, handler: s.connectionAct(s.linkReader, "linked")},
+		{method: post, path: "/connections/:name/grant-again", access: accessAdmin, handler: s.grantConnectionAgain},
+		{method: get, path: "/connections/:name/disconnect", access: accessAdmin, handler: s.disconnectPage},
+		{method: post, path: "/connections/:name/disconnect", access: accessAdmin, handler: s.disconnect, calls: true},
+	}
+}
+
+func (s *Server) grantRoutes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	return []route{
+		{method: get, path: "/grants", access: accessAuditor, handler: s.grantsPage, returnable: true},
+		{method: get, path: "/grants/:id", access: accessAuditor, handler: s.grantPage, returnable: true},
+		{method: post, path: "/grants/:id/check", access: accessAdmin, handler: s.checkGrant, calls: true},
+		{method: post, path: "/grants/:id/refresh", access: accessAdmin, handler: s.refreshGrant, calls: true},
+		{method: post, path: "/grants/:id/revoke", access: accessAdmin, handler: s.revokeGrant, calls: true},
+		{method: post, path: "/grants/:id/expiry", access: accessAdmin, handler: s.expireGrant},
+		{method: post, path: "/grants/:id/grant-again", access: accessAdmin, handler: s.grantAgain},
+	}
+}
+
+// callTimeout is how long a page that calls a provider may take: two calls of 30 s, and what is around them.
+const callTimeout = 75 * time.Second
+
+// patient gives a page the time that calls to a provider take. Its line is of its own: a provider that is slow keeps
+// nobody from the pages that only use the database.
+func (s *Server) patient(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(callTimeout))
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return err
+		}
+		return next(c)
+	}
+}
+
+// by is who acts, for package oauthflow.
+func (s *Server) by(c echo.Context) oauthflow.By {
+	who, _ := identityOf(c)
+	return oauthflow.By{Actor: actor(c), Account: who.Account.ID, Session: who.SessionID, Owner: who.MayAct(store.RoleOwner)}
+}
+
+// mayAct reports whether the page offers acts.
+func mayAct(c echo.Context, role store.AccountRole) bool {
+	who, _ := identityOf(c)
+	return who.MayAct(role)
+}
+
+// oauthProblem returns the text of an error that somebody can do something about, on the page where it happened.
+func oauthProblem(err error) (text string, ok bool) {
+	if refused, ok := errors.AsType[*oauthflow.RefusedError](err); ok {
+		return fieldText(refused.Field, refused.Problem), true
+	}
+	if plan, ok := errors.AsType[*oauthflow.PlanError](err); ok {
+		return fieldText(plan.Field, plan.Problem), true
+	}
+	if profile, ok := errors.AsType[*oauthflow.ProfileError](err); ok {
+		return profile.Error(), true
+	}
+	if flow, ok := errors.AsType[*oauthflow.FlowError](err); ok {
+		return flow.Error() + ". " + flow.Remedy, true
+	}
+	if call, ok := errors.AsType[*connectors.Error](err); ok {
+		return oauthflow.CleanText(call.Error()), true
+	}
+	switch {
+	case errors.Is(err, oauthflow.ErrOwner), errors.Is(err, oauthflow.ErrRegistrationUsed), errors.Is(err, oauthflow.ErrRegistrationChanged):
+		return err.Error(), true
+	case errors.Is(err, store.ErrConflict):
+		return "Name: it is taken, choose another", true
+	}
+	return formProblem(err)
+}
+
+// fieldText names a field as its label does.
+func fieldText(field, problem string) string {
+	labels := map[string]string{
+		"name": "Name", "client_id": "Client ID", "client_secret": "Client secret", "private_key": "Private key", "key_id": "Key ID",
+		"service_account": "Service account", "base_url": "Address", "issuer": "Issuer", "allow_hosts": "Private hosts", "hosts": "Hosts", "provider": "Provider",
+	}
+	if label, ok := labels[field]; ok {
+		field = label
+	}
+	if field == "" {
+		return problem
+	}
+	return field + ": " + problem
+}
+
+// sourceNamed returns the connector of a source, as data.
+func (s *Server) sourceNamed(source string) (connectors.Spec, bool) {
+	for _, spec := range s.cfg.OAuth.Sources {
+		if spec.Source == source {
+			return spec, true
+		}
+	}
+	return connectors.Spec{}, false
+}
+
+// scopesFor are what is asked for at a provider: what it always needs, then what each of the names is for.
+func scopesFor(p *oauthflow.Profile, specs []connectors.Spec, names []string) []oauthflow.Scope {
+	var out []oauthflow.Scope
+	add := func(sc oauthflow.Scope) {
+		if !slices.ContainsFunc(out, func(o oauthflow.Scope) bool { return o.Name == sc.Name }) {
+			out = append(out, sc)
+		}
+	}
+	for _, k := range p.Scopes.Known {
+		if k.Always {
+			add(k)
+		}
+	}
+	for _, spec := range specs {
+		for _, sc := range spec.Scopes {
+			add(oauthflow.Scope{Name: sc.Name, Reason: sc.Reason})
+		}
+	}
+	for _, name := range names {
+		sc := oauthflow.Scope{Name: name}
+		for _, k := range p.Scopes.Known {
+			if k.Name == name {
+				sc = k
+			}
+		}
+		add(sc)
+	}
+	return out
+}
+
+// idOf reads an id of the path.
+func idOf(c echo.Context) (uuid.UUID, bool) {
+	id, err := uuid.Parse(c.Param("id"))
+	return id, err == nil && len(c.Param("id")) == 36
+}
+
+// showProblem returns the frame of a page that says what is wrong.
+func (s *Server) showProblem(c echo.Context, title, text string) pages.Frame {
+	f := s.frame(c, title)
+	f.Problem = sentence(text)
+	return f
+}
