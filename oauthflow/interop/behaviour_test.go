@@ -59,7 +59,7 @@ func TestServers(t *testing.T) {
 			c := s.register(t, client{Redirect: callbackURL})
 			b := newBrowser(t, ann)
 			first, second := s.connect(t, c, b), s.connect(t, c, b)
-			s.revoke(t, c, first.Refresh, "refresh_token")
+			s.revoke(t, c, first.Refresh)
 			if s.active(t, c, second.Access) == s.sharedGrant {
 				t.Errorf("the second token is active: %v", !s.sharedGrant)
 			}
@@ -144,14 +144,14 @@ func testRevocation(t *testing.T, s *server) {
 	c := s.register(t, client{Redirect: callbackURL})
 	kept := s.connect(t, c, newBrowser(t, bob))
 	gone := s.connect(t, c, newBrowser(t, ann))
-	s.revoke(t, c, gone.Refresh, "refresh_token")
+	s.revoke(t, c, gone.Refresh)
 	if s.active(t, c, gone.Access) {
 		t.Error("the access token outlives its refresh token")
 	}
 	if got := s.refresh(t, c, gone.Refresh); got.Error != "invalid_grant" {
 		t.Errorf("the revoked token: %d %s", got.status, got.Error)
 	}
-	s.revoke(t, c, gone.Refresh, "refresh_token") // RFC 7009 §2.2: an unknown token is no error
+	s.revoke(t, c, gone.Refresh) // RFC 7009 §2.2: an unknown token is no error
 	if !s.active(t, c, kept.Access) {
 		t.Error("another person's token is gone too")
 	}

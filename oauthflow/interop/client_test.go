@@ -72,7 +72,7 @@ func TestSource(t *testing.T) {
 		t.Fatalf("with a dead token: %q after %d refreshes, %v", who, n, err)
 	}
 	held := in.pair(t, res.Grant)
-	s.revoke(t, c, held.Refresh.Reveal(), "refresh_token")
+	s.revoke(t, c, held.Refresh.Reveal())
 	if _, err := whoAmI(t, s, source); connectors.ClassOf(err) != connectors.GrantLost {
 		t.Errorf("with a dead grant: %v", err)
 	}

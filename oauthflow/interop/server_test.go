@@ -223,9 +223,10 @@ func (s *server) active(t *testing.T, c client, token string) bool {
 	return a.Active
 }
 
-func (s *server) revoke(t *testing.T, c client, token, hint string) {
+// revoke ends a refresh token (RFC 7009 §2.1).
+func (s *server) revoke(t *testing.T, c client, token string) {
 	t.Helper()
-	form := url.Values{"token": {token}, "token_type_hint": {hint}}
+	form := url.Values{"token": {token}, "token_type_hint": {"refresh_token"}}
 	if status := call(t, http.MethodPost, s.metadata(t).Revoke, c.basic, form, nil); status != http.StatusOK {
 		t.Fatalf("revocation: status %d", status)
 	}
