@@ -1,5 +1,7 @@
 package web
 
+import "time"
+
 // RouteInfo is one address and who may use it.
 type RouteInfo struct {
 	Method, Path, Access string
@@ -26,3 +28,9 @@ func (s *Server) Routed() []RouteInfo {
 
 // ReturnPath is where signing in with that next leads.
 func (s *Server) ReturnPath(next string) string { return s.returnPath(next) }
+
+// Refusals returns what decides whether a refusal is recorded.
+func Refusals() func(now time.Time) (left int, ok bool) {
+	var r refusals
+	return r.admit
+}

@@ -157,16 +157,13 @@ func testDisabled(t *testing.T) {
 	if err := r.store.DisableAccount(t.Context(), cli, bob.ID); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	// Not within a second, but with the very next request.
 	if p := b.get("/account"); p.status != http.StatusSeeOther || !strings.HasPrefix(p.location(), "/signin") {
 		t.Errorf("reading: %d", p.status)
 	}
 	b.plant(strings.Repeat("B", 43))
 	if p := b.post("/account/sessions/end-others"); p.status != http.StatusUnauthorized {
 		t.Errorf("acting: %d", p.status)
-	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("it took %s", took)
 	}
 	if p := r.browser().signIn("bob"); p.status != http.StatusUnauthorized {
 		t.Errorf("signing in: %d", p.status)
