@@ -1,4 +1,5 @@
-// Package oauthflow owns what is particular to OAuth: providers as data, and the reading of what a token endpoint answers.
+// Package oauthflow owns what is particular to OAuth: providers as data, client registrations, consents, and the grants
+// that come of them.
 //
 // A provider (an authorization server) is a Profile: a document with strict fields that says how the server is spoken
 // to, which refresh tokens survive what, and what its errors mean. Some ship with the program (Shipped); owners add
@@ -6,7 +7,11 @@
 //
 // ParseToken reads the answer of a token endpoint into a Token, or into a TokenError with the class that the engine acts on.
 //
-// The package must not import store, jobs, web or a command; it sends nothing and stores nothing by itself.
+// TokenClient sends every request to an authorization server, once. Registrations makes and checks clients, Flows takes
+// a consent from its start to the stored grant, Grants shows and ends grants; what they store is declared here
+// (FlowStore, RegistrationStore, GrantStore) and sealed here.
 //
-// Start reading at Profile (profile.go), then ParseToken (tokenresponse.go).
+// The package must not import store, jobs, web or a command.
+//
+// Start reading at Profile (profile.go), then ParseToken (tokenresponse.go), TokenClient and Flows.Callback.
 package oauthflow

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"tributary/internal/audit"
+	"tributary/internal/seal"
 )
 
 // closeTries is how often a revocation is tried before the tokens are forgotten without it: about two hours.
@@ -43,6 +44,10 @@ func (g *Grants) CloseGrant(ctx context.Context, id uuid.UUID) (*Closed, error) 
 	if errors.Is(err, errStore) {
 		return nil, err
 	}
+	if errors.Is(err, errLocked) { // SECURITY: what the right key would open is never thrown away because it is missing
+		out.Note = "The tokens cannot be decrypted, and so not revoked: put the master key file of this instance back. It is tried again."
+		return out, g.store.ClosingFailed(ctx, id, out.Note, time.Hour)
+	}
 	if err != nil && worthRetry(err) && c.Failures+1 < closeTries {
 		out.Note = "The provider did not confirm the revocation (" + causeOf(err) + "); it is tried again."
 		wait := min(30*time.Second<<c.Failures, time.Hour)
@@ -70,6 +75,7 @@ func (g *Grants) CloseGrant(ctx context.Context, id uuid.UUID) (*Closed, error) 
 var (
 	errAccountShared = errors.New("another grant of the same account is in use")
 	errStore         = errors.New("reading what to revoke")
+	errLocked        = errors.New("the master key does not open it")
 )
 
 // revokeAll revokes every pair that is stored, the newest first. Where a revocation ends all that the account granted,
@@ -91,12 +97,18 @@ func (g *Grants) revokeAll(ctx context.Context, r *Registration, c *Closing) err
 		return nil
 	}
 	client, err := openClient(ctx, g.store, g.vault, r)
+	if fe, ok := errors.AsType[*FlowError](err); ok && fe.Code == FlowVault {
+		return errLocked
+	}
 	if err != nil {
-		return err
+		return errors.Join(errStore, err)
 	}
 	var first error
 	for _, p := range c.Pairs {
 		pair, err := OpenPair(g.vault, PairPlace(c.Grant.ID, p.Epoch, p.Gen, p.Field), p.Sealed)
+		if errors.Is(err, seal.ErrUnknownKey) {
+			return errLocked
+		}
 		if err == nil {
 			err = revokePair(ctx, g.client, client, pair)
 		}

@@ -3,6 +3,7 @@ package oauthflow_test
 import (
 	"context"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"tributary/internal/pgtest"
+	"tributary/internal/seal"
 	"tributary/oauthflow"
 	"tributary/oauthflow/oauthtest"
 )
@@ -116,6 +118,36 @@ func testSharedAccount(t *testing.T) {
 	}
 	if out, err = r.grants.Disconnect(t.Context(), r.by, b.Connection); err != nil || !out.Revoked {
 		t.Errorf("the last: %+v, %v", out, err)
+	}
+}
+
+// TestWrongMasterKey: tokens that cannot be opened are kept until the right key is back.
+func TestWrongMasterKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, oauthtest.Generic(), "", nil)
+	r.db.SetClock(t, time.Now())
+	res := r.connect(t, plan("a"))
+	other, err := seal.Create(filepath.Join(t.TempDir(), "key"), seal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := oauthflow.NewGrants(oauthflow.GrantsConfig{Store: r.store, Vault: other, Client: r.client})
+	before := r.server.Count("revoke")
+	if out, err := locked.Disconnect(t.Context(), r.by, res.Connection); err != nil || out.Done || !strings.Contains(out.Note, "master key") {
+		t.Fatalf("got %+v, %v", out, err)
+	}
+	for range 20 {
+		r.db.Advance(t, time.Hour)
+		if err := locked.Tend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.stored(t) != 1 || r.server.Count("revoke") != before {
+		t.Errorf("%d tokens stored, %d revocations", r.stored(t), r.server.Count("revoke")-before)
+	}
+	r.db.Advance(t, time.Hour)
+	if err := r.grants.Tend(t.Context()); err != nil || r.stored(t) != 0 || r.server.Count("revoke") == before {
+		t.Errorf("with the right key: %v, %d tokens stored", err, r.stored(t))
 	}
 }
 
