@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -152,6 +153,7 @@ func TestPagingRefusals(t *testing.T) {
 	items := page(t, r, token, "/api/v1/items?page_size=1").Next
 	for _, path := range []string{
 		"/api/v1/items?page_size=0", "/api/v1/items?page_size=201", "/api/v1/items?page_size=x", "/api/v1/items?page_token=x", "/api/v1/items?page_token=" + items + "x",
+		"/api/v1/items?page_token=" + base64.RawURLEncoding.EncodeToString([]byte("items\n0\nplan\nforged")),
 		"/api/v1/groups?page_token=" + items, "/api/v1/changes?page_token=" + items, "/api/v1/changes", "/api/v1/items/handbook/content",
 	} {
 		wantStatus(t, path, r.get(path, token), http.StatusBadRequest)

@@ -50,6 +50,9 @@ func TestARestartKeepsEverything(t *testing.T) {
 	if a := second.get("/api/v1/items/plan/content", tk.AccessToken); a.body != "kept \xff" {
 		t.Errorf("content %q", a.body)
 	}
+	if it, _ := second.World().Item("plan"); it.Body != "kept \xff" || it.Revision != 2 {
+		t.Errorf("%+v", it)
+	}
 	next, status := second.token(refreshForm(tk.RefreshToken))
 	if status != http.StatusOK {
 		t.Fatalf("refreshing: %+v", next)
