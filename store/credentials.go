@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,10 +16,39 @@ import (
 )
 
 // Credentials returns what package refresh needs of the database.
-func (s *Store) Credentials() *Credentials { return &Credentials{s} }
+func (s *Store) Credentials() *Credentials { return &Credentials{s: s} }
 
 // Credentials implements refresh.Store. Locks are taken in the order credential, connection, schedule.
-type Credentials struct{ s *Store }
+type Credentials struct {
+	s        *Store
+	profiles profileCache
+}
+
+// profileCache keeps the parsed profiles of registrations, by their text: every use of a token reads one.
+type profileCache struct {
+	mu     sync.Mutex
+	parsed map[string]*oauthflow.Profile
+}
+
+// maxProfiles bounds the cache; there are about as many profiles as registrations.
+const maxProfiles = 256
+
+func (c *profileCache) load(raw []byte) (*oauthflow.Profile, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.parsed[string(raw)]; p != nil {
+		return p, nil
+	}
+	p, err := oauthflow.LoadProfile(raw)
+	if err != nil {
+		return nil, err
+	}
+	if c.parsed == nil || len(c.parsed) >= maxProfiles {
+		c.parsed = map[string]*oauthflow.Profile{}
+	}
+	c.parsed[string(raw)] = p
+	return p, nil
+}
 
 // grantRow is read by scanCredential: a credential c with its grant g and its registration r, and the database's clock.
 const grantRow = `
@@ -34,7 +64,7 @@ const grantRow = `
 	WHERE c.grant_id = $1`
 
 // scanCredential reads one grantRow; nil is none.
-func scanCredential(row pgx.Row) (*refresh.Row, error) {
+func (c *Credentials) scanCredential(row pgx.Row) (*refresh.Row, error) {
 	var r refresh.Row
 	var params, profile []byte
 	var age float64
@@ -56,7 +86,7 @@ func scanCredential(row pgx.Row) (*refresh.Row, error) {
 	if err := json.Unmarshal(params, &g.Params); err != nil {
 		return nil, fmt.Errorf("reading parameters of grant %s: %w", g.ID, err)
 	}
-	if reg.Profile, err = storedProfile(profile); err != nil {
+	if reg.Profile, err = c.profiles.load(profile); err != nil {
 		return nil, fmt.Errorf("reading profile of registration %s: %w", reg.ID, err)
 	}
 	r.ServerAge = time.Duration(age * float64(time.Second))
@@ -65,18 +95,9 @@ func scanCredential(row pgx.Row) (*refresh.Row, error) {
 	return &r, nil
 }
 
-// storedProfile reads the profile that a registration was made with.
-func storedProfile(raw []byte) (*oauthflow.Profile, error) {
-	var p oauthflow.Profile
-	if err := json.Unmarshal(raw, &p); err != nil {
-		return nil, err
-	}
-	return &p, nil
-}
-
 // Load implements refresh.Store.
 func (c *Credentials) Load(ctx context.Context, grant uuid.UUID) (*refresh.Row, error) {
-	r, err := scanCredential(c.s.pool.QueryRow(ctx, grantRow, grant))
+	r, err := c.scanCredential(c.s.pool.QueryRow(ctx, grantRow, grant))
 	return r, translate("reading grant", err)
 }
 
@@ -88,7 +109,7 @@ func (c *Credentials) InRow(ctx context.Context, grant uuid.UUID, fn func(tx ref
 		if _, err := tx.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
 			return err
 		}
-		r, err := scanCredential(tx.QueryRow(ctx, grantRow+` FOR UPDATE OF c`, grant))
+		r, err := c.scanCredential(tx.QueryRow(ctx, grantRow+` FOR UPDATE OF c`, grant))
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func (s *simulated) Send(_ context.Context, r refresh.Request, trace *oauthflow.
 // probes while it lasts, all healthy within ten minutes of its end, no consent needed.
 func TestRF7(t *testing.T) {
 	t.Parallel()
-	n := scale(t, "TEST_RF7_GRANTS", 300)
+	n := scale(t, "TEST_RF7_GRANTS", 120)
 	r := newRig(t, "F")
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r.db.SetClock(t, at)

@@ -74,9 +74,12 @@ func openStore(tb testing.TB, url string) *store.Store {
 // register makes the registration as the server's class says.
 func (r *rig) register() {
 	r.tb.Helper()
-	rule := oauthflow.RefreshRule{Rotation: oauthflow.Rotation(r.server.class), Grace: oauthflow.Duration(r.server.grace)}
+	rule := oauthflow.RefreshRule{Rotation: oauthflow.Rotation(r.server.class)}
 	if r.server.class == "K" {
 		rule.Rotation = oauthflow.RotationGrace
+	}
+	if rule.Rotation == oauthflow.RotationGrace {
+		rule.Grace = oauthflow.Duration(r.server.grace)
 	}
 	profile := fakeProfile(r.server.http.URL, rule)
 	raw, err := json.Marshal(profile)
@@ -95,8 +98,8 @@ func (r *rig) register() {
 func fakeProfile(base string, rule oauthflow.RefreshRule) *oauthflow.Profile {
 	return &oauthflow.Profile{
 		Name: "fake", Title: "Fake", Hosting: oauthflow.HostingFixed, Grants: []oauthflow.GrantType{oauthflow.GrantCode}, ClientAuth: oauthflow.AuthPost, PKCE: oauthflow.PKCES256,
-		Endpoints: oauthflow.Endpoints{Token: base + "/token", Revoke: base + "/revoke"}, Request: oauthflow.TokenRequest{Body: oauthflow.BodyForm},
-		Scopes: oauthflow.ScopeRule{Separator: " ", AnswerSeparator: " "}, Refresh: rule, Revocation: oauthflow.Revocation{Style: oauthflow.RevokePost},
+		Endpoints: oauthflow.Endpoints{Authorize: base + "/authorize", Token: base + "/token", Revoke: base + "/revoke"}, Request: oauthflow.TokenRequest{Body: oauthflow.BodyForm},
+		Scopes: oauthflow.ScopeRule{Separator: " ", AnswerSeparator: " "}, Refresh: rule, Revocation: oauthflow.Revocation{Style: oauthflow.RevokePost, Reach: oauthflow.ReachToken}, GrantPer: oauthflow.PerAccount,
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // recorded, every loss is counted, and only losses that nobody can undo need consent.
 func TestRF4(t *testing.T) {
 	t.Parallel()
-	length := 6 * time.Second
+	length := 5 * time.Second
 	if v := os.Getenv("TEST_RF4_SOAK"); v != "" {
 		d, err := time.ParseDuration(v)
 		if err != nil {
