@@ -240,3 +240,19 @@ func TestShortGrace(t *testing.T) {
 	}
 	r.mustBeSound(g)
 }
+
+// TestTooLateToSend: a claim that has grown older than L - D before the request sends nothing, and leaves nothing
+// uncertain.
+func TestTooLateToSend(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "F")
+	g := r.consent(-time.Minute)
+	cfg := r.config(quick())
+	at(&cfg, refresh.AfterClaim, func() { <-time.After(quick().Lease - quick().Send + 100*time.Millisecond) })
+	k := r.keeper(cfg)
+	_, err := k.Access(t.Context(), g)
+	wantClass(t, err, connectors.Transient)
+	if v := r.row(g); r.server.count() != 0 || v.Phase != "idle" || v.MaybeSent {
+		t.Errorf("%d requests, row %+v", r.server.count(), v)
+	}
+}
