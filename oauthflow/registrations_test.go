@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -338,6 +339,15 @@ func testNoPortScan(t *testing.T) {
 	}
 	if answers, none := words(r.server.URL), words(silent); answers != none {
 		t.Errorf("told apart:\n%s\n%s", answers, none)
+	}
+	r.server.Set(func(b *oauthtest.Behaviour) {
+		b.Before = func(_ string, w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		}
+	})
+	if answers, none := words(r.server.URL, r.server.Host()), words(silent, "127.0.0.1:1"); answers != none {
+		t.Errorf("told apart where it may be called:\n%s\n%s", answers, none)
 	}
 	words("https://169.254.169.254", "169.254.0.0/16")
 }
