@@ -16,7 +16,7 @@ LABEL org.opencontainers.image.title="Tributary" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --system --gid 10001 tributary && \
     useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/tributary --shell /usr/sbin/nologin tributary && \
-    install -d -m 0700 -o 10001 -g 10001 /var/lib/tributary
+    install -d -m 0700 -o 10001 -g 10001 /var/lib/tributary /var/lib/tributary/spool /var/lib/tributary-keys
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/bin/tributary /usr/local/bin/tributary
 COPY --from=build /src/LICENSE /usr/share/doc/tributary/LICENSE

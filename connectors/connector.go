@@ -46,6 +46,10 @@ type Env struct {
 	// HTTP carries the connection's authorisation. It is nil for sources
 	// without a grant.
 	HTTP *http.Client
+	// Base is the address of the instance for a source that people host
+	// themselves, as the client registration has it, without a slash at its
+	// end; "" for others.
+	Base string
 	// Log receives progress and warnings; never content, never secrets.
 	Log *slog.Logger
 	// Clock returns the current time. Connectors compare source times with

@@ -16,21 +16,28 @@ import (
 // errNoHTTP means that this process was given no way to act for a grant.
 var errNoHTTP = errors.New("this process holds no grants: tributary up, serve and worker do, with the master key")
 
-// authorise returns the client of a connection whose source has a provider, and
-// nil for others.
-func (r *Runner) authorise(ctx context.Context, conn store.Connection) (*http.Client, error) {
+// Authorised is what a session gets of a grant: a client that acts for it, and
+// the address of the instance where people host the source themselves.
+type Authorised struct {
+	HTTP *http.Client
+	Base string
+}
+
+// authorise returns what the session of a connection acts with; nothing for a
+// source without a provider.
+func (r *Runner) authorise(ctx context.Context, conn store.Connection) (Authorised, error) {
 	c, err := r.Connector(conn.Source)
 	if err != nil {
-		return nil, err
+		return Authorised{}, err
 	}
 	spec := c.Spec()
 	if spec.Provider == "" {
-		return nil, nil
+		return Authorised{}, nil
 	}
-	if r.cfg.HTTP == nil {
-		return nil, &connectors.Error{Op: "opening connection", Class: connectors.Invalid, Err: errNoHTTP}
+	if r.cfg.Authorise == nil {
+		return Authorised{}, &connectors.Error{Op: "opening connection", Class: connectors.Invalid, Err: errNoHTTP}
 	}
-	return r.cfg.HTTP(ctx, conn, spec)
+	return r.cfg.Authorise(ctx, conn, spec)
 }
 
 // endUse closes the client and records how often the tokens of its grant were

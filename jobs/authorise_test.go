@@ -65,10 +65,11 @@ func authorised(t *testing.T, world *reference.World, home *httptest.Server, gra
 	}
 	return func(c *Config) {
 		c.Connectors = map[string]connectors.Connector{reference.Source: withProvider{world.Connector(), home.URL}}
-		c.HTTP = func(context.Context, store.Connection, connectors.Spec) (*http.Client, error) {
-			return client.New(client.Config{
+		c.Authorise = func(context.Context, store.Connection, connectors.Spec) (Authorised, error) {
+			h, err := client.New(client.Config{
 				Grant: grant, Tokens: oneToken{}, Hosts: []string{host}, Options: httpx.Options{Allow: allow, PlainLoopback: true},
 			})
+			return Authorised{HTTP: h, Base: home.URL}, err
 		}
 	}
 }

@@ -112,14 +112,14 @@ func (r *Runner) Verify(ctx context.Context, source string, settings map[string]
 // NamePrincipal resolves how a person writes a principal of a connection's
 // source, such as "unix:alice", to the principal and the row of its realm.
 func (r *Runner) NamePrincipal(ctx context.Context, conn store.Connection, name string) (p connectors.Principal, realm int64, err error) {
-	httpClient, err := r.authorise(ctx, conn)
+	grant, err := r.authorise(ctx, conn)
 	if err != nil {
 		return connectors.Principal{}, 0, err
 	}
 	defer func() {
-		err = errors.Join(err, r.endUse(ctx, httpClient, map[string]string{"connection": conn.ID.String(), "for": "naming a principal"}))
+		err = errors.Join(err, r.endUse(ctx, grant.HTTP, map[string]string{"connection": conn.ID.String(), "for": "naming a principal"}))
 	}()
-	o, err := r.open(ctx, conn, httpClient)
+	o, err := r.open(ctx, conn, grant)
 	if err != nil {
 		return connectors.Principal{}, 0, err
 	}

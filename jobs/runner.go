@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"runtime"
 	"sync"
 	"time"
@@ -29,15 +28,18 @@ type Config struct {
 	Connectors map[string]connectors.Connector
 	Extractor  *extract.Extractor
 	Chunking   chunk.Config
-	// HTTP makes the authorised client of a connection whose source has a
-	// provider. Its errors carry a class; nil refuses such connections.
-	HTTP func(ctx context.Context, c store.Connection, spec connectors.Spec) (*http.Client, error)
+	// Authorise acts for the grant of a connection whose source has a provider.
+	// Its errors carry a class; nil refuses such connections.
+	Authorise func(ctx context.Context, c store.Connection, spec connectors.Spec) (Authorised, error)
 	// Embedders makes the embedder of a profile; nil is the built-in choice.
 	Embedders func(store.Profile) (Embedder, error)
 	Log       *slog.Logger
 	// Refresher keeps the tokens of grants fresh; nil leaves that to other
 	// processes.
 	Refresher Refresher
+	// Tend ends grants and connections whose time is over, and revokes what is
+	// left to revoke; nil leaves that to other processes.
+	Tend func(ctx context.Context) error
 
 	// Workers bounds the slices that run at once in this process: 4.
 	Workers int

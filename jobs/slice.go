@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -160,16 +159,16 @@ func (r *Runner) advance(ctx context.Context, run store.Run) (end sliceEnd) {
 	if err != nil {
 		return sliceEnd{err: err}
 	}
-	httpClient, err := r.authorise(ctx, conn)
+	grant, err := r.authorise(ctx, conn)
 	if err != nil {
 		return sliceEnd{err: err}
 	}
 	defer func() {
-		if err := r.endUse(ctx, httpClient, useOf(run)); err != nil && end.err == nil {
+		if err := r.endUse(ctx, grant.HTTP, useOf(run)); err != nil && end.err == nil {
 			end.err = err
 		}
 	}()
-	open, err := r.open(ctx, conn, httpClient)
+	open, err := r.open(ctx, conn, grant)
 	if err != nil {
 		return sliceEnd{err: err}
 	}
@@ -198,14 +197,14 @@ type opened struct {
 }
 
 // open starts a session and makes sure that the connection's realm is known.
-func (r *Runner) open(ctx context.Context, conn store.Connection, httpClient *http.Client) (opened, error) {
+func (r *Runner) open(ctx context.Context, conn store.Connection, grant Authorised) (opened, error) {
 	c, err := r.Connector(conn.Source)
 	if err != nil {
 		return opened{}, err
 	}
 	spec := c.Spec()
 	session, err := c.Open(ctx, connectors.Env{
-		Settings: conn.Settings, Selection: conn.Selection, HTTP: httpClient, Clock: time.Now,
+		Settings: conn.Settings, Selection: conn.Selection, HTTP: grant.HTTP, Base: grant.Base, Clock: time.Now,
 		Log: r.cfg.Log.With("connection", conn.Name, "source", conn.Source),
 	})
 	if err != nil {

@@ -181,10 +181,10 @@ func (s *Store) Limits(ctx context.Context) ([]Limit, error) {
 	return list, translate("listing limits", err)
 }
 
-// ResetLimit closes the breaker of key, because what it stumbled over was mended: a registration was saved.
-func (s *Store) ResetLimit(ctx context.Context, key string) error {
-	_, err := s.pool.Exec(ctx, `
+// resetLimits closes the breakers of keys, because what they stumbled over was mended: a registration was saved.
+func resetLimits(ctx context.Context, tx pgx.Tx, keys ...string) error {
+	_, err := tx.Exec(ctx, `
 		UPDATE outbound_limit SET state = 'closed', failures = 0, blocked_until = NULL, opened_at = NULL, probe_until = NULL, reason = ''
-		WHERE key = $1`, key)
-	return translate("closing a breaker", err)
+		WHERE key = ANY ($1)`, keys)
+	return err
 }

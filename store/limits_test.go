@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"tributary/internal/audit"
 	"tributary/internal/pgtest"
 	"tributary/oauthflow"
 	"tributary/store"
@@ -289,21 +291,33 @@ func TestGateTakesNoTokenTwice(t *testing.T) {
 	}
 }
 
-// TestResetLimitClosesABreaker, so that mended credentials are tried at once.
-func TestResetLimitClosesABreaker(t *testing.T) {
+// TestSavingARegistrationClosesItsBreaker, so that mended credentials are tried at once.
+func TestSavingARegistrationClosesItsBreaker(t *testing.T) {
 	t.Parallel()
 	st := openStore(t, pgtest.New(t))
-	g := st.Gate(store.GateOptions{})
-	enter(t, g, "token:r")
-	leave(t, g, "token:r", oauthflow.CallEnd{Break: true, Reason: "invalid_client"})
-	if list, err := st.Limits(t.Context()); err != nil || len(list) != 1 || list[0].State != "open" {
-		t.Fatalf("limits: %+v %v", list, err)
-	}
-	if err := st.ResetLimit(t.Context(), "token:r"); err != nil {
+	profiles, err := oauthflow.Shipped()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if wait, why := enter(t, g, "token:r"); wait != 0 {
-		t.Errorf("after the reset: %s %s", wait, why)
+	p := profiles["google"]
+	r := oauthflow.Registration{ID: uuid.New(), Name: "docs", Provider: p.Name, Profile: p, Digest: p.Digest(), RedirectURI: "https://tributary.example.org/oauth/callback/x", State: oauthflow.RegistrationDraft}
+	event := audit.Event{Actor: audit.Actor{Kind: audit.System, Name: "test"}, Action: "registration.save", Outcome: audit.OK}
+	if err := st.CreateRegistration(t.Context(), r, event); err != nil {
+		t.Fatal(err)
+	}
+	g := st.Gate(store.GateOptions{})
+	for _, key := range []string{"token:" + r.ID.String(), "api:" + r.ID.String()} {
+		enter(t, g, key)
+		leave(t, g, key, oauthflow.CallEnd{Break: true, Reason: "invalid_client"})
+	}
+	if list, err := st.Limits(t.Context()); err != nil || len(list) != 2 || list[0].State != "open" {
+		t.Fatalf("limits: %+v %v", list, err)
+	}
+	if err := st.SaveRegistration(t.Context(), oauthflow.RegistrationUpdate{Registration: r}, event); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := st.Limits(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("limits after saving: %+v %v", list, err)
 	}
 }
 

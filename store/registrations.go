@@ -128,6 +128,9 @@ func (s *Store) SaveRegistration(ctx context.Context, u oauthflow.RegistrationUp
 		if err != nil {
 			return err
 		}
+		if err := resetLimits(ctx, tx, "token:"+r.ID.String(), "api:"+r.ID.String()); err != nil {
+			return err
+		}
 		return s.RecordTx(ctx, tx, e)
 	})
 	return registrationError("saving registration", r.Name, err)

@@ -123,6 +123,7 @@ func (c *composeSite) value(service, name, v string) string {
 	for name, secret := range c.file.Secrets {
 		v = strings.ReplaceAll(v, "/run/secrets/"+name, filepath.Join(c.secrets, filepath.Base(secret.File)))
 	}
+	v = strings.ReplaceAll(v, "/var/lib/tributary-keys", filepath.Join(c.dir, "keys"))
 	v = strings.ReplaceAll(v, "/var/lib/tributary", filepath.Join(c.dir, "var-"+service))
 	repo, err := filepath.Abs(repository)
 	if err != nil {

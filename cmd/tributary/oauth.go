@@ -5,20 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"tributary/connectors"
 	"tributary/internal/httpx"
 	"tributary/internal/seal"
 	"tributary/internal/settings"
+	"tributary/jobs"
 	"tributary/oauthflow"
 	"tributary/oauthflow/client"
 	"tributary/oauthflow/refresh"
+	"tributary/oauthflow/vault"
 	"tributary/store"
 )
 
@@ -31,6 +33,9 @@ type consent struct {
 	store         *store.Store
 	gate          oauthflow.Gate
 	keeper        *refresh.Keeper
+	opened        *vault.Counter
+	keyed         bool // the master key is there
+	log           *slog.Logger
 	registrations *oauthflow.Registrations
 	flows         *oauthflow.Flows
 	grants        *oauthflow.Grants
@@ -53,10 +58,11 @@ type consentConfig struct {
 // newConsent returns the parts, none of which has done anything yet. close ends
 // them.
 func newConsent(c consentConfig) (*consent, error) {
-	var vault oauthflow.Vault = closedVault{c.noRing}
+	var opened oauthflow.Vault = closedVault{c.noRing}
 	if c.ring != nil {
-		vault = c.ring
+		opened = c.ring
 	}
+	sealed := vault.NewCounter(opened)
 	// Plain http reaches only loopback addresses that an owner opened for a
 	// registration: the sandbox.
 	tokens := oauthflow.NewTokenClient(oauthflow.TokenClientConfig{LoopbackHTTP: true})
@@ -66,9 +72,9 @@ func newConsent(c consentConfig) (*consent, error) {
 		pages = c.store
 	}
 	keeper, err := refresh.New(refresh.Config{
-		Store: c.store.Credentials(), Vault: vault, VaultErr: c.noRing, Gate: gate, SpoolDir: filepath.Join(c.settings.DataDir, spoolName),
+		Store: c.store.Credentials(), Vault: sealed, VaultErr: c.noRing, Gate: gate, SpoolDir: filepath.Join(c.settings.DataDir, spoolName),
 		Sender: &refresh.TokenSender{Tokens: tokens, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
-			return openClient(ctx, c.store, vault, id)
+			return openClient(ctx, c.store, sealed, id)
 		}},
 		Log: c.log,
 	})
@@ -76,10 +82,10 @@ func newConsent(c consentConfig) (*consent, error) {
 		return nil, err
 	}
 	return &consent{
-		store: c.store, gate: gate, keeper: keeper,
-		registrations: oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: pages, Vault: vault, Client: tokens, PublicURL: c.public, LoopbackHTTP: true}),
-		flows:         oauthflow.NewFlows(oauthflow.FlowsConfig{Store: pages, Vault: vault, Client: tokens, PublicURL: c.public, Returns: c.returns}),
-		grants:        oauthflow.NewGrants(oauthflow.GrantsConfig{Store: pages, Vault: vault, Client: tokens, Tokens: keeper}),
+		store: c.store, gate: gate, keeper: keeper, opened: sealed, keyed: c.ring != nil, log: c.log,
+		registrations: oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: pages, Vault: sealed, Client: tokens, PublicURL: c.public, LoopbackHTTP: true}),
+		flows:         oauthflow.NewFlows(oauthflow.FlowsConfig{Store: pages, Vault: sealed, Client: tokens, PublicURL: c.public, Returns: c.returns}),
+		grants:        oauthflow.NewGrants(oauthflow.GrantsConfig{Store: pages, Vault: sealed, Client: tokens, Tokens: keeper}),
 	}, nil
 }
 
@@ -120,33 +126,34 @@ func openClient(ctx context.Context, st *store.Store, v oauthflow.Vault, id uuid
 
 var errNoGrant = errors.New("no account has consented to this connection: connect it in the web pages, or by tributary connect")
 
-// http makes the authorised client of a connection (jobs.Config.HTTP).
-func (c *consent) http(ctx context.Context, conn store.Connection, spec connectors.Spec) (*http.Client, error) {
-	fail := func(class connectors.Class, err error) error {
-		return &connectors.Error{Op: "authorising requests", Class: class, Err: err}
+// authorise acts for the grant of a connection (jobs.Config.Authorise).
+func (c *consent) authorise(ctx context.Context, conn store.Connection, spec connectors.Spec) (jobs.Authorised, error) {
+	fail := func(class connectors.Class, err error) (jobs.Authorised, error) {
+		return jobs.Authorised{}, &connectors.Error{Op: "authorising requests", Class: class, Err: err}
 	}
 	if conn.GrantID == nil {
-		return nil, fail(connectors.GrantLost, errNoGrant)
+		return fail(connectors.GrantLost, errNoGrant)
 	}
 	grant, err := c.store.GrantByID(ctx, *conn.GrantID)
 	if err != nil {
-		return nil, fail(connectors.Transient, err)
+		return fail(connectors.Transient, err)
 	}
 	if grant == nil {
-		return nil, fail(connectors.GrantLost, errNoGrant)
+		return fail(connectors.GrantLost, errNoGrant)
 	}
 	r, err := c.store.RegistrationByID(ctx, grant.RegistrationID)
 	if err != nil {
-		return nil, fail(connectors.Transient, err)
+		return fail(connectors.Transient, err)
 	}
 	allow, err := httpx.ParseAllowList(r.AllowHosts)
 	if err != nil {
-		return nil, fail(connectors.Invalid, err)
+		return fail(connectors.Invalid, err)
 	}
-	return client.New(client.Config{
+	h, err := client.New(client.Config{
 		Grant: grant.ID, Tokens: c.keeper, Gate: c.gate, GateKey: "api:" + r.ID.String(), Hosts: tokenHosts(spec, r, grant),
 		Options: httpx.Options{Allow: allow, PlainLoopback: true},
 	})
+	return jobs.Authorised{HTTP: h, Base: r.BaseURL}, err
 }
 
 // tokenHosts returns the hosts that may see the token of a grant.
@@ -166,6 +173,29 @@ func tokenHosts(spec connectors.Spec, r *oauthflow.Registration, g *oauthflow.Gr
 		hosts = append(hosts, h)
 	}
 	return hosts
+}
+
+// run keeps the grants of this instance until ctx ends. A process without the
+// master key keeps none: it would pass for one that holds tokens.
+func (c *consent) run(ctx context.Context) error {
+	if !c.keyed {
+		return nil
+	}
+	group, inner := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		c.opened.Run(inner, c.store, c.log)
+		return nil
+	})
+	group.Go(func() error { return c.keeper.Run(inner) })
+	return group.Wait()
+}
+
+// refresher returns what refreshes ahead of time; nil without the master key.
+func (c *consent) refresher() jobs.Refresher {
+	if !c.keyed {
+		return nil
+	}
+	return c.keeper
 }
 
 // close ends what is under way.

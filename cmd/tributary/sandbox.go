@@ -35,7 +35,7 @@ func (a *app) openSandbox(ctx context.Context, s settings.Settings) (*sandboxSer
 	box := &sandboxService{listener: l, base: "http://" + withPort(&url.URL{Host: "localhost:0"}, l.Addr()).Host}
 	org, err := company.Load()
 	if err == nil {
-		box.server, err = sandbox.New(sandbox.Config{Org: org, StatePath: filepath.Join(s.DataDir, "sandbox"), BaseURL: box.base, Log: a.logger(false)}) //nolint:contextcheck // handlers take the context of their request
+		box.server, err = sandbox.New(sandbox.Config{Org: org, StatePath: filepath.Join(s.DataDir, "sandbox"), BaseURL: box.base, Log: a.logger(false)})
 	}
 	if err != nil {
 		box.close()

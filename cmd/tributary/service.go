@@ -220,7 +220,7 @@ func (srv *service) run(ctx context.Context, first func(ctx context.Context) err
 			return err
 		}
 	}
-	group.Go(func() error { return srv.consent.keeper.Run(inner) })
+	group.Go(func() error { return srv.consent.run(inner) })
 	if srv.server != nil {
 		group.Go(func() error { return srv.server.Serve(inner, srv.ports.web, srv.settings.TLSCert, srv.settings.TLSKey) })
 	}

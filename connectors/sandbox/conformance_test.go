@@ -263,7 +263,7 @@ func TestConformance(t *testing.T) {
 		})
 		return connectortest.Fixture{
 			Connector: New(Config{PageSize: pageSize}), Site: s, Secret: canary,
-			Env: connectors.Env{HTTP: client, Settings: map[string]string{settingURL: strings.TrimSuffix(s.server.URL, "/")}},
+			Env: connectors.Env{HTTP: client, Base: strings.TrimSuffix(s.server.URL, "/")},
 		}
 	}})
 }

@@ -14,9 +14,8 @@ import (
 // Source is the name of the connector.
 const Source = "sandbox"
 
-// The settings of a connection.
+// The setting of a connection.
 const (
-	settingURL  = "url"
 	settingLink = "link_sharing"
 
 	linkNobody = "nobody"
@@ -70,10 +69,6 @@ func (c *Connector) Spec() connectors.Spec {
 		},
 		Settings: []connectors.Setting{
 			{
-				Name: settingURL, Type: connectors.URL, Required: true, Example: "http://localhost:8090",
-				Description: "Address of the sandbox, as tributary up prints it.",
-			},
-			{
 				Name: settingLink, Type: connectors.Enum, Default: linkNobody, Options: []string{linkNobody, linkAnyone},
 				Description: "Who finds what is shared with anyone who has the link: nobody, or anyone of the organisation.",
 			},
@@ -118,9 +113,9 @@ var (
 
 // Open checks the settings. It makes no request.
 func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Session, error) {
-	base, err := baseURL(env.Settings[settingURL])
+	base, err := baseURL(env.Base)
 	if err != nil {
-		return nil, invalid("opening sandbox", settingURL, err)
+		return nil, invalid("opening sandbox", "the registration's address", err)
 	}
 	link := env.Settings[settingLink]
 	if link == "" {

@@ -22,7 +22,7 @@ func started(t testing.TB, change ...func(*connectors.Env)) (*site, *session) {
 		release()
 		s.close()
 	})
-	env := connectors.Env{HTTP: client, Settings: map[string]string{settingURL: s.server.URL}}
+	env := connectors.Env{HTTP: client, Base: s.server.URL, Settings: map[string]string{}}
 	for _, c := range change {
 		c(&env)
 	}
@@ -312,7 +312,7 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	open := func(address, link string, client *http.Client) error {
 		_, err := New(Config{}).Open(t.Context(), connectors.Env{
-			HTTP: client, Settings: map[string]string{settingURL: address, settingLink: link},
+			HTTP: client, Base: address, Settings: map[string]string{settingLink: link},
 		})
 		return err
 	}
@@ -322,7 +322,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "localhost:8090", "ftp://localhost", "http://", "http://u:p@localhost", "http://localhost?x=1", "http://localhost#x", "::"} {
-		wantClass(t, open(bad, "", http.DefaultClient), connectors.Invalid, settingURL)
+		wantClass(t, open(bad, "", http.DefaultClient), connectors.Invalid, "address")
 	}
 	wantClass(t, open("http://localhost:8090", "everybody", http.DefaultClient), connectors.Invalid, settingLink)
 	wantClass(t, open("http://localhost:8090", "", nil), connectors.Invalid, "connect it first")
