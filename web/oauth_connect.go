@@ -74,6 +74,9 @@ func (s *Server) sourcesPage(c echo.Context) error {
 // connectForm shows the form of a connection.
 func (s *Server) connectForm(c echo.Context, status int, text string, spec connectors.Spec, r *oauthflow.Registration, v pages.ConnectView) error {
 	v.Spec, v.Registration = spec, *r
+	if v.Settings == nil {
+		v.Settings = addressSettings(spec, r)
+	}
 	v.Scopes = scopesFor(r.Profile, []connectors.Spec{spec}, nil)
 	v.Kinds = offeredKinds(r)
 	if v.Kind == "" && len(v.Kinds) > 0 {
@@ -83,6 +86,17 @@ func (s *Server) connectForm(c echo.Context, status int, text string, spec conne
 		text = "the registration " + r.Name + " is not complete: open it and enter what is missing"
 	}
 	return render(c, status, pages.Connect(s.showProblem(c, "Connect "+spec.Name, text), v))
+}
+
+// addressSettings fills in the address of the instance that the registration is at.
+func addressSettings(spec connectors.Spec, r *oauthflow.Registration) map[string]string {
+	out := map[string]string{}
+	for _, set := range spec.Settings {
+		if set.Type == connectors.URL && set.Required && set.Default == "" && r.BaseURL != "" {
+			out[set.Name] = r.BaseURL
+		}
+	}
+	return out
 }
 
 // offeredKinds are the ways in which the credentials of a registration obtain tokens.

@@ -64,6 +64,11 @@ func (s *Server) showRegistration(c echo.Context, status int, r *oauthflow.Regis
 		if spec.Provider == r.Profile.Name {
 			specs = append(specs, spec)
 			v.Sources = append(v.Sources, spec.Source)
+			for _, h := range spec.Hosts {
+				if !strings.Contains(h, "{base}") && !slices.Contains(v.Hosts, h) && !slices.Contains(r.Profile.Hosts(), h) {
+					v.Hosts = append(v.Hosts, h)
+				}
+			}
 		}
 	}
 	v.Scopes = scopesFor(r.Profile, specs, nil)

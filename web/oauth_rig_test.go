@@ -1,0 +1,250 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"html"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tributary/connectors"
+	"tributary/internal/audit"
+	"tributary/internal/httpx"
+	"tributary/internal/seal"
+	"tributary/oauthflow"
+	"tributary/oauthflow/oauthtest"
+	"tributary/oauthflow/refresh"
+	"tributary/store"
+	"tributary/web"
+)
+
+// oauthRig is an instance with one provider, whose registration is "drive", and an owner "ada" who is signed in.
+type oauthRig struct {
+	*rig
+	provider *oauthtest.Server
+	reg      *oauthflow.Registration
+	ada      *browser
+	by       oauthflow.By
+	ring     *seal.Ring
+	syncer   *countingSyncer
+	key      string
+}
+
+// countingSyncer takes orders for runs without having them done.
+type countingSyncer struct {
+	store  *store.Store
+	orders []string
+}
+
+func (s *countingSyncer) Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, _ bool) (store.Run, bool, error) {
+	s.orders = append(s.orders, c.Name+" "+string(lane)+" "+cause)
+	kind := store.RunSnapshot
+	if lane == store.Permissions {
+		kind = store.RunPermissions
+	}
+	return s.store.RequestRun(ctx, store.RunRequest{ConnectionID: c.ID, Lane: lane, Kind: kind, Cause: cause}, nil)
+}
+
+// fakeSpec is a source at the provider of the tests.
+func fakeSpec() connectors.Spec {
+	return connectors.Spec{
+		Source: "fakedrive", Name: "Fake Drive", Description: "Documents that do not exist.", Provider: "fake-x", CursorVersion: 1,
+		Scopes: []connectors.Scope{{Name: "files.read", Reason: "Reads the documents."}, {Name: "groups.read", Reason: "Reads who may see them."}},
+		Settings: []connectors.Setting{
+			{Name: "corner", Type: connectors.String, Description: "Corner of the drive", Required: true, Example: "north"},
+			{Name: "depth", Type: connectors.Int, Description: "How deep"},
+			{Name: "shared", Type: connectors.Bool, Description: "Shared ones too", Default: "true"},
+			{Name: "mode", Type: connectors.Enum, Description: "Mode", Default: "a", Options: []string{"a", "b"}},
+		},
+	}
+}
+
+func newOAuthRig(t *testing.T, b oauthtest.Behaviour, edit func(map[string]any)) *oauthRig {
+	t.Helper()
+	o := &oauthRig{provider: oauthtest.New(t, b)}
+	var err error
+	if o.ring, err = seal.Create(filepath.Join(t.TempDir(), "key"), seal.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	parts := &web.OAuth{Sources: []connectors.Spec{fakeSpec(), {Source: "folder", Name: "Folder", Description: "A folder.", CursorVersion: 1}}, KeyProblem: func() string { return o.key }}
+	if parts.Providers, err = oauthflow.Shipped(); err != nil {
+		t.Fatal(err)
+	}
+	o.rig = newRig(t, false, func(c *web.Config) {
+		st, ok := c.Store.(*store.Store)
+		if !ok {
+			t.Fatal("the store is another")
+		}
+		o.parts(t, parts, st, c.PublicURL.String())
+		c.OAuth = parts
+	})
+	ada := o.account("ada", store.RoleOwner)
+	o.ada = o.signedIn("ada")
+	o.by = oauthflow.By{Actor: audit.Actor{Kind: audit.Account, Name: "ada", Authenticated: true}, Account: ada.ID, Owner: true}
+	o.reg = o.register(t, "drive", edit)
+	return o
+}
+
+// parts are what a process has of OAuth.
+func (o *oauthRig) parts(t *testing.T, p *web.OAuth, st *store.Store, public string) {
+	t.Helper()
+	client := oauthflow.NewTokenClient(oauthflow.TokenClientConfig{LoopbackHTTP: true, Limits: httpx.Limits{Header: time.Second, Total: time.Second}})
+	k, err := refresh.New(refresh.Config{
+		Store: st.Credentials(), Vault: o.ring, SpoolDir: filepath.Join(t.TempDir(), "spool"),
+		Sender: &refresh.TokenSender{Tokens: client, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
+			r, err := st.RegistrationByID(ctx, id)
+			if err != nil {
+				return oauthflow.Client{}, err
+			}
+			ct, gen, err := st.RegistrationSecret(ctx, id)
+			if err != nil {
+				return oauthflow.Client{}, err
+			}
+			creds, err := oauthflow.OpenCredentials(o.ring, oauthflow.RegistrationPlace(id, gen), ct)
+			return oauthflow.Client{Registration: r, Credentials: creds}, err
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	o.syncer = &countingSyncer{store: st}
+	p.Store, p.Refresher, p.Syncer = st, k, o.syncer
+	p.Registrations = oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: st, Vault: o.ring, Client: client, PublicURL: public, LoopbackHTTP: true})
+	p.Flows = oauthflow.NewFlows(oauthflow.FlowsConfig{Store: st, Vault: o.ring, Client: client, PublicURL: public, Returns: func(path string) bool { return o.web.Returns(path) }})
+	p.Grants = oauthflow.NewGrants(oauthflow.GrantsConfig{Store: st, Vault: o.ring, Client: client, Tokens: k})
+}
+
+// register makes a complete registration through the pages, as an owner does.
+func (o *oauthRig) register(t *testing.T, name string, edit func(map[string]any)) *oauthflow.Registration {
+	t.Helper()
+	p := o.ada.post("/registrations", "provider", "document", "name", name, "document", string(o.provider.Profile(t, "", edit)), "allow_hosts", o.provider.Host())
+	if p.status != http.StatusSeeOther {
+		t.Fatalf("drafting: %d\n%s", p.status, p.text())
+	}
+	r := o.registration(t, name)
+	p = o.ada.post(p.location()+"/save", "client_id", o.provider.ClientID, "secret", o.provider.ClientSecret, "digest", r.Digest)
+	if p.status != http.StatusOK || !strings.Contains(p.body, "The registration is saved") {
+		t.Fatalf("saving: %d\n%s", p.status, p.text())
+	}
+	return o.registration(t, name)
+}
+
+func (o *oauthRig) registration(t *testing.T, name string) *oauthflow.Registration {
+	t.Helper()
+	r, err := o.store.RegistrationNamed(t.Context(), name)
+	if err != nil || r == nil {
+		t.Fatalf("registration %s: %v, %v", name, r, err)
+	}
+	return r
+}
+
+// begin starts the consent of a connection, and returns the page that leads to the provider.
+func (o *oauthRig) begin(b *browser, name string) page {
+	return b.post("/connect", "source", "fakedrive", "registration", o.reg.ID.String(), "kind", "authorization_code", "name", name, "set.corner", "north")
+}
+
+var continueLink = regexp.MustCompile(`<a class="button" href="([^"]*)"[^>]*>Continue to `)
+
+// link is the link to the provider.
+func (p page) link(t *testing.T) string {
+	t.Helper()
+	m := continueLink.FindStringSubmatch(p.body)
+	if p.status != http.StatusOK || m == nil {
+		t.Fatalf("no link to the provider: %d\n%s", p.status, p.text())
+	}
+	return html.UnescapeString(m[1])
+}
+
+// consent starts a consent and gives it; it returns where the provider sends the browser back to.
+func (o *oauthRig) consent(t *testing.T, b *browser, name string) *url.URL {
+	t.Helper()
+	return o.provider.Browser(o.begin(b, name).link(t))
+}
+
+// land takes the browser to the callback, and on to the page that it leads to.
+func (o *oauthRig) land(t *testing.T, b *browser, to *url.URL) page {
+	t.Helper()
+	p := b.get(to.RequestURI())
+	if p.status != http.StatusSeeOther || p.location() != "/oauth/result" {
+		t.Fatalf("the callback: %d to %q\n%s", p.status, p.location(), p.text())
+	}
+	return b.get(p.location())
+}
+
+// connected makes a connection of that name.
+func (o *oauthRig) connected(t *testing.T, name string) store.Connection {
+	t.Helper()
+	if p := o.land(t, o.ada, o.consent(t, o.ada, name)); p.status != http.StatusOK || !strings.Contains(p.body, "Connected") {
+		t.Fatalf("connecting: %d\n%s", p.status, p.text())
+	}
+	k, err := o.store.Connection(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+var (
+	tags   = regexp.MustCompile(`<[^>]*>`)
+	blanks = regexp.MustCompile(`\s+`)
+)
+
+// text is what a person reads on the page.
+func (p page) text() string {
+	return strings.TrimSpace(blanks.ReplaceAllString(html.UnescapeString(tags.ReplaceAllString(p.body, " ")), " "))
+}
+
+// says fails unless the page has the status and the texts.
+func (p page) says(t *testing.T, status int, texts ...string) {
+	t.Helper()
+	if p.status != status {
+		t.Errorf("status %d, want %d", p.status, status)
+	}
+	for _, text := range texts {
+		if !strings.Contains(p.text(), text) {
+			t.Errorf("the page does not say %q:\n%s", text, p.text())
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// has fails unless the HTML of the page holds the texts.
+func (p page) has(t *testing.T, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(p.body, text) {
+			t.Fatalf("the page does not hold %q:\n%s", text, p.body)
+		}
+	}
+}
+
+// none fails where there is a connection.
+func (o *oauthRig) none(t *testing.T, name string) {
+	t.Helper()
+	if _, err := o.store.Connection(t.Context(), name); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("connection %s: %v", name, err)
+	}
+}
+
+// plantOutcome puts the outcome of a consent into the browser.
+func (b *browser) plantOutcome(value string) {
+	u, err := url.Parse(b.r.server.URL)
+	if err != nil {
+		b.r.t.Fatal(err)
+	}
+	b.client.Jar.SetCookies(u, []*http.Cookie{{Name: "tributary-result", Value: value, Path: "/"}})
+}
