@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"tributary/connectors"
@@ -56,8 +57,9 @@ func (s *Registrations) profile(ctx context.Context, d Draft) (*Profile, error) 
 	return s.discover(ctx, p, rules, d.AllowHosts)
 }
 
-// issuerProfile is a server of which only the issuer is known: its endpoints come from its metadata, and of its refresh
-// tokens the worst is assumed.
+// issuerProfile is a server of which only the issuer is known: its endpoints come from its metadata, and the worst is
+// assumed: a refresh token that is used twice ends its family, and a revocation ends every grant of the account (RFC 7009
+// §2.1 lets a server end the whole authorization grant, which may be the one that a later consent joined).
 func issuerProfile(d Draft, r Rules) (*Profile, error) {
 	auth := d.ClientAuth
 	if auth == "" {
@@ -68,9 +70,9 @@ func issuerProfile(d Draft, r Rules) (*Profile, error) {
 		grants = []GrantType{GrantCode}
 	}
 	p := &Profile{
-		Name: "custom", Title: CleanName(hostOf(d.Issuer)), Hosting: HostingFixed, Grants: grants, Issuer: d.Issuer, Discovery: DiscoveryOAuth,
+		Name: customName, Title: CleanName(hostOf(d.Issuer)), Hosting: HostingFixed, Grants: grants, Issuer: d.Issuer, Discovery: DiscoveryOAuth,
 		ClientAuth: auth, PKCE: PKCES256, Request: TokenRequest{Body: BodyForm}, Scopes: ScopeRule{Separator: " ", AnswerSeparator: " "},
-		Refresh: RefreshRule{Rotation: RotationFamily}, Revocation: Revocation{Style: RevokeRFC7009, Reach: ReachToken}, GrantPer: PerConsent,
+		Refresh: RefreshRule{Rotation: RotationFamily}, Revocation: Revocation{Style: RevokeRFC7009, Reach: ReachGrant}, GrantPer: PerConsent,
 	}
 	if auth == AuthPrivateKey || oneOf(GrantJWTBearer, grants...) {
 		p.JWT = JWTRule{Alg: "RS256", Life: Duration(maxAssertionLife)}
@@ -103,9 +105,37 @@ func (s *Registrations) discover(ctx context.Context, p *Profile, rules Rules, a
 		if err != nil {
 			continue
 		}
-		return p.WithMetadata(document, rules)
+		q, err := p.WithMetadata(document, rules)
+		if err != nil || p.Name != customName {
+			return q, err
+		}
+		return q, q.askOpenID(document)
 	}
 	return nil, &RefusedError{Field: "issuer", Problem: "no metadata was found at " + strings.Join(addresses, " or ") + "; check the address, open a private host for it, or write the endpoints yourself"}
+}
+
+// customName is the name of a profile that knows its issuer alone.
+const customName = "custom"
+
+// askOpenID has every consent ask for what OpenID Connect wants before it says whose a token is (Core §5.3) and gives a
+// refresh token (§11: offline_access, with prompt=consent), where the server lists these scopes. Where it does not
+// offer openid, its userinfo endpoint is not for our tokens. It changes p, which nobody else has.
+func (p *Profile) askOpenID(document []byte) error {
+	m, err := decodeObject(document)
+	if err != nil {
+		return p.problem("metadata", err.Error(), "check the issuer")
+	}
+	scopes, _ := m["scopes_supported"].([]any)
+	if !slices.Contains(scopes, any("openid")) {
+		p.Endpoints.Userinfo = ""
+	} else {
+		p.Scopes.Known = append(p.Scopes.Known, Scope{Name: "openid", Reason: "Tells which account gave the consent.", Always: true})
+	}
+	if slices.Contains(scopes, any("offline_access")) && oneOf(GrantCode, p.Grants...) {
+		p.Scopes.Known = append(p.Scopes.Known, Scope{Name: "offline_access", Reason: "Keeps the connection going while nobody is there.", Always: true})
+		p.Authorize.Params = map[string]string{"prompt": "consent"}
+	}
+	return nil
 }
 
 func getDocument(ctx context.Context, h *http.Client, address string) ([]byte, error) {

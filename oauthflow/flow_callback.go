@@ -2,6 +2,7 @@ package oauthflow
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/url"
 	"slices"
@@ -229,7 +230,7 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 		return nil, tokenRefused(r, "an authorization code", err, &trace)
 	}
 	answered := time.Now()
-	info, err := f.account(ctx, r, token)
+	info, err := f.account(ctx, r, row, token)
 	if err != nil {
 		f.discard(ctx, client, token, "")
 		return nil, err
@@ -248,10 +249,14 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 	}, nil
 }
 
-// account asks whose token it is, where the provider says that.
-func (f *Flows) account(ctx context.Context, r *Registration, t *Token) (Userinfo, error) {
+// account asks whose token it is, where the provider says that. A token for another resource (RFC 8707) is none for
+// userinfo; then the id_token says it, which came from the token endpoint itself (OpenID Connect Core §3.1.3.7, 6).
+func (f *Flows) account(ctx context.Context, r *Registration, row *FlowRow, t *Token) (Userinfo, error) {
 	if !r.Profile.HasUserinfo() {
 		return Userinfo{}, nil
+	}
+	if row.Plan.Resource != "" {
+		return identityOf(r, t.ID)
 	}
 	info, err := f.client.Userinfo(ctx, r, t.Access)
 	if err != nil {
@@ -261,6 +266,32 @@ func (f *Flows) account(ctx context.Context, r *Registration, t *Token) (Userinf
 		return Userinfo{}, e
 	}
 	return info, nil
+}
+
+// identityOf reads the account from an id_token of the token endpoint, for this client. No id_token is nobody known.
+func identityOf(r *Registration, id secret.Text) (Userinfo, error) {
+	if !id.IsSet() {
+		return Userinfo{}, nil
+	}
+	refused := flowError(FlowUserinfo)
+	refused.Came = "an id_token that is not for this client"
+	parts := strings.Split(id.Reveal(), ".")
+	if len(parts) != 3 {
+		return Userinfo{}, refused
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return Userinfo{}, refused
+	}
+	claims, err := decodeObject(raw)
+	if err != nil || claims["iss"] != r.Profile.Issuer || r.Profile.Issuer == "" {
+		return Userinfo{}, refused
+	}
+	aud, _ := claims["aud"].([]any)
+	if claims["aud"] != r.ClientID && (len(aud) != 1 || aud[0] != r.ClientID) {
+		return Userinfo{}, refused
+	}
+	return readUserinfo(raw)
 }
 
 // broader returns the scopes that were granted and neither asked for nor part of one that was.

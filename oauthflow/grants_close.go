@@ -84,7 +84,7 @@ func (g *Grants) revokeAll(ctx context.Context, r *Registration, c *Closing) err
 	if r.Profile.Revocation.Style == RevokeNone || c.Grant.Kind == GrantInstallation { // a token of an installation ends within the hour
 		return ErrNoRevocation
 	}
-	if r.Profile.Revocation.Reach == ReachGrant && c.Grant.Subject != "" {
+	if r.Profile.Revocation.Reach == ReachGrant { // SECURITY: grants of nobody known may all be of one account
 		shared, err := g.store.SharesAccount(ctx, r.ID, c.Grant.Subject)
 		if err != nil {
 			return errors.Join(errStore, err)

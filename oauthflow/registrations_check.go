@@ -90,7 +90,15 @@ func (s *Registrations) checkCode(ctx context.Context, client Client) Check {
 		c.Came, c.Remedy = "a token, for a code that was never issued", "Do not use this server: it gives tokens to anybody."
 		return c
 	}
-	return verdict(c, err, &trace, connectors.GrantLost)
+	if c = verdict(c, err, &trace, connectors.GrantLost); c.OK && r.Profile.Revocation.Style == RevokeRFC7009 {
+		// Some servers look at the code before the client; at revocation the client comes first (RFC 7009 §2.1).
+		err := s.client.Revoke(ctx, client, randomSecret(), HintRefresh)
+		if te, ok := errors.AsType[*TokenError](err); ok && te.Class == connectors.ClientRejected {
+			c.Sent = "a made-up token to revoke to " + hostOf(r.Profile.Endpoints.Revoke)
+			return verdict(Check{Name: c.Name, Sent: c.Sent}, err, &trace, connectors.GrantLost)
+		}
+	}
+	return c
 }
 
 func (s *Registrations) checkInstallation(ctx context.Context, client Client) Check {

@@ -2,6 +2,8 @@ package oauthflow
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,6 +44,7 @@ func (f *Flows) CreateServerGrant(ctx context.Context, p ServerGrantParams) (*Re
 	answered := time.Now()
 	c := tokenConsent(f.vault, r, p.Kind, token, answered)
 	c.Subject, c.Account = serverSubject(client, p)
+	c.Subject += purposeOf(scopes, p.Params)
 	c.PerAccount = true
 	c.Asked, c.Plan, c.By = scopes, p.Plan, p.By
 	hosts := c.Params.Hosts
@@ -77,6 +80,18 @@ func (f *Flows) prepareServer(ctx context.Context, p *ServerGrantParams) (*Regis
 		p.Plan.Needed = needed
 	}
 	return r, nil
+}
+
+// purposeOf tells grants of one client apart that are for other scopes or another resource: each keeps its own tokens.
+func purposeOf(scopes []string, params GrantParams) string {
+	out := ""
+	if len(scopes) > 0 {
+		out += " for " + strings.Join(slices.Sorted(slices.Values(scopes)), " ")
+	}
+	if params.Resource != "" {
+		out += " at " + params.Resource
+	}
+	return out
 }
 
 // serverSubject is whom a grant between servers speaks for, and its name for people.

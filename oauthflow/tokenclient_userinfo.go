@@ -64,6 +64,9 @@ func readUserinfo(body []byte) (Userinfo, error) {
 			break
 		}
 	}
+	if u.Name == "" {
+		u.Name = CleanName(u.Subject)
+	}
 	return u, nil
 }
 

@@ -184,9 +184,32 @@ func (t *credentialTx) Drop(ctx context.Context, attempt uuid.UUID) error {
 
 // SetScopes implements refresh.Tx.
 func (t *credentialTx) SetScopes(ctx context.Context, scopes []string) error {
-	_, err := t.tx.Exec(ctx, `UPDATE oauth_grant SET scopes = $2, scopes_stated = true WHERE id = $1 AND (scopes, scopes_stated) IS DISTINCT FROM ($2, true)`, t.grant, scopes)
+	tag, err := t.tx.Exec(ctx, `UPDATE oauth_grant SET scopes = $2, scopes_stated = true WHERE id = $1 AND (scopes, scopes_stated) IS DISTINCT FROM ($2, true)`, t.grant, scopes)
 	if err != nil {
 		return fmt.Errorf("writing scopes: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return nil
+	}
+	return degradeLacking(ctx, t.tx, t.grant)
+}
+
+// degradeLacking shows on the working connections of a grant which of the scopes that they need were not granted, as
+// oauthflow.Profile.Missing tells.
+func degradeLacking(ctx context.Context, tx pgx.Tx, grant uuid.UUID) error {
+	_, err := tx.Exec(ctx, `
+		WITH lacking AS (
+			SELECT c.id, string_agg(n.scope, ', ' ORDER BY n.at) AS scopes
+			FROM connection c JOIN oauth_grant g ON g.id = c.grant_id JOIN client_registration r ON r.id = g.registration_id
+				CROSS JOIN LATERAL unnest(c.needed_scopes) WITH ORDINALITY AS n (scope, at)
+			WHERE c.grant_id = $1 AND c.state = 'active' AND n.scope <> ALL (g.scopes) AND NOT EXISTS (
+				SELECT FROM jsonb_array_elements_text(CASE WHEN jsonb_typeof(r.profile #> ARRAY['scopes', 'satisfied', n.scope]) = 'array'
+					THEN r.profile #> ARRAY['scopes', 'satisfied', n.scope] ELSE '[]' END) s (scope) WHERE s.scope = ANY (g.scopes))
+			GROUP BY c.id)
+		UPDATE connection SET state = 'degraded', state_reason = 'permissions are missing: ' || lacking.scopes || '; grant again', state_since = clock(), updated_at = clock()
+		FROM lacking WHERE connection.id = lacking.id`, grant)
+	if err != nil {
+		return fmt.Errorf("writing missing scopes: %w", err)
 	}
 	return nil
 }
@@ -220,6 +243,9 @@ func follow(ctx context.Context, tx pgx.Tx, grant uuid.UUID, f refresh.Follow) e
 		_, err = tx.Exec(ctx, `
 			UPDATE connection SET state = $2, state_reason = $3, updated_at = clock(), state_since = CASE WHEN state = $2 THEN state_since ELSE clock() END
 			WHERE grant_id = $1 AND state NOT IN ('paused', 'closing') AND (state, state_reason) IS DISTINCT FROM ($2, $3)`, grant, f.State, f.Reason)
+	}
+	if err == nil && !f.Degraded && f.State == oauthflow.GrantActive {
+		err = degradeLacking(ctx, tx, grant)
 	}
 	if err != nil {
 		return fmt.Errorf("writing connections of grant: %w", err)
