@@ -128,6 +128,12 @@ func (a *app) createReader(ctx context.Context, st *store.Store, s settings.Sett
 		}
 		resolved = append(resolved, found...)
 	}
+	return a.makeReader(ctx, st, name, kind, principals, resolved, how)
+}
+
+// makeReader makes a reader with links to principals; written is how they were
+// written.
+func (a *app) makeReader(ctx context.Context, st *store.Store, name string, kind store.ReaderKind, written []string, resolved []store.PrincipalIn, how store.LinkHow) (store.Reader, error) {
 	r, err := st.CreateReader(ctx, name, kind)
 	if err != nil {
 		return r, err
@@ -137,7 +143,7 @@ func (a *app) createReader(ctx context.Context, st *store.Store, s settings.Sett
 			return r, err
 		}
 	}
-	detail := map[string]string{"name": r.Name, "kind": string(kind), "links": strings.Join(principals, " ")}
+	detail := map[string]string{"name": r.Name, "kind": string(kind), "links": strings.Join(written, " ")}
 	if err := a.record(ctx, st, "reader.create", audit.Target{Kind: "reader", ID: r.ID.String()}, detail); err != nil {
 		return r, err
 	}

@@ -25,8 +25,11 @@ TRIBUTARY_DATABASE_URL is set; the schema's migrations; the web server; and the
 workers. Ctrl-C stops it gracefully.
 
 --demo connects folders of real documents that are present wherever Tributary
-was built, makes a reader for the account that runs it, and syncs. It may be
-repeated: what stands is left as it is.`,
+was built, makes a reader for the account that runs it, and syncs. It serves
+Sandbox Drive too, at localhost:8090 unless TRIBUTARY_SANDBOX_ADDR says where or
+off, and connects it as a newcomer would with a browser: it makes the first
+account and prints its password once, registers a client, and consents. It may
+be repeated: what stands is left as it is.`,
 		Example: "  tributary up\n  tributary up --demo\n  TRIBUTARY_ADDR=127.0.0.1:9000 tributary up",
 		Args:    exactArgs(),
 	}
@@ -41,9 +44,19 @@ repeated: what stands is left as it is.`,
 		if err != nil {
 			return err
 		}
+		f.demo = f.demo && !f.noDemo
+		if f.demo && !a.sandboxSet(cmd) {
+			s.SandboxAddr = demoSandboxAddr
+		}
 		return a.up(cmd.Context(), s, f)
 	}
 	return cmd
+}
+
+// sandboxSet reports whether somebody said where the sandbox is served, or that
+// it is not.
+func (a *app) sandboxSet(cmd *cobra.Command) bool {
+	return a.env("TRIBUTARY_SANDBOX_ADDR") != "" || cmd.Flags().Changed("sandbox-addr")
 }
 
 func (a *app) up(ctx context.Context, s settings.Settings, f upFlags) error {
@@ -75,11 +88,8 @@ func (a *app) up(ctx context.Context, s settings.Settings, f upFlags) error {
 	return srv.run(ctx, func(ctx context.Context) error {
 		a.announce(srv.public, d)
 		a.announceSandbox(box)
-		if err := srv.offerSetup(ctx, a); err != nil {
-			return err
-		}
-		if !f.demo || f.noDemo {
-			return nil
+		if !f.demo {
+			return srv.offerSetup(ctx, a)
 		}
 		return a.demo(ctx, s, srv)
 	})

@@ -16,6 +16,10 @@ func (a *app) demo(ctx context.Context, s settings.Settings, srv *service) error
 	if err != nil {
 		return err
 	}
+	drive, err := a.demoDrive(ctx, srv)
+	if err != nil {
+		return err
+	}
 	connections, err := a.demoConnections(ctx, s, srv.store)
 	if err != nil {
 		return err
@@ -23,10 +27,19 @@ func (a *app) demo(ctx context.Context, s settings.Settings, srv *service) error
 	if err := a.demoReader(ctx, s, srv.store, name); err != nil {
 		return err
 	}
+	if drive != nil {
+		connections = append(connections, *drive)
+	}
 	if err := a.demoSync(ctx, srv, connections); err != nil {
 		return err
 	}
-	a.printTour(s, name)
+	tour := driveTour{}
+	if drive != nil {
+		if tour, err = a.demoPeople(ctx, srv, drive.ID); err != nil {
+			return err
+		}
+	}
+	a.printTour(s, name, tour)
 	return nil
 }
 
@@ -78,18 +91,8 @@ func (a *app) demoSync(ctx context.Context, srv *service, connections []store.Co
 		if c.ContentAsOf != nil && c.PermissionsAsOf != nil {
 			continue
 		}
-		runs, err := srv.engine.requestSync(ctx, c, syncFlags{}.lanes(), "setup", false)
-		if err != nil {
+		if err := a.demoSyncOne(ctx, srv, c, line); err != nil {
 			return err
-		}
-		for _, run := range runs {
-			ended, err := srv.engine.runner.Await(ctx, run.ID, func(r store.Run) { line.update("Syncing " + progressOf(c.Name, r, line.began)) })
-			if err != nil {
-				return err
-			}
-			if ended.State == store.RunFailed {
-				return fmt.Errorf("syncing %s: %s", c.Name, ended.Error)
-			}
 		}
 		line.done()
 		totals, err := srv.store.Totals(ctx, c.ID)
@@ -101,8 +104,31 @@ func (a *app) demoSync(ctx context.Context, srv *service, connections []store.Co
 	return nil
 }
 
-// printTour prints three commands that work.
-func (a *app) printTour(s settings.Settings, reader string) {
+// demoSyncOne syncs a connection, unless that has happened meanwhile.
+func (a *app) demoSyncOne(ctx context.Context, srv *service, c store.Connection, line *progress) error {
+	c, err := srv.store.Connection(ctx, c.ID.String())
+	if err != nil || (c.ContentAsOf != nil && c.PermissionsAsOf != nil) {
+		return err
+	}
+	runs, err := srv.engine.requestSync(ctx, c, syncFlags{}.lanes(), "setup", false)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		ended, err := srv.engine.runner.Await(ctx, run.ID, func(r store.Run) { line.update("Syncing " + progressOf(c.Name, r, line.began)) })
+		if err != nil {
+			return err
+		}
+		if ended.State == store.RunFailed {
+			return fmt.Errorf("syncing %s: %s", c.Name, ended.Error)
+		}
+	}
+	return nil
+}
+
+// printTour prints commands that work: three for the folders, and two for the
+// drive where it is connected.
+func (a *app) printTour(s settings.Settings, reader string, drive driveTour) {
 	dataDir := ""
 	if plain, err := settings.Load(settings.Source{Environ: []string{"HOME=" + a.env("HOME"), "XDG_DATA_HOME=" + a.env("XDG_DATA_HOME")}, UID: os.Geteuid()}); err != nil || plain.DataDir != s.DataDir {
 		dataDir = s.DataDir
@@ -111,5 +137,7 @@ func (a *app) printTour(s settings.Settings, reader string) {
 	a.printf("\nTry in another terminal:\n")
 	a.printf("  %s search \"how are permissions enforced\" --as %s\n", self, shellQuote(reader))
 	a.printf("  %s documents list --as %s --limit 10\n", self, shellQuote("unix:"+reader))
-	a.printf("  %s keys create first --reader %s --connections all\n\nCtrl-C stops Tributary.\n", self, shellQuote(reader))
+	a.printf("  %s keys create first --reader %s --connections all\n", self, shellQuote(reader))
+	a.printDriveTour(self, drive)
+	a.printf("\nCtrl-C stops Tributary.\n")
 }

@@ -44,7 +44,7 @@ func (a *app) resolvePrincipal(ctx context.Context, st *store.Store, s settings.
 		if !namesPrincipals(c.Spec(), prefix) || conn.RealmID == nil || realms[*conn.RealmID] {
 			continue
 		}
-		p, err := a.namePrincipal(ctx, c, conn, written)
+		p, err := a.namePrincipal(ctx, st, s, c, conn, written)
 		if err != nil {
 			firstErr = cmpErr(firstErr, err)
 			continue
@@ -87,7 +87,10 @@ func cmpErr(first, next error) error {
 	return next
 }
 
-func (a *app) namePrincipal(ctx context.Context, c connectors.Connector, conn store.Connection, written string) (connectors.Principal, error) {
+func (a *app) namePrincipal(ctx context.Context, st *store.Store, s settings.Settings, c connectors.Connector, conn store.Connection, written string) (connectors.Principal, error) {
+	if c.Spec().Provider != "" {
+		return a.nameAtProvider(ctx, st, s, conn, written)
+	}
 	var p connectors.Principal
 	err := withSession(ctx, c, conn.Settings, conn.Selection, a.logger(false), func(session connectors.Session) error {
 		namer, ok := session.(connectors.PrincipalNamer)
@@ -98,6 +101,25 @@ func (a *app) namePrincipal(ctx context.Context, c connectors.Connector, conn st
 		p, err = namer.NamePrincipal(ctx, written)
 		return err
 	})
+	return p, err
+}
+
+// nameAtProvider asks a source with consent who somebody is.
+func (a *app) nameAtProvider(ctx context.Context, st *store.Store, s settings.Settings, conn store.Connection, written string) (p connectors.Principal, err error) {
+	grants, err := openConsent(ctx, s, st, a.logger(false))
+	if err != nil {
+		return p, err
+	}
+	e, err := a.newEngine(ctx, s, st, grants, a.logger(false), 0)
+	if err != nil {
+		return p, errors.Join(err, grants.close(ctx))
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, e.close(ctx), grants.close(ctx))
+	}()
+	p, _, err = e.runner.NamePrincipal(ctx, conn, written)
 	return p, err
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"net/url"
 	"slices"
 
 	"tributary/internal/audit"
@@ -76,12 +78,36 @@ func checkVault(ctx context.Context, s settings.Settings, st *store.Store, manag
 		return fail(check, fmt.Sprintf("%d of %d need a key that %s does not hold", lost, values, s.MasterKeyFile), "restore the file that holds it; tributary master-key status lists the keys")
 	case values == 0:
 		return ok(check, "there are none yet")
+	case managed && sameVolume(s.MasterKeyFile, s.DataDir) && onlySandbox(ctx, st):
+		return warn(check, fmt.Sprintf("%s lies on the volume of the managed database; the %d there belong to Sandbox Drive, which holds invented documents only", s.MasterKeyFile, values),
+			"before you connect anything else, set TRIBUTARY_MASTER_KEY_FILE to a file on another volume")
 	case managed && sameVolume(s.MasterKeyFile, s.DataDir):
 		return fail(check, fmt.Sprintf("%s lies on the volume of the managed database, which holds %d of them", s.MasterKeyFile, values),
 			"keep them apart, so that a copy of one volume is useless alone: set TRIBUTARY_MASTER_KEY_FILE to a file on another volume")
 	default:
 		return ok(check, "%d, and the master key opens them", values)
 	}
+}
+
+// onlySandbox reports whether everything that is sealed is the sandbox's: every registration is at one on this machine.
+func onlySandbox(ctx context.Context, st *store.Store) bool {
+	list, err := st.Registrations(ctx)
+	if err != nil {
+		return false
+	}
+	for _, r := range list {
+		u, err := url.Parse(r.BaseURL)
+		if err != nil || r.Provider != "sandbox" || !isLoopback(u.Hostname()) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLoopback reports whether a host is this machine.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && ip.IsLoopback())
 }
 
 // record writes an event of the command line to the audit log, of something that was done.
