@@ -53,7 +53,7 @@ func TestOA(t *testing.T) {
 }
 
 func testConnectedPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	before := o.provider.Count("token")
 	p := o.land(t, o.ada, to)
@@ -74,11 +74,11 @@ func testConnectedPage(t *testing.T) {
 }
 
 func testDeniedPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	o.provider.Set(func(b *oauthtest.Behaviour) { b.Deny = "access_denied" })
 	p := o.land(t, o.ada, o.consent(t, o.ada, "files"))
 	p.says(t, http.StatusOK, "The consent was not given", "What we sent", "What came back access_denied: the person said no", "Choose Allow", "Start again")
-	o.none(t, "files")
+	o.none(t)
 	// The button starts the same consent again, with what was filled in.
 	p.has(t, `action="/connect"`, `name="name" value="files"`, `name="set.corner" value="north"`)
 	o.provider.Set(func(b *oauthtest.Behaviour) { b.Deny = "" })
@@ -86,7 +86,7 @@ func testDeniedPage(t *testing.T) {
 }
 
 func testUntickedPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	o.provider.Set(func(b *oauthtest.Behaviour) { b.Unticked = []string{"groups.read"} })
 	p := o.land(t, o.ada, o.consent(t, o.ada, "files"))
 	p.says(t, http.StatusOK, "Connected, but permissions are missing", "Not granted: groups.read", "groups.read needed, not granted", "Grant again")
@@ -103,29 +103,29 @@ func testUntickedPage(t *testing.T) {
 }
 
 func testBroaderPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	o.provider.Set(func(b *oauthtest.Behaviour) { b.Extra = []string{"files.write"} })
 	o.land(t, o.ada, o.consent(t, o.ada, "files")).says(t, http.StatusOK, "Granted without being asked for: files.write", "files.write granted, not asked for")
 }
 
 func testWrongSecretPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	o.provider.ClientSecret = "another one"
 	p := o.land(t, o.ada, to)
 	p.says(t, http.StatusBadGateway, "The provider refuses the client credentials", "invalid_client", "enter the client ID and the secret again", "Open the registration")
 	p.has(t, `class="button" href="/registrations/`+o.reg.ID.String()+`"`)
-	o.none(t, "files")
+	o.none(t)
 	// The page of the registration says so before it is saved, too.
 	p = o.ada.post("/registrations/"+o.reg.ID.String()+"/save", "client_id", o.provider.ClientID, "secret", "still wrong", "digest", o.reg.Digest)
-	p.says(t, http.StatusUnprocessableEntity, "Nothing was saved", "What we sent a made-up authorization code", "invalid_client", "What to do", "refused")
+	p.says(t, http.StatusUnprocessableEntity, "Nothing was saved: the provider does not confirm it", "What we sent a made-up authorization code", "invalid_client", "What to do", "refused")
 	if strings.Contains(p.body, "still wrong") {
 		t.Error("the page shows the secret again")
 	}
 }
 
 func testRedirectURIPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	// Most providers show a page of their own; the page before says what to do then.
 	p := o.begin(o.ada, "files")
 	p.says(t, http.StatusOK, "If Fake shows an error instead", "redirect URI")
@@ -138,7 +138,7 @@ func testRedirectURIPage(t *testing.T) {
 }
 
 func testExpiredPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	o.db.MustExec(t, `UPDATE oauth_flow SET expires_at = clock() - interval '1 second'`)
 	before := o.provider.Count("token")
@@ -148,11 +148,11 @@ func testExpiredPage(t *testing.T) {
 	if o.provider.Count("token") != before {
 		t.Error("the code was sent")
 	}
-	o.none(t, "files")
+	o.none(t)
 }
 
 func testReplayPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	o.land(t, o.ada, to).says(t, http.StatusOK, "Connected")
 	before := o.provider.Count("token")
@@ -163,7 +163,7 @@ func testReplayPage(t *testing.T) {
 }
 
 func testOtherSessionPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	o.account("mallory", store.RoleAdmin)
 	attacker := o.signedIn("mallory")
 	to := o.consent(t, attacker, "files")
@@ -178,14 +178,14 @@ func testOtherSessionPage(t *testing.T) {
 	if o.provider.Count("token") != before {
 		t.Error("the code was sent")
 	}
-	o.none(t, "files")
+	o.none(t)
 	if !slices.ContainsFunc(o.events(), func(e string) bool { return strings.HasPrefix(e, "oauth.fixation refused account:ada") }) {
 		t.Errorf("the audit log: %v", o.events())
 	}
 }
 
 func testSignedOutPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	before := o.provider.Count("token")
 	victim := o.browser()
@@ -202,7 +202,7 @@ func testSignedOutPage(t *testing.T) {
 }
 
 func testStrangersBounded(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	stranger := o.browser()
 	refused := 0
 	for range 200 {
@@ -216,7 +216,7 @@ func testStrangersBounded(t *testing.T) {
 }
 
 func testOtherAccountHere(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	o.account("bob", store.RoleAdmin)
 	b := o.signedIn("bob")
 	to := o.consent(t, b, "files")
@@ -227,11 +227,11 @@ func testOtherAccountHere(t *testing.T) {
 	if o.provider.Count("token") != before {
 		t.Error("the code was sent")
 	}
-	o.none(t, "files")
+	o.none(t)
 }
 
 func testRoleTaken(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	bob := o.account("bob", store.RoleAdmin)
 	b := o.signedIn("bob")
 	to := o.consent(t, b, "files")
@@ -241,11 +241,11 @@ func testRoleTaken(t *testing.T) {
 	if o.provider.Count("token") != before {
 		t.Error("the code was sent")
 	}
-	o.none(t, "files")
+	o.none(t)
 }
 
 func testMixUpPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	other, err := o.store.RegistrationNamed(t.Context(), "drive")
 	if err != nil {
@@ -267,7 +267,7 @@ func testMixUpPage(t *testing.T) {
 }
 
 func testTokenInAddress(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	q := to.Query()
 	q.Set("access_token", "tok-0123456789abcdefghijklmn")
@@ -280,7 +280,7 @@ func testTokenInAddress(t *testing.T) {
 }
 
 func testTimeoutPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	before := o.provider.Count("token")
 	o.provider.Set(func(b *oauthtest.Behaviour) {
@@ -295,11 +295,11 @@ func testTimeoutPage(t *testing.T) {
 	if n := o.provider.Count("token") - before; n != 1 {
 		t.Errorf("%d token requests", n)
 	}
-	o.none(t, "files")
+	o.none(t)
 }
 
 func testUserinfoPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	o.provider.Set(func(b *oauthtest.Behaviour) {
 		b.Before = func(endpoint string, w http.ResponseWriter, _ *http.Request) bool {
@@ -310,11 +310,11 @@ func testUserinfoPage(t *testing.T) {
 		}
 	})
 	o.land(t, o.ada, to).says(t, http.StatusBadGateway, "The provider did not say whose account it is", "Keep the permissions ticked that show your account", "Start again")
-	o.none(t, "files")
+	o.none(t)
 }
 
 func testRenewalByAnother(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	k := o.connected(t, "files")
 	o.provider.Set(func(b *oauthtest.Behaviour) { b.Subject, b.Account = "user-2", "Eve" })
 	p := o.land(t, o.ada, o.provider.Browser(o.ada.post("/connections/files/grant-again").link(t)))
@@ -331,7 +331,7 @@ func testRenewalByAnother(t *testing.T) {
 }
 
 func testCallbackHeaders(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	b := o.ada
 	p := b.get(to.RequestURI())
@@ -364,7 +364,7 @@ func testCallbackHeaders(t *testing.T) {
 }
 
 func testOutcomeBound(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	o.provider.Set(func(b *oauthtest.Behaviour) { b.Deny = "access_denied" })
 	p := o.ada.get(o.consent(t, o.ada, "files").RequestURI())
 	value := p.cookie[0].Value
@@ -385,7 +385,7 @@ func testOutcomeBound(t *testing.T) {
 }
 
 func testCallbackPost(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	before := o.provider.Count("token")
 	for _, method := range []string{http.MethodPost, http.MethodHead, http.MethodPut} {
@@ -404,7 +404,7 @@ func testCallbackPost(t *testing.T) {
 }
 
 func testContinuePage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	p := o.begin(o.ada, "files")
 	link, err := url.Parse(p.link(t))
 	if err != nil || link.Host != o.provider.Host() || p.header.Get("Location") != "" {
@@ -418,18 +418,18 @@ func testContinuePage(t *testing.T) {
 }
 
 func testTicketPage(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	cli := oauthflow.By{Actor: o.by.Actor}
 	cli.Actor.Name = "root@build <b>"
 	plan := oauthflow.Plan{Name: "files", Source: "fakedrive", Needed: []string{"files.read"}, Settings: map[string]string{"corner": "<i>north</i>"}}
-	make := func() string {
+	ticket := func() string {
 		link, _, err := oauthflow.NewFlows(oauthflow.FlowsConfig{Store: o.store, Vault: o.ring, PublicURL: o.server.URL}).MakeTicket(t.Context(), oauthflow.StartParams{Registration: o.reg.ID, By: cli, Plan: plan})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return strings.TrimPrefix(link.Reveal(), o.server.URL)
 	}
-	path := make()
+	path := ticket()
 	visitor := o.browser()
 	p := visitor.get(path)
 	if p.status != http.StatusSeeOther || p.location() != "/signin?next="+path {
@@ -449,14 +449,14 @@ func testTicketPage(t *testing.T) {
 	visitor.post(path).says(t, http.StatusNotFound, "This link is over")
 	o.account("aud", store.RoleAuditor)
 	plan.Name = "others"
-	o.signedIn("aud").get(make()).says(t, http.StatusForbidden, "role admin")
-	late := make()
+	o.signedIn("aud").get(ticket()).says(t, http.StatusForbidden, "role admin")
+	late := ticket()
 	o.db.MustExec(t, `UPDATE connect_ticket SET expires_at = clock() - interval '1 second'`)
 	o.ada.get(late).says(t, http.StatusNotFound, "This link is over")
 }
 
 func testNoOpenRedirect(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	for _, to := range []string{"//evil.example", "/\\evil.example", "https:evil.example", "https://evil.example/", "/connections%0d%0aSet-Cookie:x=1", "/signout", "/connections/../evil", "/oauth/result", "javascript:alert(1)"} {
 		visitor := o.browser()
 		if p := visitor.post("/signin", "name", "ada", "password", goodPassword, "next", to); p.location() != "/" {
@@ -474,7 +474,7 @@ func testNoOpenRedirect(t *testing.T) {
 }
 
 func testConnectForm(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	o.connected(t, "files")
 	o.begin(o.ada, "files").says(t, http.StatusUnprocessableEntity, `a connection named "files" exists`)
 	for name, tc := range map[string]struct {
@@ -509,7 +509,7 @@ func testConnectForm(t *testing.T) {
 }
 
 func testHostileTexts(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	for _, text := range hostileTexts() {
 		to := o.consent(t, o.ada, "files")
 		to.RawQuery = url.Values{"state": {to.Query().Get("state")}, "iss": {o.provider.URL}, "error": {text}, "error_description": {text}}.Encode()
@@ -555,7 +555,7 @@ func harmless(t *testing.T, text string, p page) {
 }
 
 func testNoSecretShown(t *testing.T) {
-	o := newOAuthRig(t, oauthtest.Generic(), nil)
+	o := newOAuthRig(t)
 	to := o.consent(t, o.ada, "files")
 	secrets := map[string]string{"code": to.Query().Get("code"), "state": to.Query().Get("state"), "client secret": o.provider.ClientSecret, "session": o.ada.secretOf()}
 	o.land(t, o.ada, to)

@@ -113,8 +113,12 @@ func encodeOutcome(key []byte, o outcome) (string, error) {
 // planFields are the fields of the form that connects p.
 func planFields(registration string, p *oauthflow.Plan) [][2]string {
 	fields := [][2]string{
-		{"source", p.Source}, {"registration", registration}, {"kind", string(oauthflow.GrantCode)}, {"name", p.Name},
-		{"include", strings.Join(p.Include, "\n")}, {"exclude", strings.Join(p.Exclude, "\n")},
+		{"source", p.Source},
+		{"registration", registration},
+		{"kind", string(oauthflow.GrantCode)},
+		{"name", p.Name},
+		{"include", strings.Join(p.Include, "\n")},
+		{"exclude", strings.Join(p.Exclude, "\n")},
 	}
 	for name, value := range p.Settings {
 		fields = append(fields, [2]string{"set." + name, value})

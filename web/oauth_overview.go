@@ -88,10 +88,12 @@ func firstSteps(registrations []oauthflow.Registration, connections []store.Conn
 		{Title: "Wait for the first sync", Hint: "It starts by itself."},
 		{Title: "Search", Hint: "Make a reader and a key with tributary readers and tributary keys, and ask as below."},
 	}
+	before := true
 	for i := range steps {
-		if i > 0 && !steps[i-1].Done {
-			steps[i].Path = ""
+		if !before {
+			steps[i].Path = "" // one thing after the other
 		}
+		before = steps[i].Done
 	}
 	if connected {
 		steps[3].Path = "/connections"

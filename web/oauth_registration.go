@@ -103,7 +103,7 @@ func (s *Server) saveRegistration(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	v := pages.RegistrationView{ClientID: cutLong(f["client_id"]), Subject: cutLong(f["subject"]), KeyID: cutLong(f["key_id"]), Expires: cut(f["expires"])}
+	v := pages.RegistrationView{ClientID: cutLong(f["client_id"]), Subject: cutLong(f["subject"]), KeyID: cutLong(f["key_id"]), Expires: cut(f["expires"]), Confirmed: f["digest"] == r.Digest}
 	who, _ := identityOf(c)
 	if r.State == oauthflow.RegistrationDraft && !s.isShipped(r) && !who.MayAct(store.RoleOwner) {
 		return s.showRegistration(c, http.StatusForbidden, r, "an owner has to confirm the hosts of this registration", v)
@@ -126,7 +126,10 @@ func (s *Server) saveRegistration(c echo.Context) error {
 		if !ok {
 			return err
 		}
-		return s.showRegistration(c, http.StatusUnprocessableEntity, r, "nothing was saved. "+text, v)
+		if len(v.Checks) > 0 {
+			text = "the provider does not confirm it, as it says below"
+		}
+		return s.showRegistration(c, http.StatusUnprocessableEntity, r, "nothing was saved: "+text, v)
 	}
 	v.ClientID, v.Subject, v.Expires = saved.ClientID, saved.Subject, dayOf(saved.CredentialExpiresAt)
 	return s.showSaved(c, saved, v)

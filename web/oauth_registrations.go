@@ -134,6 +134,10 @@ func (s *Server) readDraft(c echo.Context) (oauthflow.Draft, pages.DraftView, er
 		if strings.TrimSpace(v.Document) == "" {
 			return d, v, &oauthflow.RefusedError{Field: "document", Problem: "is missing"}
 		}
+		// What may be reached is judged with the draft; here it is only read.
+		if _, err := oauthflow.ParseProfile(d.Document, oauthflow.Rules{LoopbackHTTP: true, PrivateAddresses: true}); err != nil {
+			return d, v, &oauthflow.RefusedError{Field: "document", Problem: oauthflow.CleanText(err.Error())}
+		}
 	default:
 		d.Provider, d.BaseURL = f["provider"], strings.TrimSpace(v.BaseURL)
 		named = d.BaseURL

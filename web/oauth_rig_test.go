@@ -66,9 +66,9 @@ func fakeSpec() connectors.Spec {
 	}
 }
 
-func newOAuthRig(t *testing.T, b oauthtest.Behaviour, edit func(map[string]any)) *oauthRig {
+func newOAuthRig(t *testing.T) *oauthRig {
 	t.Helper()
-	o := &oauthRig{provider: oauthtest.New(t, b)}
+	o := &oauthRig{provider: oauthtest.New(t, oauthtest.Generic())}
 	var err error
 	if o.ring, err = seal.Create(filepath.Join(t.TempDir(), "key"), seal.Options{}); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func newOAuthRig(t *testing.T, b oauthtest.Behaviour, edit func(map[string]any))
 	ada := o.account("ada", store.RoleOwner)
 	o.ada = o.signedIn("ada")
 	o.by = oauthflow.By{Actor: audit.Actor{Kind: audit.Account, Name: "ada", Authenticated: true}, Account: ada.ID, Owner: true}
-	o.reg = o.register(t, "drive", edit)
+	o.reg = o.register(t, "drive", nil)
 	return o
 }
 
@@ -232,11 +232,11 @@ func (p page) has(t *testing.T, texts ...string) {
 	}
 }
 
-// none fails where there is a connection.
-func (o *oauthRig) none(t *testing.T, name string) {
+// none fails where the connection "files" was made.
+func (o *oauthRig) none(t *testing.T) {
 	t.Helper()
-	if _, err := o.store.Connection(t.Context(), name); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("connection %s: %v", name, err)
+	if _, err := o.store.Connection(t.Context(), "files"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the connection: %v", err)
 	}
 }
 

@@ -136,7 +136,7 @@ func oauthProblem(err error) (text string, ok bool) {
 	if flow, ok := errors.AsType[*oauthflow.FlowError](err); ok {
 		return flow.Error() + ". " + flow.Remedy, true
 	}
-	if call, ok := errors.AsType[*connectors.Error](err); ok {
+	if call, ok := errors.AsType[*connectors.Error](err); ok && !isOurs(err) {
 		return oauthflow.CleanText(call.Error()), true
 	}
 	switch {
@@ -148,11 +148,17 @@ func oauthProblem(err error) (text string, ok bool) {
 	return formProblem(err)
 }
 
+// isOurs reports whether the database stands behind an error. SECURITY: its texts are for the log.
+func isOurs(err error) bool {
+	var sqlErr interface{ SQLState() string }
+	return errors.As(err, &sqlErr) || connectors.ClassOf(err) == connectors.Bug || errors.Is(err, store.ErrTimeout)
+}
+
 // fieldText names a field as its label does.
 func fieldText(field, problem string) string {
 	labels := map[string]string{
 		"name": "Name", "client_id": "Client ID", "client_secret": "Client secret", "private_key": "Private key", "key_id": "Key ID",
-		"service_account": "Service account", "base_url": "Address", "issuer": "Issuer", "allow_hosts": "Private hosts", "hosts": "Hosts", "provider": "Provider",
+		"service_account": "Service account", "base_url": "Address", "issuer": "Issuer", "allow_hosts": "Private hosts", "hosts": "Hosts", "provider": "Provider", "document": "Provider document",
 	}
 	if label, ok := labels[field]; ok {
 		field = label

@@ -48,7 +48,7 @@ func sentenceList(words []string) string {
 	}
 }
 
-// RegistrationTone and RegistrationWord say how a registration is doing.
+// registrationWord says how a registration is doing: a tone and a word.
 func registrationWord(r oauthflow.Registration, now time.Time) (tone, word string) {
 	switch {
 	case r.State == oauthflow.RegistrationDraft:
@@ -71,7 +71,7 @@ func dayOr(t *time.Time, none string) string {
 	return t.UTC().Format(time.DateOnly)
 }
 
-// GrantWords says how a grant is doing: a tone, a word, and a sentence.
+// grantWords says how a grant is doing: a tone, a word, and a sentence.
 func grantWords(g oauthflow.Grant, now time.Time) (tone, word, sentence string) {
 	h := g.Health
 	switch {
@@ -101,15 +101,15 @@ func times(n int) string {
 
 func activeWords(g oauthflow.Grant, now time.Time) string {
 	h := g.Health
-	until := "Active until it is revoked."
+	until := "It lasts until it is revoked."
 	switch {
 	case h.AccessExpires != nil && h.Refreshable:
-		until = "Active. The access token is good until " + moment(*h.AccessExpires) + " and is renewed before that."
+		until = "The access token is good until " + moment(*h.AccessExpires) + " and is renewed before that."
 		if h.AccessExpires.Before(now) {
-			until = "Active. The access token has run out and is renewed when it is needed."
+			until = "The access token has run out and is renewed when it is needed."
 		}
 	case h.AccessExpires != nil:
-		until = "Active until " + moment(*h.AccessExpires) + ". There is no refresh token: consent is needed again then."
+		until = "It lasts until " + moment(*h.AccessExpires) + ". There is no refresh token: consent is needed again then."
 	}
 	if h.IdleExpires != nil && h.Refreshable {
 		until += " Unused, it lasts until " + moment(*h.IdleExpires) + "."
@@ -229,9 +229,18 @@ func runCounts(c store.Counts) string {
 		count int64
 		word  string
 	}{
-		{c.Added, "added"}, {c.Updated, "updated"}, {c.Unchanged, "unchanged"}, {c.Hidden, "hidden"}, {c.Purged, "purged"}, {c.Restored, "restored"},
-		{c.Held, "deletions held"}, {c.ACLChanged, "with other permissions"}, {c.Memberships, "memberships"}, {c.Skipped, "skipped"},
-		{c.Quarantined, "in quarantine"}, {c.Blocked, "blocked"},
+		{c.Added, "added"},
+		{c.Updated, "updated"},
+		{c.Unchanged, "unchanged"},
+		{c.Hidden, "hidden"},
+		{c.Purged, "purged"},
+		{c.Restored, "restored"},
+		{c.Held, "deletions held"},
+		{c.ACLChanged, "with other permissions"},
+		{c.Memberships, "memberships"},
+		{c.Skipped, "skipped"},
+		{c.Quarantined, "in quarantine"},
+		{c.Blocked, "blocked"},
 	} {
 		if n.count > 0 {
 			out = append(out, fmt.Sprintf("%d %s", n.count, n.word))

@@ -27,7 +27,7 @@ type RegistrationView struct {
 	MayAct bool
 	Owner  bool
 	// Confirm is set where an owner has to confirm the hosts.
-	Confirm bool
+	Confirm, Confirmed bool
 	// Force offers to save what the checks did not confirm.
 	Force bool
 	// Sources are the names of the sources that can be connected through it.
@@ -656,7 +656,7 @@ func registrationForm(v RegistrationView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if v.Confirm {
-				templ_7745c5c3_Err = Tick("digest", v.Registration.Digest, "These are the right hosts: "+strings.Join(v.Registration.Profile.Hosts(), ", "), "The credentials and all tokens go to them, and nowhere else.", false, true).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Tick("digest", v.Registration.Digest, "These are the right hosts: "+strings.Join(v.Registration.Profile.Hosts(), ", "), "The credentials and all tokens go to them, and nowhere else.", v.Confirmed, true).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -716,7 +716,7 @@ func registrationGrants(v RegistrationView) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if len(v.Grants) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 56, "<h2>Grants</h2><div class=\"scroll\"><table><thead><tr><th scope=\"col\">Account</th><th scope=\"col\">By</th><th scope=\"col\">Health</th><th scope=\"col\">Since</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 56, "<h2>Grants</h2><div class=\"scroll\"><table class=\"stack\"><thead><tr><th scope=\"col\">Account</th><th scope=\"col\">By</th><th scope=\"col\">Health</th><th scope=\"col\">Since</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1,0 +1,521 @@
+package web_test
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tributary/connectors"
+	"tributary/internal/audit"
+	"tributary/internal/pgtest"
+	"tributary/oauthflow"
+	"tributary/oauthflow/oauthtest"
+	"tributary/store"
+)
+
+// TestOAPages shows the rules of the pages around consent.
+func TestOAPages(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(t *testing.T){
+		"WB-7 every route has its roles":           testOAuthRoles,
+		"WB-2 no form of another site":             testOAuthForgery,
+		"WB-2 reading has no side effect":          testOAuthReading,
+		"OA-3 a client of another provider":        testForeignClientPage,
+		"OA-17 an owner confirms the hosts":        testConfirmHosts,
+		"OA-24 disconnecting":                      testDisconnectPages,
+		"OA-30 pointing a registration elsewhere":  testChangePage,
+		"OA-32 a document with reserved fields":    testBadDocument,
+		"a guided page for every shipped provider": testGuidedPages,
+		"credentials that expire":                  testExpiringCredentials,
+		"a registration that is used stays":        testDeleteRegistration,
+		"grants":                                   testGrantPages,
+		"connections":                              testConnectionPages,
+		"the first steps":                          testChecklist,
+		"a wrong master key":                       testKeyNotice,
+		"this is me":                               testLinkReader,
+		"the audit log":                            testAuditPages,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
+// oauthAccess is who may use every address of these pages.
+func oauthAccess() map[string]string {
+	return map[string]string{
+		"GET /app.js": "public", "GET /oauth/callback/:registration": "visitor", "GET /oauth/result": "visitor", "GET /audit": "auditor",
+
+		"GET /registrations": "auditor", "POST /registrations": "admin", "GET /registrations/new": "admin", "GET /registrations/:id": "auditor",
+		"POST /registrations/:id/save": "admin", "POST /registrations/:id/check": "admin", "POST /registrations/:id/delete": "admin",
+		"GET /registrations/:id/change": "owner", "POST /registrations/:id/change": "owner",
+
+		"GET /connect": "admin", "POST /connect": "admin", "GET /connect/:ticket": "admin", "POST /connect/:ticket": "admin",
+
+		"GET /connections": "auditor", "GET /connections/:name": "auditor", "POST /connections/:name/sync": "admin", "POST /connections/:name/pause": "admin",
+		"POST /connections/:name/resume": "admin", "POST /connections/:name/expiry": "admin", "POST /connections/:name/link": "admin",
+		"POST /connections/:name/grant-again": "admin", "GET /connections/:name/disconnect": "admin", "POST /connections/:name/disconnect": "admin",
+
+		"GET /grants": "auditor", "GET /grants/:id": "auditor", "POST /grants/:id/check": "admin", "POST /grants/:id/refresh": "admin",
+		"POST /grants/:id/revoke": "admin", "POST /grants/:id/expiry": "admin", "POST /grants/:id/grant-again": "admin",
+	}
+}
+
+func testOAuthRoles(t *testing.T) {
+	o := newOAuthRig(t)
+	want, got := routeAccess(), map[string]string{}
+	maps.Copy(want, oauthAccess())
+	for _, info := range o.web.Table() {
+		got[info.Method+" "+info.Path] = info.Access
+	}
+	if !maps.Equal(want, got) {
+		t.Errorf("served:\n%v\nthe table says:\n%v", got, want)
+	}
+	rank := map[string]int{"visitor": 0, "auditor": 1, "admin": 2, "owner": 3}
+	users := map[string]*browser{"visitor": o.browser()}
+	for _, role := range store.AccountRoles() {
+		o.account("the-"+string(role), role)
+		users[string(role)] = o.signedIn("the-" + string(role))
+	}
+	for name, access := range oauthAccess() {
+		if rank[access] == 0 {
+			continue
+		}
+		method, path, _ := strings.Cut(name, " ")
+		for who, b := range users {
+			var p page
+			if method == http.MethodGet {
+				p = b.get(fill(path))
+			} else {
+				p = b.post(fill(path))
+			}
+			toSignIn := p.status == http.StatusUnauthorized || (p.status == http.StatusSeeOther && strings.HasPrefix(p.location(), "/signin"))
+			switch {
+			case who == "visitor":
+				if !toSignIn {
+					t.Errorf("%s as a visitor: %d to %q", name, p.status, p.location())
+				}
+			case rank[who] < rank[access]:
+				if p.status != http.StatusForbidden {
+					t.Errorf("%s as %s: %d, want 403", name, who, p.status)
+				}
+			case toSignIn || p.status == http.StatusForbidden || p.status >= http.StatusInternalServerError:
+				t.Errorf("%s as %s: %d to %q\n%s", name, who, p.status, p.location(), p.text())
+			}
+		}
+	}
+}
+
+// paths fills the parameters of an address with what there is.
+func (o *oauthRig) path(pattern string, k store.Connection) string {
+	grant := strings.HasPrefix(pattern, "/grants")
+	id := o.reg.ID.String()
+	if grant {
+		id = k.GrantID.String()
+	}
+	return strings.NewReplacer(":id", id, ":name", k.Name, ":registration", o.reg.ID.String(), ":ticket", "none").Replace(pattern)
+}
+
+func testOAuthForgery(t *testing.T) {
+	o := newOAuthRig(t)
+	k := o.connected(t, "files")
+	before := o.state()
+	for name := range oauthAccess() {
+		method, path, _ := strings.Cut(name, " ")
+		if method != http.MethodPost {
+			continue
+		}
+		for what, change := range map[string]func(*http.Request){
+			"another site":         func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
+			"another origin":       func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
+			"no proof":             func(*http.Request) {},
+			"a neighbouring site":  func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") },
+			"a form that is JSON":  func(r *http.Request) { r.Header.Set("Content-Type", "application/json") },
+			"a method in a header": func(r *http.Request) { r.Header.Set("X-HTTP-Method-Override", "POST") },
+		} {
+			req := o.ada.request(method, o.path(path, k), "confirm=files")
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			change(req)
+			if p := o.ada.send(req); p.status != http.StatusForbidden {
+				t.Errorf("%s from %s: %d", name, what, p.status)
+			}
+		}
+	}
+	if after := o.state(); after != before {
+		t.Error("something was changed")
+	}
+}
+
+func testOAuthReading(t *testing.T) {
+	o := newOAuthRig(t)
+	k := o.connected(t, "files")
+	before, calls := o.state(), len(o.provider.Log("token"))+len(o.provider.Log("userinfo"))
+	for name := range oauthAccess() {
+		method, path, _ := strings.Cut(name, " ")
+		if method == http.MethodGet && !strings.HasPrefix(path, "/oauth/callback") {
+			if p := o.ada.get(o.path(path, k)); p.status >= http.StatusInternalServerError {
+				t.Errorf("%s: %d", name, p.status)
+			}
+		}
+	}
+	if o.state() != before || len(o.provider.Log("token"))+len(o.provider.Log("userinfo")) != calls {
+		t.Error("reading changed something")
+	}
+}
+
+func testForeignClientPage(t *testing.T) {
+	o := newOAuthRig(t)
+	before := o.provider.Count("token")
+	p := o.ada.post("/registrations/"+o.reg.ID.String()+"/save", "client_id", "1-abc.apps.googleusercontent.com", "secret", "x", "digest", o.reg.Digest, "force", "yes")
+	p.says(t, http.StatusUnprocessableEntity, "Nothing was saved: Client ID", "Google")
+	if o.provider.Count("token") != before {
+		t.Error("a secret was sent for another provider's client")
+	}
+}
+
+func testConfirmHosts(t *testing.T) {
+	o := newOAuthRig(t)
+	o.account("bob", store.RoleAdmin)
+	admin := o.signedIn("bob")
+	admin.get("/registrations/new").says(t, http.StatusOK, "An owner has to add it")
+	p := admin.post("/registrations", "provider", "issuer", "name", "own", "issuer", o.provider.URL, "allow_hosts", o.provider.Host())
+	p.says(t, http.StatusForbidden, "Only an owner may do this")
+	if o.provider.Count("metadata") != 0 {
+		t.Error("an admin had an address called")
+	}
+	p = o.ada.post("/registrations", "provider", "issuer", "name", "own", "issuer", o.provider.URL, "private", "yes", "grant_code", "yes", "client_auth", "client_secret_basic")
+	if p.status != http.StatusSeeOther {
+		t.Fatalf("drafting: %d\n%s", p.status, p.text())
+	}
+	path := p.location()
+	r := o.registration(t, "own")
+	o.ada.get(path).says(t, http.StatusOK, "These are the right hosts: "+o.provider.Host(), "not complete")
+	admin.get(path).says(t, http.StatusOK, "An owner has to complete this registration")
+	credentials := []string{"client_id", o.provider.ClientID, "secret", o.provider.ClientSecret}
+	before := o.provider.Count("token")
+	admin.post(path+"/save", append(credentials, "digest", r.Digest)...).says(t, http.StatusForbidden, "An owner has to confirm the hosts")
+	o.ada.post(path+"/save", credentials...).says(t, http.StatusUnprocessableEntity, "Hosts: confirm the hosts that secrets will go to")
+	o.ada.post(path+"/save", append(credentials, "digest", o.reg.Digest+"x")...).says(t, http.StatusUnprocessableEntity, "Hosts: confirm")
+	if o.provider.Count("token") != before {
+		t.Error("the secret was sent before the hosts were confirmed")
+	}
+	o.ada.post(path+"/save", append(credentials, "digest", r.Digest)...).says(t, http.StatusOK, "The registration is saved", "confirmed")
+	// A private host that nobody opened looks the same whatever is there.
+	one := o.ada.post("/registrations", "provider", "issuer", "name", "x", "issuer", "https://127.0.0.1:5432")
+	two := o.ada.post("/registrations", "provider", "issuer", "name", "x", "issuer", "https://127.0.0.1:1")
+	if one.status != http.StatusUnprocessableEntity || strings.ReplaceAll(one.text(), "5432", "1") != two.text() {
+		t.Errorf("a port tells itself apart:\n%s\n%s", one.text(), two.text())
+	}
+}
+
+func testBadDocument(t *testing.T) {
+	o := newOAuthRig(t)
+	for name, document := range map[string]string{
+		"no JSON":          "{",
+		"an unknown field": string(o.provider.Profile(t, "", func(m map[string]any) { m["surprise"] = 1 })),
+		"a reserved field": string(o.provider.Profile(t, "", func(m map[string]any) {
+			m["authorize"] = map[string]any{"params": map[string]any{"redirect_uri": "https://evil.example"}}
+		})),
+		"plain http":          strings.ReplaceAll(string(o.provider.Profile(t, "", nil)), o.provider.URL, "http://id.example.com"),
+		"nothing":             " ",
+		"a script as a title": string(o.provider.Profile(t, "", func(m map[string]any) { m["title"] = "<script>alert(1)</script>"; m["pkce"] = "plain" })),
+	} {
+		p := o.ada.post("/registrations", "provider", "document", "name", "bad", "document", document, "allow_hosts", o.provider.Host())
+		if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.body, `role="alert"`) {
+			t.Errorf("%s: %d\n%s", name, p.status, p.text())
+		}
+		harmless(t, name, p)
+	}
+	if n := pgtest.Scalar[int](t, o.db, `SELECT count(*) FROM client_registration`); n != 1 {
+		t.Errorf("%d registrations", n)
+	}
+}
+
+func testChangePage(t *testing.T) {
+	o := newOAuthRig(t)
+	o.connected(t, "files")
+	path := "/registrations/" + o.reg.ID.String() + "/change"
+	o.ada.get(path).says(t, http.StatusOK, "the stored credentials are forgotten", "needs consent again")
+	// Another name is no other server.
+	same := o.provider.Profile(t, "", nil)
+	if p := o.ada.post(path, "provider", "document", "name", "renamed", "document", string(same), "allow_hosts", o.provider.Host()); p.status != http.StatusSeeOther {
+		t.Fatalf("renaming: %d\n%s", p.status, p.text())
+	}
+	if r := o.registration(t, "renamed"); r.State != oauthflow.RegistrationActive || r.ClientID == "" {
+		t.Errorf("renaming dropped credentials: %+v", r)
+	}
+	other := oauthtest.New(t, oauthtest.Generic())
+	p := o.ada.post(path, "provider", "document", "name", "renamed", "document", string(other.Profile(t, "", nil)), "allow_hosts", other.Host())
+	if p.status != http.StatusSeeOther {
+		t.Fatalf("changing: %d\n%s", p.status, p.text())
+	}
+	o.ada.get(p.location()).says(t, http.StatusOK, "The registration is changed", "not complete", "enter the credentials again", other.Host())
+	o.ada.get("/connections/files").says(t, http.StatusOK, "needs reauth", "the provider's address was changed by an owner")
+	o.ada.get("/grants").says(t, http.StatusOK, "closed")
+	if other.Count("token") != 0 {
+		t.Error("something was sent to the other server")
+	}
+}
+
+func testGuidedPages(t *testing.T) {
+	o := newOAuthRig(t)
+	shipped, err := oauthflow.Shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ada.get("/registrations/new").says(t, http.StatusOK, "Google", "GitHub (OAuth app)", "GitHub (GitHub App)", "Gitea", "Sandbox Drive", "Another server")
+	for name, p := range shipped {
+		form := o.ada.get("/registrations/new?provider=" + name)
+		form.says(t, http.StatusOK, "A registration at "+p.Title)
+		fields := []string{"provider", name, "name", "my-" + name}
+		if p.Hosting == oauthflow.HostingInstance {
+			form.has(t, `name="base_url"`)
+			fields = append(fields, "base_url", "https://git.example.com")
+		}
+		made := o.ada.post("/registrations", fields...)
+		if made.status != http.StatusSeeOther {
+			t.Fatalf("%s: %d\n%s", name, made.status, made.text())
+		}
+		page := o.ada.get(made.location())
+		r := o.registration(t, "my-"+name)
+		page.has(t, `value="`+r.RedirectURI+`"`, `<script src="/app.js"`)
+		page.says(t, http.StatusOK, r.Profile.Setup.Steps...)
+		for _, k := range p.Scopes.Known {
+			page.says(t, http.StatusOK, k.Name, k.Reason)
+		}
+		page.says(t, http.StatusOK, r.Profile.Hosts()...)
+		page.has(t, `href="`+strings.ReplaceAll(r.Profile.Setup.ConsoleURL, "&", "&amp;")+`"`)
+	}
+	google := o.ada.get("/registrations/" + o.registration(t, "my-google").ID.String())
+	google.has(t, `name="service_account"`, `name="secret"`, `type="hidden" name="digest"`)
+	app := o.ada.get("/registrations/" + o.registration(t, "my-github-app").ID.String())
+	app.has(t, `name="private_key"`, `name="subject"`, `name="secret"`)
+	p := o.ada.post("/registrations/"+o.registration(t, "my-github-app").ID.String()+"/save", "client_id", "Iv23liExample", "private_key", "-----BEGIN NOTHING-----", "digest", "")
+	p.says(t, http.StatusUnprocessableEntity, "Private key: ")
+	if strings.Contains(p.body, "BEGIN NOTHING") {
+		t.Error("the page shows the key again")
+	}
+}
+
+func testExpiringCredentials(t *testing.T) {
+	o := newOAuthRig(t)
+	path := "/registrations/" + o.reg.ID.String() + "/save"
+	save := func(day string) page {
+		return o.ada.post(path, "client_id", o.provider.ClientID, "digest", o.reg.Digest, "expires", day)
+	}
+	save("soon").says(t, http.StatusUnprocessableEntity, "write it as 2030-12-31")
+	day := time.Now().AddDate(0, 0, 10).Format(time.DateOnly)
+	save(day).says(t, http.StatusOK, "The registration is saved", "credentials expire soon")
+	o.ada.get("/registrations").says(t, http.StatusOK, "its credentials expire on "+day)
+	o.ada.get("/").says(t, http.StatusOK, "its credentials expire on "+day)
+	save(time.Now().AddDate(1, 0, 0).Format(time.DateOnly))
+	if p := o.ada.get("/"); strings.Contains(p.text(), "credentials expire") {
+		t.Error("a warning a year ahead")
+	}
+}
+
+func testDeleteRegistration(t *testing.T) {
+	o := newOAuthRig(t)
+	o.connected(t, "files")
+	path := "/registrations/" + o.reg.ID.String()
+	if p := o.ada.get(path); strings.Contains(p.body, path+"/delete") {
+		t.Error("the page offers to delete what is used")
+	}
+	o.ada.post(path+"/delete").says(t, http.StatusConflict, "disconnect its connections first")
+	p := o.ada.post("/registrations", "provider", "google", "name", "unused")
+	o.ada.get(p.location()).has(t, p.location()+"/delete")
+	if d := o.ada.post(p.location() + "/delete"); d.status != http.StatusSeeOther {
+		t.Errorf("deleting: %d\n%s", d.status, d.text())
+	}
+	o.ada.get(p.location()).says(t, http.StatusNotFound, "There is no such registration")
+}
+
+func testGrantPages(t *testing.T) {
+	o := newOAuthRig(t)
+	k := o.connected(t, "files")
+	path, revoked := "/grants/"+k.GrantID.String(), o.provider.Count("revoke")
+	o.ada.get(path).says(t, http.StatusOK, "Ada at Fake", "The access token is good until", "is renewed before that", "files.read granted", "Refreshes None yet.", "Revoke the grant")
+	o.ada.post(path + "/refresh")
+	o.ada.get(path).says(t, http.StatusOK, "new tokens")
+	o.ada.post(path+"/expiry", "at", "2001-01-01", "then", "keep").says(t, http.StatusUnprocessableEntity, "choose a day after today")
+	o.ada.post(path+"/expiry", "at", "x", "then", "keep").says(t, http.StatusUnprocessableEntity, "write it as")
+	o.ada.post(path+"/expiry", "at", "2100-01-02", "then", "burn").says(t, http.StatusUnprocessableEntity, "kept or hidden")
+	if p := o.ada.post(path+"/expiry", "at", "2100-01-02", "then", "hide"); p.status != http.StatusSeeOther {
+		t.Errorf("setting an end: %d\n%s", p.status, p.text())
+	}
+	o.ada.get(path).says(t, http.StatusOK, "2100-01-02 00:00 UTC; documents are then hidden")
+	for _, tc := range []struct{ set, says string }{
+		{`state = 'needs_reauth', fail_class = 'revoked', fail_note = 'invalid_grant'`, "needs consent It needs consent since"},
+		{`state = 'needs_reauth', fail_class = 'lost_response'`, "because the answer to a refresh was lost"},
+		{`state = 'config_error', fail_class = 'client_rejected', fail_note = 'invalid_client'`, "client refused The provider refuses the client registration"},
+		{`state = 'active', phase = 'uncertain', fail_note = ''`, "uncertain The answer to a refresh was lost"},
+		{`state = 'active', phase = 'idle', failures = 3, fail_note = 'status 503'`, "Refreshing has failed 3 times"},
+		{`failures = 0, at_expires = NULL, idle_expires = NULL, refreshable = false`, "It lasts until it is revoked."},
+	} {
+		o.db.MustExec(t, `UPDATE credential SET `+tc.set)
+		o.ada.get(path).says(t, http.StatusOK, tc.says)
+		o.ada.get("/grants").says(t, http.StatusOK, tc.says)
+	}
+	o.account("aud", store.RoleAuditor)
+	if p := o.signedIn("aud").get(path); p.status != http.StatusOK || strings.Contains(p.body, "<form method=\"post\" action=\"/grants") {
+		t.Error("an auditor is offered acts")
+	}
+	if p := o.ada.post(path + "/revoke"); p.status != http.StatusSeeOther || p.location() != path+"?done=revoked" {
+		t.Errorf("revoking: %d to %q\n%s", p.status, p.location(), p.text())
+	}
+	o.ada.get(path).says(t, http.StatusOK, "closed", "The provider revoked the grant.")
+	o.ada.get("/connections/files").says(t, http.StatusOK, "needs reauth", "Grant again")
+	if o.provider.Count("revoke") == revoked {
+		t.Error("nothing was revoked at the provider")
+	}
+	// One click repairs it, with another grant.
+	o.land(t, o.ada, o.provider.Browser(o.ada.post("/connections/files/grant-again").link(t))).says(t, http.StatusOK, "Connected")
+	o.ada.get("/connections/files").says(t, http.StatusOK, "State active")
+	o.ada.get("/grants/nonsense").says(t, http.StatusNotFound, "There is no such grant")
+}
+
+func testConnectionPages(t *testing.T) {
+	o := newOAuthRig(t)
+	o.connected(t, "files")
+	o.ada.post("/connections/files/sync")
+	if !slices.Equal(o.syncer.orders, []string{"files content admin", "files permissions admin"}) {
+		t.Errorf("runs asked for: %v", o.syncer.orders)
+	}
+	o.ada.get("/connections/files").says(t, http.StatusOK, "snapshot waiting", "permissions waiting")
+	state := func() store.ConnectionState {
+		k, err := o.store.Connection(t.Context(), "files")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.State
+	}
+	if p := o.ada.post("/connections/files/pause"); p.status != http.StatusSeeOther || state() != store.StatePaused {
+		t.Errorf("pausing: %d, %s", p.status, state())
+	}
+	o.ada.post("/connections/files/sync").says(t, http.StatusUnprocessableEntity, "It cannot sync while its state is paused")
+	o.ada.post("/connections/files/resume")
+	if state() != store.StateActive {
+		t.Errorf("resumed: %s", state())
+	}
+	o.db.MustExec(t, `UPDATE connection SET state = 'needs_reauth'`)
+	o.ada.post("/connections/files/resume")
+	if state() != store.StateNeedsReauth {
+		t.Errorf("resuming made it %s", state())
+	}
+	o.ada.post("/connections/files/expiry", "at", "2100-01-02", "then", "hide")
+	o.ada.get("/connections/files").says(t, http.StatusOK, "2100-01-02 00:00 UTC; documents are then hidden")
+	o.ada.get("/connections/nowhere").says(t, http.StatusNotFound, "There is no such connection")
+	for _, action := range []string{"connection.sync", "connection.pause", "connection.resume", "connection.expiry"} {
+		if !slices.ContainsFunc(o.events(), func(e string) bool { return strings.HasPrefix(e, action+" ok account:ada ") }) {
+			t.Errorf("%s is not in the audit log", action)
+		}
+	}
+}
+
+func testDisconnectPages(t *testing.T) {
+	o := newOAuthRig(t)
+	k := o.connected(t, "files")
+	o.ada.get("/connections/files/disconnect").says(t, http.StatusOK, "Disconnect files?", "The grant of Ada is revoked at Fake", "Write its name to confirm")
+	o.ada.post("/connections/files/disconnect", "confirm", "other").says(t, http.StatusUnprocessableEntity, "Nothing is disconnected")
+	before := o.provider.Count("revoke")
+	// Another connection that uses the grant keeps it alive.
+	o.db.MustExec(t, `INSERT INTO connection (name, source, grant_id, max_permission_age) VALUES ('second', 'fakedrive', $1, '1 day')`, *k.GrantID)
+	o.ada.get("/connections/files/disconnect").says(t, http.StatusOK, "is kept, because second uses it")
+	o.ada.post("/connections/files/disconnect", "confirm", "files").says(t, http.StatusOK, "files is disconnected", "The grant lives on: it is used by second.", "Its documents are deleted")
+	if o.provider.Count("revoke") != before {
+		t.Error("the grant of another connection was revoked")
+	}
+	o.ada.get("/connections/files").says(t, http.StatusNotFound)
+	o.ada.post("/connections/second/disconnect", "confirm", "second").says(t, http.StatusOK, "second is disconnected", "The provider revoked the grant.")
+	if o.provider.Count("revoke") == before || pgtest.Scalar[int](t, o.db, `SELECT count(*) FROM credential WHERE secret_ct IS NOT NULL`) != 0 {
+		t.Error("tokens are left")
+	}
+}
+
+func testChecklist(t *testing.T) {
+	o := newOAuthRig(t)
+	o.ada.get("/").has(t, `<a href="/connect">Connect a source</a>`)
+	k := o.connected(t, "files")
+	o.ada.get("/").has(t, `<a href="/connections">Wait for the first sync</a>`)
+	o.db.MustExec(t, `UPDATE connection SET content_as_of = clock() WHERE id = $1`, k.ID)
+	if p := o.ada.get("/"); strings.Contains(p.body, "checklist") {
+		t.Error("the steps are shown after the first sync")
+	}
+	o.db.MustExec(t, `UPDATE credential SET state = 'needs_reauth'`)
+	o.ada.get("/").says(t, http.StatusOK, "The grant of Ada needs consent again")
+}
+
+func testKeyNotice(t *testing.T) {
+	o := newOAuthRig(t)
+	o.key = "the master key file is missing; put it back"
+	o.ada.get("/").says(t, http.StatusOK, "The master key file is missing; put it back.", "stays searchable")
+}
+
+func testLinkReader(t *testing.T) {
+	o := newOAuthRig(t)
+	k := o.connected(t, "files")
+	offered := func(b *browser) bool {
+		return strings.Contains(b.get("/connections/files").body, "/connections/files/link")
+	}
+	if offered(o.ada) {
+		t.Error("a link is offered before the realm is known")
+	}
+	o.ada.post("/connections/files/link").says(t, http.StatusUnprocessableEntity, "Only who gave the consent can be linked")
+	if _, err := o.store.SetRealm(t.Context(), k.ID, k.Source, "org"); err != nil {
+		t.Fatal(err)
+	}
+	o.account("bob", store.RoleOwner)
+	bob := o.signedIn("bob")
+	if !offered(o.ada) || offered(bob) {
+		t.Errorf("offered to who consented: %v, to another: %v", offered(o.ada), offered(bob))
+	}
+	bob.post("/connections/files/link").says(t, http.StatusUnprocessableEntity, "Only who gave the consent can be linked")
+	if p := o.ada.post("/connections/files/link"); p.status != http.StatusSeeOther {
+		t.Fatalf("linking: %d\n%s", p.status, p.text())
+	}
+	r, err := o.store.Reader(t.Context(), "ada")
+	if err != nil || len(r.Links) != 1 || r.Links[0].Kind != connectors.User || r.Links[0].ExternalID != "user-1" || r.Links[0].How != string(store.LinkConsent) {
+		t.Errorf("reader %+v, %v", r, err)
+	}
+	if offered(o.ada) {
+		t.Error("a link that stands is offered")
+	}
+	if !slices.ContainsFunc(o.events(), func(e string) bool { return strings.HasPrefix(e, "reader.link ok account:ada "+r.ID.String()) }) {
+		t.Error("the link is not in the audit log")
+	}
+}
+
+func testAuditPages(t *testing.T) {
+	o := newOAuthRig(t)
+	for i := range 130 {
+		err := o.store.Record(t.Context(), audit.Event{
+			Actor: audit.Actor{Kind: audit.CLI, Name: "root@host"}, Action: "test.act", Target: audit.Target{Kind: "thing", ID: "t" + strconv.Itoa(i)}, Outcome: audit.Failed, Detail: map[string]string{"n": strconv.Itoa(i)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := o.ada.get("/audit?action=test&actor=root%40host")
+	p.says(t, http.StatusOK, "t129", "command line, not authenticated", "failed", "n 129", "Older events")
+	if strings.Contains(p.text(), "t29 ") || strings.Contains(p.text(), "session.start") {
+		t.Error("the page holds more than it should")
+	}
+	_, rest, _ := strings.Cut(p.body, `<a href="/audit?`)
+	query, _, _ := strings.Cut(rest, `"`)
+	older := o.ada.get("/audit?" + strings.ReplaceAll(query, "&amp;", "&"))
+	older.says(t, http.StatusOK, "t29", "t0 ")
+	if strings.Contains(older.text(), "t30 ") || strings.Contains(older.body, "Older events") {
+		t.Error("the second page does not continue the first")
+	}
+	o.ada.get("/audit?target=thing:t7").says(t, http.StatusOK, "t7")
+	o.ada.get("/audit?action=nothing").says(t, http.StatusOK, "No event matches")
+	o.ada.get("/audit?until=2001-01-01").says(t, http.StatusOK, "No event matches")
+	o.ada.get("/audit?since=x").says(t, http.StatusBadRequest, "write it as 2030-12-31")
+	o.ada.get("/audit?before=x").says(t, http.StatusBadRequest)
+	o.ada.get("/audit?actor=%00%ff").says(t, http.StatusOK)
+}
