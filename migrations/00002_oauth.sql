@@ -95,6 +95,8 @@ CREATE TABLE oauth_grant (
   -- When it ends by the admin's wish, and what becomes of the documents.
   expires_at      timestamptz,
   at_expiry       text NOT NULL DEFAULT 'keep' CHECK (at_expiry IN ('keep', 'hide')),
+  -- Until then a revocation of all that the account granted may reach the provider.
+  revoking_until  timestamptz,
   closed_at       timestamptz,
   close_note      text NOT NULL DEFAULT '',
   created_at      timestamptz NOT NULL DEFAULT clock()

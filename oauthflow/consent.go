@@ -33,6 +33,10 @@ type Consent struct {
 	Refreshable  bool // there is a refresh token, or the client asks for itself
 	By           By
 	Plan         Plan
+	// Began is when its state was taken, before the code was sent: a revocation of all that the account granted, which was
+	// under way at that time or later, may have ended the pair, and refuses the consent with ErrAccountClosing. The zero
+	// value is a consent that none can end.
+	Began time.Time
 	// Expires is the life of the access token from now, 0 is unknown; Idle and Absolute are those of the refresh token.
 	Expires, Idle, Absolute time.Duration
 	// Seal seals the pair for the grant and the epoch that were found. now is the database's time.
@@ -50,6 +54,7 @@ type ConsentResult struct {
 	Renewed    bool
 	Connection uuid.UUID // the plan's
 	Name       string    // of the connection
+	Before     []string  // scopes of the grant that was renewed
 	// Degraded are connections of the grant that lack scopes, by name.
 	Degraded map[string][]string
 	// Replaced is the pair that the grant had, still sealed, for its own epoch and generation.
@@ -60,6 +65,9 @@ type ConsentResult struct {
 
 // ErrRegistrationChanged means that a registration is not the one that a consent was given for.
 var ErrRegistrationChanged = errors.New("the registration was changed meanwhile")
+
+// ErrAccountClosing means that what the account granted was being revoked while it consented.
+var ErrAccountClosing = errors.New("an earlier grant of the account was being revoked")
 
 // OtherAccountError means that a grant belongs to another account than the one that consented.
 type OtherAccountError struct{ Account string }
@@ -123,6 +131,9 @@ func consentRefused(err error, info Userinfo) error {
 	}
 	if errors.Is(err, ErrRegistrationChanged) {
 		return flowError(FlowChanged)
+	}
+	if errors.Is(err, ErrAccountClosing) {
+		return flowError(FlowClosing)
 	}
 	return notSaved(err)
 }

@@ -85,7 +85,8 @@ type FlowRow struct {
 	VerifierCT     []byte
 	ReturnTo       string
 	ExpiresAt      time.Time
-	Expired        bool // by the database's clock, when it was taken
+	TakenAt        time.Time // by the database's clock
+	Expired        bool      // when it was taken
 }
 
 // FlowStore keeps consents that are under way, and what comes of them.
@@ -125,6 +126,7 @@ type Flows struct {
 	store     FlowStore
 	vault     Vault
 	client    *TokenClient
+	gate      Gate
 	publicURL string
 	returns   func(path string) bool
 }
@@ -134,6 +136,7 @@ type FlowsConfig struct {
 	Store     FlowStore
 	Vault     Vault
 	Client    *TokenClient
+	Gate      Gate   // of the token endpoints; nil bounds nothing
 	PublicURL string // without a slash at its end
 	// Returns reports whether a path is a page that a consent may return to; nil knows none but the default.
 	Returns func(path string) bool
@@ -141,7 +144,7 @@ type FlowsConfig struct {
 
 // NewFlows returns Flows.
 func NewFlows(cfg FlowsConfig) *Flows {
-	return &Flows{store: cfg.Store, vault: cfg.Vault, client: cfg.Client, publicURL: strings.TrimRight(cfg.PublicURL, "/"), returns: cfg.Returns}
+	return &Flows{store: cfg.Store, vault: cfg.Vault, client: cfg.Client, gate: cfg.Gate, publicURL: strings.TrimRight(cfg.PublicURL, "/"), returns: cfg.Returns}
 }
 
 // Start begins a consent and returns the link to the provider. The error is a *FlowError, or one of the store.

@@ -224,10 +224,9 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 	}
 	// What follows is done whether or not the browser waits for it: the code can be used once only.
 	ctx = context.WithoutCancel(ctx)
-	var trace Trace
-	token, err := f.client.Code(ctx, client, req, &trace)
+	token, err := f.obtain(ctx, r, "an authorization code", func(trace *Trace) (*Token, error) { return f.client.Code(ctx, client, req, trace) })
 	if err != nil {
-		return nil, tokenRefused(r, "an authorization code", err, &trace)
+		return nil, err
 	}
 	answered := time.Now()
 	info, err := f.account(ctx, r, row, token)
@@ -236,7 +235,7 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 		return nil, err
 	}
 	c := consentOf(f.vault, r, row, token, info, answered)
-	c.By = by
+	c.By, c.Began = by, row.TakenAt
 	saved, err := f.store.SaveConsent(ctx, c)
 	if err != nil {
 		f.discard(ctx, client, token, info.Subject)
@@ -245,7 +244,7 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 	f.replaced(ctx, client, saved)
 	return &Result{
 		ConsentResult: saved, Account: info.Name, Subject: info.Subject, Granted: token.Scopes, Missing: r.Profile.Missing(row.Plan.Needed, token.Scopes),
-		Broader: broader(r.Profile, row.Scopes, token.Scopes), ReturnTo: row.ReturnTo,
+		Broader: broader(r.Profile, slices.Concat(row.Scopes, saved.Before), token.Scopes), ReturnTo: row.ReturnTo,
 	}, nil
 }
 
@@ -336,6 +335,9 @@ func tokenRefused(r *Registration, what string, err error, trace *Trace) *FlowEr
 	e := flowError(tokenCode(err, trace))
 	e.Sent = what + " to " + hostOf(r.Profile.Endpoints.Token) + " as client " + CleanText(r.ClientID)
 	e.Came = causeOf(err)
+	if te, ok := errors.AsType[*TokenError](err); ok && te.aboutClient() && e.Code == FlowCodeRefused {
+		e.Remedy += " Where that does not help, the client secret is wrong: " + r.Profile.Title + " answers to both alike."
+	}
 	return e
 }
 

@@ -39,6 +39,8 @@ const (
 	FlowScopeRefused   FlowCode = "scope_refused"  // invalid_scope
 	FlowRateLimited    FlowCode = "rate_limited"   // asked to wait
 	FlowUnavailable    FlowCode = "unavailable"    // 5xx
+	FlowHeldBack       FlowCode = "held_back"      // by the limit of calls to the token endpoint, or its breaker
+	FlowClosing        FlowCode = "closing"        // an earlier grant of the account was being revoked
 )
 
 // FlowError says how a consent failed: what was sent, what came back and what to do. It holds no secret; what came from
@@ -149,6 +151,10 @@ func flowTextsAfter(code FlowCode) flowText {
 		return flowText{"The provider does not offer this kind of grant", "Choose another way to connect.", http.StatusConflict}
 	case FlowScopeRefused:
 		return flowText{"The provider refuses a permission", "Add the permissions that are listed in the registration to the client at the provider, and start again.", http.StatusBadGateway}
+	case FlowHeldBack:
+		return flowText{"The provider is not asked at the moment", "Wait a few minutes, and start again.", http.StatusServiceUnavailable}
+	case FlowClosing:
+		return flowText{"An earlier access of this account was being ended", again + " What the provider gave may have ended with it, and is thrown away.", http.StatusConflict}
 	case FlowRateLimited:
 		return flowText{"The provider asks to wait", "Wait a few minutes, and start again.", http.StatusServiceUnavailable}
 	default:

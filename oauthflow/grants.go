@@ -43,6 +43,8 @@ type Left struct {
 	Grant *uuid.UUID
 	// Others are connections that use the same grant.
 	Others []string
+	// Same are connections of other live grants of the same account, where Grant is set.
+	Same []string
 }
 
 // Closing is a grant that ends: the pairs that are still to be revoked, sealed.
@@ -69,7 +71,9 @@ type GrantStore interface {
 	Grants(ctx context.Context) ([]Grant, error)
 	GrantConnections(ctx context.Context, grant uuid.UUID) ([]GrantConnection, error)
 	GrantAttempts(ctx context.Context, grant uuid.UUID, limit int) ([]Attempt, error)
-	SharesAccount(ctx context.Context, registration uuid.UUID, subject string) (bool, error)
+	// BeginRevoking reports whether another live grant of the registration belongs to the account of a grant that is
+	// closing. Where none does, it keeps consents of the account from being stored that a revocation within life would end.
+	BeginRevoking(ctx context.Context, grant uuid.UUID, life time.Duration) (shared bool, err error)
 
 	// LeaveGrant makes a connection closing, cancels its runs and takes its grant away. Where no other connection uses the
 	// grant, that becomes closing too.
@@ -250,12 +254,13 @@ func remedyOf(status int) string {
 
 // Disconnected says what became of a connection's grant.
 type Disconnected struct {
-	Detached bool     // others use the grant, which lives on
+	Detached bool     // others use the grant, or another of the same account: the access lives on at the provider
 	Others   []string // by name
 	Closed
 }
 
-// Disconnect ends a connection and, where no other uses it, its grant (OA-24). The connection is closing when it
+// Disconnect ends a connection and, where no other uses it, its grant; at the provider only where no connection uses
+// another grant of the same account (OA-24). The connection is closing when it
 // returns; what it stored is deleted by the caller. Where the provider cannot be reached now, Tend goes on.
 func (g *Grants) Disconnect(ctx context.Context, by By, connection uuid.UUID) (*Disconnected, error) {
 	left, err := g.store.LeaveGrant(ctx, connection, audit.Event{
@@ -270,6 +275,12 @@ func (g *Grants) Disconnect(ctx context.Context, by By, connection uuid.UUID) (*
 		out.Note = "The grant lives on: it is used by " + strings.Join(left.Others, ", ") + "."
 	case left.Grant == nil:
 		out.Done, out.Note = true, "The connection had no grant."
+	case len(left.Same) > 0:
+		out.Detached, out.Others = true, left.Same
+		out.Done, out.Note = true, "The tokens were forgotten here. They were not revoked, because another grant of the same account is in use, by "+strings.Join(left.Same, ", ")+"."
+		if err := g.forget(ctx, *left.Grant, out.Note, audit.OK); err != nil {
+			return out, fmt.Errorf("forgetting the grant, which is tried again: %w", err)
+		}
 	default:
 		closed, err := g.CloseGrant(ctx, *left.Grant)
 		if err != nil {

@@ -66,10 +66,18 @@ func (g *Grants) CloseGrant(ctx context.Context, id uuid.UUID) (*Closed, error) 
 		outcome = audit.Failed
 		out.Note = "The tokens were forgotten here. The provider did not confirm the revocation (" + causeOf(err) + "): remove the access at the provider."
 	}
-	e := grantEvent(audit.Actor{Kind: audit.System, Name: "oauth"}, "grant.close", id, map[string]string{"note": out.Note})
-	e.Outcome = outcome
-	return out, g.store.FinishClosing(ctx, id, out.Note, e)
+	return out, g.forget(ctx, id, out.Note, outcome)
 }
+
+// forget closes a grant that is closing, with every token of it.
+func (g *Grants) forget(ctx context.Context, id uuid.UUID, note string, outcome audit.Outcome) error {
+	e := grantEvent(audit.Actor{Kind: audit.System, Name: "oauth"}, "grant.close", id, map[string]string{"note": note})
+	e.Outcome = outcome
+	return g.store.FinishClosing(ctx, id, note, e)
+}
+
+// revokingLife is longer than all requests of one CloseGrant take together.
+const revokingLife = 5 * time.Minute
 
 // Errors of revokeAll.
 var (
@@ -85,7 +93,7 @@ func (g *Grants) revokeAll(ctx context.Context, r *Registration, c *Closing) err
 		return ErrNoRevocation
 	}
 	if r.Profile.Revocation.Reach == ReachGrant { // SECURITY: grants of nobody known may all be of one account
-		shared, err := g.store.SharesAccount(ctx, r.ID, c.Grant.Subject)
+		shared, err := g.store.BeginRevoking(ctx, c.Grant.ID, revokingLife)
 		if err != nil {
 			return errors.Join(errStore, err)
 		}

@@ -121,6 +121,7 @@ type ErrorRule struct {
 	Status int              `json:"status"` // 0 is any below 500 except 429
 	Code   string           `json:"code"`   // "" is any
 	Class  string           `json:"class"`
+	Remedy string           `json:"remedy"` // what a person should know beyond the class
 	class  connectors.Class // of Class
 }
 

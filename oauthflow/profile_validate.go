@@ -202,12 +202,18 @@ func (p *Profile) validateScopes() error {
 	return errors.Join(errs...)
 }
 
+// maxRemedy bounds what a profile says about an error.
+const maxRemedy = 400
+
 func (p *Profile) validateErrors() error {
 	rules := slices.Clone(p.Errors)
 	for i, e := range rules {
 		class, ok := classNamed(e.Class)
 		if !ok || e.Status == 0 && e.Code == "" || e.Status != 0 && (e.Status < 200 || e.Status > 599) || e.Code != "" && cleanASCII(e.Code, maxText) != e.Code {
 			return p.problem(fmt.Sprintf("errors.%d", i), "it names no error or no class", "write a status or a code, and grant_lost, client_rejected, scope_denied, rate_limited, transient or invalid")
+		}
+		if cut(e.Remedy, maxRemedy) != e.Remedy || cleanASCII(e.Remedy, 0) != e.Remedy {
+			return p.problem(fmt.Sprintf("errors.%d.remedy", i), "it is too long, or holds characters beyond ASCII", "write at most 400 plain characters")
 		}
 		// SECURITY: a status alone never means that a grant is dead; proxies answer too.
 		if e.Code == "" && class == connectors.GrantLost {

@@ -90,7 +90,15 @@ func (s *Registrations) checkCode(ctx context.Context, client Client) Check {
 		c.Came, c.Remedy = "a token, for a code that was never issued", "Do not use this server: it gives tokens to anybody."
 		return c
 	}
-	if c = verdict(c, err, &trace, connectors.GrantLost); c.OK && r.Profile.Revocation.Style == RevokeRFC7009 {
+	if c = verdict(c, err, &trace, connectors.GrantLost); c.OK {
+		if te, ok := errors.AsType[*TokenError](err); ok && te.aboutClient() {
+			c.OK, c.Unclear = false, true
+			c.Came = te.Code + ": " + r.Profile.Title + " answers alike to a wrong code and to a wrong client secret, so this tells nothing of the secret"
+			c.Remedy = "Compare the client ID and the secret with those at " + r.Profile.Title + "; the first consent shows whether they are right."
+			return c
+		}
+	}
+	if c.OK && r.Profile.Revocation.Style == RevokeRFC7009 {
 		// Some servers look at the code before the client; at revocation the client comes first (RFC 7009 §2.1).
 		err := s.client.Revoke(ctx, client, randomSecret(), HintRefresh)
 		if te, ok := errors.AsType[*TokenError](err); ok && te.Class == connectors.ClientRejected {

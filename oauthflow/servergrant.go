@@ -2,6 +2,7 @@ package oauthflow
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -32,14 +33,12 @@ func (f *Flows) CreateServerGrant(ctx context.Context, p ServerGrantParams) (*Re
 	}
 	scopes := askedScopes(&Profile{}, StartParams{Plan: p.Plan, Scopes: p.Scopes})
 	g := Grant{Kind: p.Kind, Asked: scopes, Params: p.Params}
-	var trace Trace
-	token, err := f.client.Obtain(ctx, client, g, &trace)
+	token, err := f.obtain(ctx, r, "a request for a token", func(trace *Trace) (*Token, error) { return f.client.Obtain(ctx, client, g, trace) })
 	if err != nil {
-		e := tokenRefused(r, "a request for a token", err, &trace)
-		if e.Code == FlowCodeRefused {
+		if e, ok := errors.AsType[*FlowError](err); ok && e.Code == FlowCodeRefused {
 			e.Title, e.Remedy = "The provider knows no such account or installation", "Check whom the grant is for: the number of the installation, or the person to act for."
 		}
-		return nil, e
+		return nil, err
 	}
 	answered := time.Now()
 	c := tokenConsent(f.vault, r, p.Kind, token, answered)

@@ -69,6 +69,8 @@ type TokenError struct {
 	Code        string // the provider's error, cleaned; "" where it gave none
 	Description string
 	Problem     Problem
+	// Remedy is what the profile says about the error, for people; "" where it says nothing.
+	Remedy string
 	// Definitive means that the server refused: it did not spend the refresh token. Otherwise it may have.
 	Definitive bool
 	// RetryAfter is how long the server asks to wait; 0 where it does not say. A TokenClient sets it.
@@ -85,6 +87,20 @@ func (e *TokenError) Error() string {
 		msg += ": " + string(e.Problem)
 	}
 	return msg
+}
+
+// Note returns the code with what the profile says about it, for the state of a grant.
+func (e *TokenError) Note() string {
+	if e.Remedy == "" {
+		return e.Code
+	}
+	return e.Code + ": " + e.Remedy
+}
+
+// aboutClient reports whether the code, by RFC 6749 §5.2, speaks of the client. Where such an answer counts as a lost
+// grant, the provider answers alike to a wrong client and to a wrong code or token.
+func (e *TokenError) aboutClient() bool {
+	return oneOf(e.Code, "invalid_client", "unauthorized_client")
 }
 
 // ParseToken reads the answer of the token endpoint: a Token, or a TokenError. It reads at most MaxAnswer bytes and

@@ -39,7 +39,7 @@ func (p *Profile) tokenError(asked Asked, status int, fields map[string]any, pro
 	description, _ := fields["error_description"].(string)
 	secrets := slices.Concat([]secret.Text{asked.Refresh}, asked.Secrets)
 	e := &TokenError{Status: status, Code: CleanText(code, secrets...), Description: CleanText(description, secrets...), Problem: problem}
-	e.Class = p.classify(status, code)
+	e.Class, e.Remedy = p.classify(status, code)
 	// SECURITY: a refusal that is not certain counts as a token that may be spent.
 	switch {
 	case problem != ProblemNone:
@@ -55,13 +55,17 @@ func (p *Profile) tokenError(asked Asked, status int, fields map[string]any, pro
 // classify gives an answer its class: the profile's rules first, then the standard's meanings (RFC 6749 §5.2). Nothing
 // but a known code of a status below 500 means that a grant is lost; what nobody knows is Unknown, which is tried
 // again and shown.
-func (p *Profile) classify(status int, code string) connectors.Class {
+func (p *Profile) classify(status int, code string) (class connectors.Class, remedy string) { //nolint:nonamedreturns // the names say what the two are
 	server := status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
 	for _, r := range p.Errors {
 		if (r.Status == status || r.Status == 0 && !server) && (r.Code == code || r.Code == "") {
-			return r.class
+			return r.class, r.Remedy
 		}
 	}
+	return standardClass(status, code), ""
+}
+
+func standardClass(status int, code string) connectors.Class {
 	switch {
 	case status == http.StatusTooManyRequests:
 		return connectors.RateLimited

@@ -46,9 +46,9 @@ func (s *Store) TakeFlow(ctx context.Context, stateHash []byte) (*oauthflow.Flow
 	err := s.pool.QueryRow(ctx, `
 		DELETE FROM oauth_flow WHERE state_hash = $1
 		RETURNING registration_id, endpoints_digest, issuer, redirect_uri, account_id, session_id, grant_id, grant_epoch, plan, scopes, verifier_ct,
-			return_to, expires_at, expires_at <= clock()`, stateHash).
+			return_to, expires_at, clock(), expires_at <= clock()`, stateHash).
 		Scan(&f.RegistrationID, &f.Digest, &f.Issuer, &f.RedirectURI, &f.Account, &f.Session, &f.Grant, &f.GrantEpoch, &plan, &f.Scopes, &f.VerifierCT,
-			&f.ReturnTo, &f.ExpiresAt, &f.Expired)
+			&f.ReturnTo, &f.ExpiresAt, &f.TakenAt, &f.Expired)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // the interface says that nil is none
 	}

@@ -25,6 +25,7 @@ type heldGrant struct {
 	epoch            int
 	gen              int64
 	secret           []byte
+	scopes           []string
 }
 
 // SaveConsent implements oauthflow.FlowStore. Consents of one registration come one after the other, so that two of one
@@ -39,6 +40,9 @@ func (s *Store) SaveConsent(ctx context.Context, c oauthflow.Consent) (oauthflow
 			return oauthflow.ErrRegistrationChanged
 		}
 		if err != nil {
+			return err
+		}
+		if err := outlives(ctx, tx, c); err != nil {
 			return err
 		}
 		held, moved, err := findGrant(ctx, tx, c)
@@ -57,6 +61,21 @@ func (s *Store) SaveConsent(ctx context.Context, c oauthflow.Consent) (oauthflow
 		return s.recordConsent(ctx, tx, c, out)
 	})
 	return out, err
+}
+
+// outlives refuses a consent that a revocation may have ended: one that began before the revocation was over. BeginRevoking
+// locks the registration too, so that a consent is stored before it, and then nothing is revoked, or is refused here.
+func outlives(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) error {
+	if c.Began.IsZero() {
+		return nil
+	}
+	var ended bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM oauth_grant WHERE registration_id = $1 AND subject = $2 AND revoking_until > $3)`,
+		c.Registration, c.Subject, c.Began).Scan(&ended)
+	if err == nil && ended {
+		err = oauthflow.ErrAccountClosing
+	}
+	return err
 }
 
 // findGrant returns the grant to renew, nil for none, and where the admin confirmed another account the grant whose
@@ -86,11 +105,11 @@ func findGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) (held *heldG
 	return held, moved, err
 }
 
-const heldColumns = `SELECT g.id, g.subject, g.account, c.epoch, c.gen, c.secret_ct FROM oauth_grant g JOIN credential c ON c.grant_id = g.id`
+const heldColumns = `SELECT g.id, g.subject, g.account, c.epoch, c.gen, c.secret_ct, g.scopes FROM oauth_grant g JOIN credential c ON c.grant_id = g.id`
 
 func scanHeld(row pgx.Row) (*heldGrant, error) {
 	var h heldGrant
-	err := row.Scan(&h.id, &h.subject, &h.account, &h.epoch, &h.gen, &h.secret)
+	err := row.Scan(&h.id, &h.subject, &h.account, &h.epoch, &h.gen, &h.secret, &h.scopes)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // nil is none
 	}
@@ -116,6 +135,7 @@ func writeGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent, held *heldG
 			c.Registration, c.Kind, c.Subject, c.Account, c.Asked, c.Scopes, c.ScopesStated, params, by).Scan(&out.Grant)
 	} else {
 		out.Grant, out.Epoch, out.Renewed = held.id, held.epoch+1, true
+		out.Before = held.scopes
 		out.Replaced, out.ReplacedEpoch, out.ReplacedGen = held.secret, held.epoch, held.gen
 		_, err = tx.Exec(ctx, `
 			UPDATE oauth_grant SET subject = $2, account = $3, asked_scopes = coalesce($4, '{}'::text[]), scopes = coalesce($5, '{}'::text[]), scopes_stated = $6,

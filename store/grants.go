@@ -70,8 +70,17 @@ func (s *Store) GrantConnections(ctx context.Context, grant uuid.UUID) ([]oauthf
 
 // SharesAccount implements oauthflow.FlowStore.
 func (s *Store) SharesAccount(ctx context.Context, registration uuid.UUID, subject string) (bool, error) {
+	return sharesAccount(ctx, s.pool, registration, subject)
+}
+
+// rowQuerier is a pool or a transaction.
+type rowQuerier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func sharesAccount(ctx context.Context, q rowQuerier, registration uuid.UUID, subject string) (bool, error) {
 	var shared bool
-	err := s.pool.QueryRow(ctx, `
+	err := q.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM oauth_grant g JOIN credential c ON c.grant_id = g.id
 			WHERE g.registration_id = $1 AND g.subject = $2 AND g.closed_at IS NULL AND c.state <> 'closing')`, registration, subject).Scan(&shared)
 	return shared, translate("reading grants", err)

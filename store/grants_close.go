@@ -71,6 +71,16 @@ func leave(ctx context.Context, tx pgx.Tx, grant uuid.UUID, left *oauthflow.Left
 		return err
 	}
 	left.Grant = &grant
+	rows, err = tx.Query(ctx, `
+		SELECT k.name FROM oauth_grant own JOIN oauth_grant g ON g.registration_id = own.registration_id AND g.subject = own.subject AND g.id <> own.id
+			JOIN credential c ON c.grant_id = g.id JOIN connection k ON k.grant_id = g.id
+		WHERE own.id = $1 AND own.subject <> '' AND g.closed_at IS NULL AND c.state <> 'closing' AND k.state <> 'closing' ORDER BY k.name`, grant)
+	if err != nil {
+		return err
+	}
+	if left.Same, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, closeGrant, grant)
 	return err
 }
@@ -98,6 +108,27 @@ func (s *Store) BeginClosing(ctx context.Context, grant uuid.UUID, why string, e
 	})
 }
 
+// BeginRevoking implements oauthflow.GrantStore. The registration is locked as by SaveConsent.
+func (s *Store) BeginRevoking(ctx context.Context, grant uuid.UUID, life time.Duration) (bool, error) {
+	var shared bool
+	err := s.inTxErr(ctx, "beginning to revoke", func(tx pgx.Tx) error {
+		var registration uuid.UUID
+		var subject string
+		err := tx.QueryRow(ctx, `
+			SELECT g.registration_id, g.subject FROM oauth_grant g JOIN client_registration r ON r.id = g.registration_id WHERE g.id = $1 FOR NO KEY UPDATE OF r`, grant).
+			Scan(&registration, &subject)
+		if err != nil {
+			return err
+		}
+		if shared, err = sharesAccount(ctx, tx, registration, subject); err != nil || shared {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE oauth_grant SET revoking_until = clock() + $2::interval WHERE id = $1`, grant, life)
+		return err
+	})
+	return shared, err
+}
+
 // LoadClosing implements oauthflow.GrantStore.
 func (s *Store) LoadClosing(ctx context.Context, grant uuid.UUID) (*oauthflow.Closing, error) {
 	g, err := s.GrantByID(ctx, grant)
@@ -118,6 +149,7 @@ func (s *Store) LoadClosing(ctx context.Context, grant uuid.UUID) (*oauthflow.Cl
 // ClosingFailed implements oauthflow.GrantStore.
 func (s *Store) ClosingFailed(ctx context.Context, grant uuid.UUID, note string, wait time.Duration) error {
 	_, err := s.pool.Exec(ctx, `
+		WITH over AS (UPDATE oauth_grant SET revoking_until = least(revoking_until, clock()) WHERE id = $1)
 		UPDATE credential SET failures = failures + 1, fail_note = $2, next_try = clock() + $3::interval, updated_at = clock()
 		WHERE grant_id = $1 AND state = 'closing'`, grant, note, wait)
 	return translate("closing grant", err)
@@ -127,7 +159,7 @@ func (s *Store) ClosingFailed(ctx context.Context, grant uuid.UUID, note string,
 func (s *Store) FinishClosing(ctx context.Context, grant uuid.UUID, note string, e audit.Event) error {
 	return s.inTxErr(ctx, "closing grant", func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
-			UPDATE oauth_grant g SET closed_at = clock(), close_note = $2
+			UPDATE oauth_grant g SET closed_at = clock(), close_note = $2, revoking_until = least(g.revoking_until, clock())
 			FROM credential c WHERE g.id = $1 AND c.grant_id = g.id AND c.state = 'closing' AND g.closed_at IS NULL`, grant, note)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err

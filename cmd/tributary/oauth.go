@@ -84,7 +84,7 @@ func newConsent(c consentConfig) (*consent, error) {
 	return &consent{
 		store: c.store, gate: gate, keeper: keeper, opened: sealed, keyed: c.ring != nil, log: c.log,
 		registrations: oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: pages, Vault: sealed, Client: tokens, PublicURL: c.public, LoopbackHTTP: true}),
-		flows:         oauthflow.NewFlows(oauthflow.FlowsConfig{Store: pages, Vault: sealed, Client: tokens, PublicURL: c.public, Returns: c.returns}),
+		flows:         oauthflow.NewFlows(oauthflow.FlowsConfig{Store: pages, Vault: sealed, Client: tokens, Gate: gate, PublicURL: c.public, Returns: c.returns}),
 		grants:        oauthflow.NewGrants(oauthflow.GrantsConfig{Store: pages, Vault: sealed, Client: tokens, Tokens: keeper}),
 	}, nil
 }
