@@ -315,7 +315,7 @@ func testUserinfoPage(t *testing.T) {
 
 func testRenewalByAnother(t *testing.T) {
 	o := newOAuthRig(t)
-	k := o.connected(t, "files")
+	k := o.connected(t)
 	o.provider.Set(func(b *oauthtest.Behaviour) { b.Subject, b.Account = "user-2", "Eve" })
 	p := o.land(t, o.ada, o.provider.Browser(o.ada.post("/connections/files/grant-again").link(t)))
 	p.says(t, http.StatusConflict, "The consent was given by another account", "a request to renew the grant of Ada", "a consent of Eve", "Change to the other account")
@@ -475,7 +475,7 @@ func testNoOpenRedirect(t *testing.T) {
 
 func testConnectForm(t *testing.T) {
 	o := newOAuthRig(t)
-	o.connected(t, "files")
+	o.connected(t)
 	o.begin(o.ada, "files").says(t, http.StatusUnprocessableEntity, `a connection named "files" exists`)
 	for name, tc := range map[string]struct {
 		fields []string

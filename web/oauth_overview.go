@@ -27,10 +27,8 @@ func (s *Server) completeOverview(ctx context.Context, v *pages.OverviewView) er
 		return err
 	}
 	v.Steps = firstSteps(registrations, v.Connections)
-	if o.KeyProblem != nil {
-		if text := o.KeyProblem(); text != "" {
-			v.Notices = append(v.Notices, pages.Notice{Text: sentence(text) + " What is stored stays searchable; nothing that is encrypted is written over."})
-		}
+	if text := s.keyProblem(); text != "" {
+		v.Notices = append(v.Notices, pages.Notice{Text: sentence(text) + " What is stored stays searchable; nothing that is encrypted is written over."})
 	}
 	for _, g := range grants {
 		if n, ok := grantNotice(g); ok {

@@ -123,7 +123,7 @@ func (o *oauthRig) path(pattern string, k store.Connection) string {
 
 func testOAuthForgery(t *testing.T) {
 	o := newOAuthRig(t)
-	k := o.connected(t, "files")
+	k := o.connected(t)
 	before := o.state()
 	for name := range oauthAccess() {
 		method, path, _ := strings.Cut(name, " ")
@@ -153,7 +153,7 @@ func testOAuthForgery(t *testing.T) {
 
 func testOAuthReading(t *testing.T) {
 	o := newOAuthRig(t)
-	k := o.connected(t, "files")
+	k := o.connected(t)
 	before, calls := o.state(), len(o.provider.Log("token"))+len(o.provider.Log("userinfo"))
 	for name := range oauthAccess() {
 		method, path, _ := strings.Cut(name, " ")
@@ -238,7 +238,7 @@ func testBadDocument(t *testing.T) {
 
 func testChangePage(t *testing.T) {
 	o := newOAuthRig(t)
-	o.connected(t, "files")
+	o.connected(t)
 	path := "/registrations/" + o.reg.ID.String() + "/change"
 	o.ada.get(path).says(t, http.StatusOK, "the stored credentials are forgotten", "needs consent again")
 	// Another name is no other server.
@@ -321,7 +321,7 @@ func testExpiringCredentials(t *testing.T) {
 
 func testDeleteRegistration(t *testing.T) {
 	o := newOAuthRig(t)
-	o.connected(t, "files")
+	o.connected(t)
 	path := "/registrations/" + o.reg.ID.String()
 	if p := o.ada.get(path); strings.Contains(p.body, path+"/delete") {
 		t.Error("the page offers to delete what is used")
@@ -337,7 +337,7 @@ func testDeleteRegistration(t *testing.T) {
 
 func testGrantPages(t *testing.T) {
 	o := newOAuthRig(t)
-	k := o.connected(t, "files")
+	k := o.connected(t)
 	path, revoked := "/grants/"+k.GrantID.String(), o.provider.Count("revoke")
 	o.ada.get(path).says(t, http.StatusOK, "Ada at Fake", "The access token is good until", "is renewed before that", "files.read granted", "Refreshes None yet.", "Revoke the grant")
 	o.ada.post(path + "/refresh")
@@ -381,7 +381,7 @@ func testGrantPages(t *testing.T) {
 
 func testConnectionPages(t *testing.T) {
 	o := newOAuthRig(t)
-	o.connected(t, "files")
+	o.connected(t)
 	o.ada.post("/connections/files/sync")
 	if !slices.Equal(o.syncer.orders, []string{"files content admin", "files permissions admin"}) {
 		t.Errorf("runs asked for: %v", o.syncer.orders)
@@ -419,7 +419,7 @@ func testConnectionPages(t *testing.T) {
 
 func testDisconnectPages(t *testing.T) {
 	o := newOAuthRig(t)
-	k := o.connected(t, "files")
+	k := o.connected(t)
 	o.ada.get("/connections/files/disconnect").says(t, http.StatusOK, "Disconnect files?", "The grant of Ada is revoked at Fake", "Write its name to confirm")
 	o.ada.post("/connections/files/disconnect", "confirm", "other").says(t, http.StatusUnprocessableEntity, "Nothing is disconnected")
 	before := o.provider.Count("revoke")
@@ -440,7 +440,7 @@ func testDisconnectPages(t *testing.T) {
 func testChecklist(t *testing.T) {
 	o := newOAuthRig(t)
 	o.ada.get("/").has(t, `<a href="/connect">Connect a source</a>`)
-	k := o.connected(t, "files")
+	k := o.connected(t)
 	o.ada.get("/").has(t, `<a href="/connections">Wait for the first sync</a>`)
 	o.db.MustExec(t, `UPDATE connection SET content_as_of = clock() WHERE id = $1`, k.ID)
 	if p := o.ada.get("/"); strings.Contains(p.body, "checklist") {
@@ -454,11 +454,26 @@ func testKeyNotice(t *testing.T) {
 	o := newOAuthRig(t)
 	o.key = "the master key file is missing; put it back"
 	o.ada.get("/").says(t, http.StatusOK, "The master key file is missing; put it back.", "stays searchable")
+	sealed := pgtest.Scalar[string](t, o.db, `SELECT encode(credential_ct, 'hex') FROM client_registration`)
+	path := "/registrations/" + o.reg.ID.String()
+	for name, p := range map[string]page{
+		"connecting":            o.begin(o.ada, "files"),
+		"saving credentials":    o.ada.post(path+"/save", "client_id", o.provider.ClientID, "secret", o.provider.ClientSecret, "digest", o.reg.Digest),
+		"saving without secret": o.ada.post(path+"/save", "client_id", o.provider.ClientID, "digest", o.reg.Digest),
+		"checking":              o.ada.post(path + "/check"),
+	} {
+		if (p.status != http.StatusServiceUnavailable && p.status != http.StatusUnprocessableEntity) || !strings.Contains(strings.ToLower(p.text()), "master key file") {
+			t.Errorf("%s: %d\n%s", name, p.status, p.text())
+		}
+	}
+	if pgtest.Scalar[string](t, o.db, `SELECT encode(credential_ct, 'hex') FROM client_registration`) != sealed {
+		t.Error("what is sealed was written over")
+	}
 }
 
 func testLinkReader(t *testing.T) {
 	o := newOAuthRig(t)
-	k := o.connected(t, "files")
+	k := o.connected(t)
 	offered := func(b *browser) bool {
 		return strings.Contains(b.get("/connections/files").body, "/connections/files/link")
 	}

@@ -34,7 +34,24 @@ type oauthRig struct {
 	by       oauthflow.By
 	ring     *seal.Ring
 	syncer   *countingSyncer
-	key      string
+	// key is what is wrong with the master key, which then opens and seals nothing.
+	key string
+}
+
+// Seal and Unseal are those of the ring, while there is one.
+func (o *oauthRig) Seal(place seal.Context, text []byte) ([]byte, error) {
+	if o.key != "" {
+		return nil, errors.New(o.key)
+	}
+	return o.ring.Seal(place, text)
+}
+
+// Unseal is the inverse of Seal.
+func (o *oauthRig) Unseal(place seal.Context, sealed []byte) ([]byte, error) {
+	if o.key != "" {
+		return nil, errors.New(o.key)
+	}
+	return o.ring.Unseal(place, sealed)
 }
 
 // countingSyncer takes orders for runs without having them done.
@@ -97,7 +114,7 @@ func (o *oauthRig) parts(t *testing.T, p *web.OAuth, st *store.Store, public str
 	t.Helper()
 	client := oauthflow.NewTokenClient(oauthflow.TokenClientConfig{LoopbackHTTP: true, Limits: httpx.Limits{Header: time.Second, Total: time.Second}})
 	k, err := refresh.New(refresh.Config{
-		Store: st.Credentials(), Vault: o.ring, SpoolDir: filepath.Join(t.TempDir(), "spool"),
+		Store: st.Credentials(), Vault: o, SpoolDir: filepath.Join(t.TempDir(), "spool"),
 		Sender: &refresh.TokenSender{Tokens: client, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
 			r, err := st.RegistrationByID(ctx, id)
 			if err != nil {
@@ -107,7 +124,7 @@ func (o *oauthRig) parts(t *testing.T, p *web.OAuth, st *store.Store, public str
 			if err != nil {
 				return oauthflow.Client{}, err
 			}
-			creds, err := oauthflow.OpenCredentials(o.ring, oauthflow.RegistrationPlace(id, gen), ct)
+			creds, err := oauthflow.OpenCredentials(o, oauthflow.RegistrationPlace(id, gen), ct)
 			return oauthflow.Client{Registration: r, Credentials: creds}, err
 		}},
 	})
@@ -121,9 +138,9 @@ func (o *oauthRig) parts(t *testing.T, p *web.OAuth, st *store.Store, public str
 	})
 	o.syncer = &countingSyncer{store: st}
 	p.Store, p.Refresher, p.Syncer = st, k, o.syncer
-	p.Registrations = oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: st, Vault: o.ring, Client: client, PublicURL: public, LoopbackHTTP: true})
-	p.Flows = oauthflow.NewFlows(oauthflow.FlowsConfig{Store: st, Vault: o.ring, Client: client, PublicURL: public, Returns: func(path string) bool { return o.web.Returns(path) }})
-	p.Grants = oauthflow.NewGrants(oauthflow.GrantsConfig{Store: st, Vault: o.ring, Client: client, Tokens: k})
+	p.Registrations = oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: st, Vault: o, Client: client, PublicURL: public, LoopbackHTTP: true})
+	p.Flows = oauthflow.NewFlows(oauthflow.FlowsConfig{Store: st, Vault: o, Client: client, PublicURL: public, Returns: func(path string) bool { return o.web.Returns(path) }})
+	p.Grants = oauthflow.NewGrants(oauthflow.GrantsConfig{Store: st, Vault: o, Client: client, Tokens: k})
 }
 
 // register makes a complete registration through the pages, as an owner does.
@@ -183,13 +200,13 @@ func (o *oauthRig) land(t *testing.T, b *browser, to *url.URL) page {
 	return b.get(p.location())
 }
 
-// connected makes a connection of that name.
-func (o *oauthRig) connected(t *testing.T, name string) store.Connection {
+// connected makes the connection "files".
+func (o *oauthRig) connected(t *testing.T) store.Connection {
 	t.Helper()
-	if p := o.land(t, o.ada, o.consent(t, o.ada, name)); p.status != http.StatusOK || !strings.Contains(p.body, "Connected") {
+	if p := o.land(t, o.ada, o.consent(t, o.ada, "files")); p.status != http.StatusOK || !strings.Contains(p.body, "Connected") {
 		t.Fatalf("connecting: %d\n%s", p.status, p.text())
 	}
-	k, err := o.store.Connection(t.Context(), name)
+	k, err := o.store.Connection(t.Context(), "files")
 	if err != nil {
 		t.Fatal(err)
 	}

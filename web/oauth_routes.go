@@ -38,7 +38,34 @@ func (s *Server) oauthRoutes() []route {
 		{method: http.MethodGet, path: "/oauth/result", access: accessVisitor, handler: s.resultPage},
 		{method: http.MethodGet, path: "/audit", access: accessAuditor, handler: s.auditPage, returnable: true},
 	}
-	return slices.Concat(list, s.registrationRoutes(), s.connectRoutes(), s.connectionRoutes(), s.grantRoutes())
+	list = slices.Concat(list, s.registrationRoutes(), s.connectRoutes(), s.connectionRoutes(), s.grantRoutes())
+	for i := range list {
+		list[i].handler = s.explained(list[i].handler)
+	}
+	return list
+}
+
+// keyProblem says what is wrong with the master key, "" for nothing.
+func (s *Server) keyProblem() string {
+	if s.cfg.OAuth.KeyProblem == nil {
+		return ""
+	}
+	return s.cfg.OAuth.KeyProblem()
+}
+
+// explained names the master key as the cause of what fails without another, where something is wrong with it.
+func (s *Server) explained(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := next(c)
+		if err == nil || problemOf(err).Status != http.StatusInternalServerError {
+			return err
+		}
+		if text := s.keyProblem(); text != "" {
+			s.cfg.Log.ErrorContext(c.Request().Context(), "acting without the master key", "request_id", requestID(c), "error", err)
+			return problem(http.StatusServiceUnavailable, codeMasterKey, text)
+		}
+		return err
+	}
 }
 
 func (s *Server) registrationRoutes() []route {

@@ -56,6 +56,7 @@ const (
 	codeOverloaded     = "overloaded"
 	codeDatabase       = "database_unavailable"
 	codeEmbedding      = "embedding_unavailable"
+	codeMasterKey      = "master_key_unavailable"
 	codeInternal       = "internal"
 	codeClientGone     = "client_closed_request"
 	statusClientClosed = 499
