@@ -178,6 +178,14 @@ CREATE TABLE refresh_process (
   heartbeat_at timestamptz NOT NULL DEFAULT clock()
 );
 
+-- The history of commits that the credentials were last used in: cluster,
+-- timeline, database and table.
+CREATE TABLE credential_origin (
+  one   boolean PRIMARY KEY DEFAULT true CHECK (one),
+  value text NOT NULL
+);
+INSERT INTO credential_origin (value) VALUES ('');
+
 -- A consent that is under way; the row is deleted by the callback that uses it.
 CREATE TABLE oauth_flow (
   state_hash       bytea PRIMARY KEY,
