@@ -103,10 +103,20 @@ func (c *Credentials) Load(ctx context.Context, grant uuid.UUID) (*refresh.Row, 
 
 // InRow implements refresh.Store.
 func (c *Credentials) InRow(ctx context.Context, grant uuid.UUID, fn func(tx refresh.Tx) error) error {
+	err := c.inRow(ctx, grant, fn)
+	if !errors.Is(err, errElsewhere) {
+		return err
+	}
+	if err := c.settleIn(ctx); err != nil {
+		return err
+	}
+	return c.inRow(ctx, grant, fn)
+}
+
+func (c *Credentials) inRow(ctx context.Context, grant uuid.UUID, fn func(tx refresh.Tx) error) error {
 	var own error
 	err := pgx.BeginFunc(ctx, c.s.pool, func(tx pgx.Tx) error {
-		// What is not on the disk of the primary was not claimed, whatever the database's default is.
-		if _, err := tx.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`); err != nil {
+		if err := claimable(ctx, tx); err != nil {
 			return err
 		}
 		r, err := c.scanCredential(tx.QueryRow(ctx, grantRow+` FOR UPDATE OF c`, grant))
@@ -124,7 +134,21 @@ func (c *Credentials) InRow(ctx context.Context, grant uuid.UUID, fn func(tx ref
 
 // Heartbeat implements refresh.Store.
 func (c *Credentials) Heartbeat(ctx context.Context, holder string) error {
-	return heartbeat(ctx, c.s.pool, holder)
+	beat := func() error {
+		return pgx.BeginFunc(ctx, c.s.pool, func(tx pgx.Tx) error {
+			if err := claimable(ctx, tx); err != nil {
+				return err
+			}
+			return heartbeat(ctx, tx, holder)
+		})
+	}
+	err := beat()
+	if errors.Is(err, errElsewhere) {
+		if err = c.settleIn(ctx); err == nil {
+			err = beat()
+		}
+	}
+	return err
 }
 
 func heartbeat(ctx context.Context, db execer, holder string) error {

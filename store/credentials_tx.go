@@ -182,6 +182,18 @@ func (t *credentialTx) Drop(ctx context.Context, attempt uuid.UUID) error {
 	return nil
 }
 
+// Reject implements refresh.Tx. Who saves a registration locks it first and then those of its credentials that are
+// refused, which this one is not yet.
+func (t *credentialTx) Reject(ctx context.Context, gen int64, why string) (bool, error) {
+	tag, err := t.tx.Exec(ctx, `
+		UPDATE client_registration SET state = CASE state WHEN 'active' THEN 'rejected' ELSE state END, state_reason = CASE state WHEN 'draft' THEN state_reason ELSE $3 END, updated_at = clock()
+		WHERE id = $1 AND credential_gen = $2`, t.row.Registration.ID, gen, why)
+	if err != nil {
+		return false, fmt.Errorf("rejecting registration: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 // SetScopes implements refresh.Tx.
 func (t *credentialTx) SetScopes(ctx context.Context, scopes []string) error {
 	tag, err := t.tx.Exec(ctx, `UPDATE oauth_grant SET scopes = $2, scopes_stated = true WHERE id = $1 AND (scopes, scopes_stated) IS DISTINCT FROM ($2, true)`, t.grant, scopes)

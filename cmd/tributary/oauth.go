@@ -73,7 +73,7 @@ func newConsent(c consentConfig) (*consent, error) {
 	}
 	keeper, err := refresh.New(refresh.Config{
 		Store: c.store.Credentials(), Vault: sealed, VaultErr: c.noRing, Gate: gate, SpoolDir: filepath.Join(c.settings.DataDir, spoolName),
-		Sender: &refresh.TokenSender{Tokens: tokens, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
+		Sender: &refresh.TokenSender{Tokens: tokens, Shared: c.store.SharesAccount, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
 			return openClient(ctx, c.store, sealed, id)
 		}},
 		Log: c.log,

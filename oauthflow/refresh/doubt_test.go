@@ -1,10 +1,14 @@
 package refresh_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"tributary/connectors"
+	"tributary/internal/seal"
 	"tributary/internal/secret"
 	"tributary/oauthflow"
 	"tributary/oauthflow/refresh"
@@ -193,24 +198,45 @@ func TestSpares(t *testing.T) {
 	}
 }
 
-// TestOwnSpoolFirst: while a pair of a grant is in the spool and cannot be stored, its older token is not presented;
-// other grants are not held up.
-func TestOwnSpoolFirst(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, "F")
-	g, other := r.consent(-time.Minute), r.consent(-time.Minute)
+// leave writes a file into the spool as a process leaves one that could not store the pair of token 1.
+func (r *rig) leave(vault oauthflow.Vault, g uuid.UUID, damage func(raw []byte) []byte) string {
+	r.tb.Helper()
 	attempt := uuid.New()
 	head, err := json.Marshal(map[string]any{"tributary_spool": 1, "attempt": attempt, "grant": g, "epoch": 1})
 	if err != nil {
-		t.Fatal(err)
+		r.tb.Fatal(err)
+	}
+	sum := sha256.Sum256(head)
+	place := seal.Context{Purpose: "spool", ID: hex.EncodeToString(sum[:]), Field: oauthflow.FieldTokens}
+	ct, err := oauthflow.SealPair(vault, place, oauthflow.Pair{Access: secret.New(atOf(g, 1)), Refresh: secret.New(refreshToken(g.String(), 1)), Type: "bearer"})
+	if err != nil {
+		r.tb.Fatal(err)
 	}
 	if err := os.MkdirAll(r.spool, 0o700); err != nil {
+		r.tb.Fatal(err)
+	}
+	file := filepath.Join(r.spool, attempt.String()+".pair")
+	if err := os.WriteFile(file, damage(slices.Concat(head, []byte("\n"), ct)), 0o600); err != nil {
+		r.tb.Fatal(err)
+	}
+	return file
+}
+
+func whole(raw []byte) []byte { return raw }
+
+// TestOwnSpoolFirst: while a pair of a grant is in the spool and cannot be stored, its older token is not presented;
+// other grants are not held up. What can be stored is, before anything is asked for.
+func TestOwnSpoolFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "F")
+	g, other, stored := r.consent(-time.Minute), r.consent(-time.Minute), r.consent(-time.Minute)
+	another, err := seal.Create(filepath.Join(t.TempDir(), "another.key"), seal.Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(r.spool, attempt.String()+".pair"), append(head, "\ndamaged"...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	k := r.keeper(r.config(quick()))
+	file := r.leave(another, g, whole)
+	r.leave(r.ring, stored, whole)
+	k := r.keeper(r.config(calm()))
 	_, err = k.Access(t.Context(), g)
 	wantClass(t, err, connectors.Transient)
 	if n := r.server.count(); n != 0 {
@@ -219,8 +245,95 @@ func TestOwnSpoolFirst(t *testing.T) {
 	if a := mustAccess(t, k, other); a.Gen != 1 {
 		t.Errorf("generation %d", a.Gen)
 	}
-	if len(spooled(t, r)) != 1 {
-		t.Error("the damaged file was deleted")
+	if a := mustAccess(t, k, stored); a.Token.Reveal() != atOf(stored, 1) || r.server.count() != 1 {
+		t.Errorf("generation %d after %d requests", a.Gen, r.server.count())
+	}
+	if left := spooled(t, r); len(left) != 1 || left[0] != file {
+		t.Errorf("the spool holds %v", left)
+	}
+	// A key that does not come back within a day is taken for lost.
+	old := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(file, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if a := mustAccess(t, k, g); a.Gen != 1 {
+		t.Errorf("generation %d", a.Gen)
+	}
+}
+
+// TestDamagedSpool: a file that cannot be read is set aside, is told of, and holds up nobody.
+func TestDamagedSpool(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		damage func(raw []byte) []byte
+		named  bool // the file still says whose it is
+	}{
+		"a changed byte": {func(raw []byte) []byte { raw[len(raw)-1] ^= 1; return raw }, true},
+		"a changed head": {func(raw []byte) []byte { return bytes.Replace(raw, []byte(`"epoch":1`), []byte(`"epoch":2`), 1) }, true},
+		"half of it":     {func(raw []byte) []byte { return raw[:bytes.IndexByte(raw, '\n')+4] }, true},
+		"nothing of it":  {func([]byte) []byte { return nil }, false},
+		"something else": {func([]byte) []byte { return []byte("{}\n") }, false},
+		"another's attempt": {func(raw []byte) []byte {
+			return append([]byte(`{"tributary_spool":1,"attempt":"`+uuid.NewString()+`"}`), raw...)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "F")
+			g := r.consent(-time.Minute)
+			file := r.leave(r.ring, g, c.damage)
+			if a := mustAccess(t, r.keeper(r.config(calm())), g); a.Gen != 1 || r.server.count() != 1 {
+				t.Errorf("generation %d after %d requests", a.Gen, r.server.count())
+			}
+			if _, err := os.Stat(filepath.Join(r.spool, "damaged", filepath.Base(file))); err != nil {
+				t.Error(err)
+			}
+			var told int
+			if err := r.db.Owner.QueryRow(t.Context(), `SELECT count(*) FROM audit_event WHERE target = $1 AND detail ->> 'outcome' = 'spool_damaged'`, g.String()).Scan(&told); err != nil || told == 0 && c.named {
+				t.Errorf("%d audit events, %v", told, err)
+			}
+			r.mustBeSound(g)
+		})
+	}
+}
+
+// youngServer is a database server that was started a moment ago.
+type youngServer struct {
+	refresh.Store
+	started atomic.Pointer[time.Time]
+}
+
+func (s *youngServer) start(at time.Time) { s.started.Store(&at) }
+
+func (s *youngServer) age() time.Duration { return time.Since(*s.started.Load()) }
+
+func (s *youngServer) InRow(ctx context.Context, grant uuid.UUID, fn func(tx refresh.Tx) error) error {
+	return s.Store.InRow(ctx, grant, func(tx refresh.Tx) error {
+		if row := tx.Row(); row != nil {
+			row.ServerAge = s.age()
+		}
+		return fn(tx)
+	})
+}
+
+// TestYoungServer: a database server that was started a moment ago has not seen the heartbeats of the living; nothing is
+// presented again before it has run for Q, however long this process has been connected.
+func TestYoungServer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "F")
+	cfg := r.config(quick())
+	young := &youngServer{Store: cfg.Store}
+	young.start(time.Now().Add(time.Hour))
+	cfg.Store = young
+	k := r.running(cfg)
+	connected := time.Now()
+	until(t, 10*time.Second, "Q", func() bool { return time.Since(connected) > quick().Quiet+quick().Heartbeat*2 })
+	young.start(time.Now())
+	g := r.consent(-time.Hour)
+	r.db.MustExec(t, `UPDATE credential SET phase = 'uncertain', maybe_sent = true, t_first = clock() - interval '1 hour', lease_until = clock() - interval '1 hour' WHERE grant_id = $1`, g)
+	a := accessUntil(t, k, g, 10*time.Second)
+	if d := young.age(); d < quick().Quiet || a.Gen != 1 {
+		t.Errorf("presented again %s after the server's start, generation %d", d, a.Gen)
 	}
 }
 

@@ -214,7 +214,8 @@ func (k *Keeper) reauth(ctx context.Context, tx Tx, r *Row, class oauthflow.Fail
 	return k.record(ctx, tx, r.Grant.ID, audit.Failed, map[string]string{"outcome": string(r.State), "reason": string(class), "note": note, "epoch": strconv.Itoa(r.Epoch), "gen": strconv.FormatInt(r.Gen, 10)})
 }
 
-// settleClient follows invalid_client: the registration has to be saved again, which clears the state.
+// settleClient follows invalid_client: the registration has to be saved again, which clears the state. One that was
+// saved since the claim is asked with again.
 func (k *Keeper) settleClient(ctx context.Context, a *attempt, refusal *oauthflow.TokenError) error {
 	err := k.inRow(ctx, a.row.Grant.ID, func(ctx context.Context, tx Tx) error {
 		if err := tx.Close(ctx, a.id, OutcomeRefused, refusal.Status, refusal.Error()); err != nil {
@@ -224,7 +225,14 @@ func (k *Keeper) settleClient(ctx context.Context, a *attempt, refusal *oauthflo
 		if !r.mine(a.id) || r.State != oauthflow.GrantActive {
 			return nil
 		}
+		refused, err := tx.Reject(ctx, a.row.Registration.CredentialGen, refusal.Error())
+		if err != nil {
+			return err
+		}
 		r.settled()
+		if !refused {
+			return tx.Save(ctx)
+		}
 		r.State, r.FailClass, r.FailNote = oauthflow.GrantConfigError, oauthflow.FailClient, refusal.Code
 		if err := tx.Save(ctx); err != nil {
 			return err

@@ -32,6 +32,13 @@ func quick() refresh.Timing {
 	}
 }
 
+// calm has the time for requests that it has in life: for tests in which no answer is lost.
+func calm() refresh.Timing {
+	t := quick()
+	t.Send, t.Lease, t.Store = 20*time.Second, 40*time.Second, 20*time.Second
+	return t
+}
+
 // rig is a database with one registration at a fake server.
 type rig struct {
 	tb           testing.TB
@@ -299,7 +306,7 @@ func (r *rig) mustBeSound(g uuid.UUID) {
 // spooled lists the files of the spool.
 func spooled(tb testing.TB, r *rig) []string {
 	tb.Helper()
-	list, err := filepath.Glob(filepath.Join(r.spool, "*"))
+	list, err := filepath.Glob(filepath.Join(r.spool, "*.pair"))
 	if err != nil {
 		tb.Fatal(err)
 	}

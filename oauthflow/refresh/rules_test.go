@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
 	"tributary/oauthflow"
@@ -124,38 +123,6 @@ func TestOnUncertainReauth(t *testing.T) {
 	}
 }
 
-// TestClosing: a pair that comes after the disconnect is stored nowhere, and revoked.
-func TestClosing(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, "F")
-	g := r.consent(-time.Minute)
-	cfg := r.config(quick())
-	revoked := make(chan string, 1)
-	cfg.Sender = &revoking{Sender: cfg.Sender, revoked: revoked}
-	at(&cfg, refresh.BeforeSettle, func() {
-		r.db.MustExec(t, `UPDATE credential SET state = 'closing' WHERE grant_id = $1`, g)
-		r.db.MustExec(t, `UPDATE connection SET state = 'closing' WHERE grant_id = $1`, g)
-	})
-	_, err := r.keeper(cfg).Access(t.Context(), g)
-	wantClass(t, err, connectors.GrantLost)
-	if v := r.row(g); v.State != "closing" || v.Gen != 0 || v.Spares != 0 || v.Connection != "closing" {
-		t.Errorf("row %+v", v)
-	}
-	if got := <-revoked; got != refreshToken(g.String(), 1) {
-		t.Error("another token was revoked")
-	}
-}
-
-type revoking struct {
-	refresh.Sender
-	revoked chan string
-}
-
-func (s *revoking) Revoke(_ context.Context, _ uuid.UUID, p oauthflow.Pair) error {
-	s.revoked <- p.Refresh.Reveal()
-	return nil
-}
-
 // TestNewConsent: a pair of an older consent is discarded.
 func TestNewConsent(t *testing.T) {
 	t.Parallel()
@@ -248,36 +215,6 @@ func TestConnectionsFollow(t *testing.T) {
 	}
 	if got := states(); got != "active paused" || !due || r.row(g).State != "active" {
 		t.Errorf("connections %q, due %v, row %+v", got, due, r.row(g))
-	}
-}
-
-// TestReviveGrants: saving a registration that was refused makes its grants active again.
-func TestReviveGrants(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, "F")
-	g := r.consent(-time.Minute)
-	r.server.setPlan(func(n int, _ string) fault {
-		if n == 1 {
-			return fault{status: 401, code: "invalid_client"}
-		}
-		return fault{}
-	})
-	k := r.keeper(r.config(quick()))
-	for range 2 { // the second asks nobody
-		_, err := k.Access(t.Context(), g)
-		wantClass(t, err, connectors.ClientRejected)
-	}
-	if v := r.row(g); v.State != "config_error" || v.Connection != "config_error" || r.server.count() != 1 {
-		t.Errorf("row %+v after %d requests", v, r.server.count())
-	}
-	if err := pgx.BeginFunc(t.Context(), r.store.Pool(), func(tx pgx.Tx) error { return r.store.ReviveGrantsTx(t.Context(), tx, r.registration) }); err != nil {
-		t.Fatal(err)
-	}
-	if v := r.row(g); v.State != "active" || v.Connection != "active" {
-		t.Errorf("saved: %+v", v)
-	}
-	if a := mustAccess(t, k, g); a.Gen != 1 {
-		t.Errorf("generation %d", a.Gen)
 	}
 }
 

@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -201,6 +203,13 @@ func (s *server) setPlan(plan func(n int, grant string) fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plan = plan
+}
+
+// revocations returns the tokens that were revoked.
+func (s *server) revocations() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.revoked))
 }
 
 // count returns how many requests came.

@@ -154,7 +154,7 @@ func (k *Keeper) stored(ctx context.Context, o obtained, f fate) *oauthflow.Acce
 	if r, ok := k.cfg.Sender.(Revoker); ok && f.revoke {
 		ctx, cancel := context.WithTimeout(ctx, k.t.Send)
 		defer cancel()
-		if err := r.Revoke(ctx, o.Registration, o.Pair); err != nil {
+		if err := r.Revoke(ctx, o.Registration, o.Subject, o.Pair); err != nil {
 			k.cfg.Log.Warn("a token that came after the disconnect could not be revoked", "grant", o.Grant, "error", err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tributary/internal/audit"
 	"tributary/internal/seal"
 	"tributary/oauthflow"
 )
@@ -30,7 +31,16 @@ type spool struct {
 	fail  func(Point)
 }
 
-const spoolSuffix = ".pair"
+const (
+	spoolSuffix = ".pair"
+	// spoolAside is the directory, in the spool's, of files that hold no pair that can be read.
+	spoolAside = "damaged"
+	// strangeAfter is how long a file waits for the key that sealed it.
+	strangeAfter = 24 * time.Hour
+)
+
+// errDamaged is a file of the spool that will never give its pair.
+var errDamaged = errors.New("it is damaged")
 
 // spoolHead is the first line of a file. It is not secret; the tokens that follow are sealed for exactly this line.
 type spoolHead struct {
@@ -152,18 +162,58 @@ func (s *spool) read(attempt uuid.UUID) (o obtained, grant uuid.UUID, err error)
 	head, ct, _ := bytes.Cut(raw, []byte("\n"))
 	var h spoolHead
 	if json.Unmarshal(head, &h) != nil || h.Version != 1 || h.Attempt != attempt {
-		return o, grant, fmt.Errorf("reading spool: %s is no spooled pair", s.path(attempt))
+		return o, grant, fmt.Errorf("reading spool: %s is no spooled pair: %w", s.path(attempt), errDamaged)
 	}
 	if s.vault == nil {
 		return o, h.Grant, ErrMasterKey
 	}
 	pair, err := oauthflow.OpenPair(s.vault, spoolPlace(head), ct)
+	if errors.Is(err, seal.ErrRefused) || errors.Is(err, seal.ErrMalformed) || errors.Is(err, seal.ErrUnknownKey) && s.olderThan(attempt, strangeAfter) {
+		err = errors.Join(err, errDamaged)
+	}
 	if err != nil {
 		return o, h.Grant, fmt.Errorf("reading spool: %s: %w", s.path(attempt), err)
 	}
 	return obtained{
 		Attempt: h.Attempt, Grant: h.Grant, Registration: h.Registration, Subject: h.Subject, Epoch: h.Epoch, Gen: h.Gen, Pair: pair, At: h.At, Idle: h.Idle, Scopes: h.Scopes,
 	}, h.Grant, nil
+}
+
+func (s *spool) olderThan(attempt uuid.UUID, age time.Duration) bool {
+	info, err := os.Stat(s.path(attempt))
+	return err == nil && time.Since(info.ModTime()) > age
+}
+
+// setAside moves a file that cannot be read out of the way, and keeps it.
+func (s *spool) setAside(attempt uuid.UUID) (string, error) {
+	aside := filepath.Join(s.dir, spoolAside)
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return "", fmt.Errorf("setting a spooled pair aside: %w", err)
+	}
+	to := filepath.Join(aside, attempt.String()+spoolSuffix)
+	if err := os.Rename(s.path(attempt), to); err != nil {
+		return "", fmt.Errorf("setting a spooled pair aside: %w", err)
+	}
+	return to, errors.Join(syncDir(aside), syncDir(s.dir))
+}
+
+// setAside takes a damaged file out of its grant's way: what became of its token the row tells, as if the process had
+// died with it.
+func (k *Keeper) setAside(ctx context.Context, attempt, grant uuid.UUID, cause error) error {
+	to, err := k.spool.setAside(attempt)
+	if errors.Is(err, fs.ErrNotExist) { // another process was faster
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	k.cfg.Log.Error("a spooled token pair cannot be read; it is set aside, and its grant goes on without it", "grant", grant, "attempt", attempt, "file", to, "error", cause)
+	if grant == uuid.Nil {
+		return nil
+	}
+	return k.inRow(ctx, grant, func(ctx context.Context, tx Tx) error {
+		return k.record(ctx, tx, grant, audit.Failed, map[string]string{"outcome": "spool_damaged", "attempt": attempt.String()})
+	})
 }
 
 // park keeps a pair that T2 could not store: on the disk, and in memory until it is stored.
@@ -217,6 +267,11 @@ func (k *Keeper) importSpool(ctx context.Context) error {
 		o, grant, err := k.spool.read(id)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // another process was faster
+			continue
+		case errors.Is(err, errDamaged):
+			if err := k.setAside(ctx, id, grant, err); err != nil {
+				errs = append(errs, fmt.Errorf("grant %s: %w", grant, err))
+			}
 			continue
 		case err != nil:
 			errs = append(errs, fmt.Errorf("grant %s: %w", grant, err))

@@ -51,6 +51,10 @@ type Tx interface {
 	Keep(ctx context.Context, s Spare) error
 	Drop(ctx context.Context, attempt uuid.UUID) error
 
+	// Reject records that the provider refuses the row's registration. It reports false, and records nothing, where the
+	// registration's credentials have been replaced since the row was claimed with gen; until the transaction ends nobody
+	// replaces them.
+	Reject(ctx context.Context, gen int64, why string) (bool, error)
 	// SetScopes records the scopes that an answer stated.
 	SetScopes(ctx context.Context, scopes []string) error
 	// Follow puts the grant's connections where its state says. Those that are paused or closing stay.
