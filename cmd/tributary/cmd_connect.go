@@ -48,6 +48,13 @@ func connectSource(a *app, spec connectors.Spec) *cobra.Command {
 	flags.StringArrayVar(&f.include, "include", nil, "sync only paths that match this pattern; may be repeated; ** spans directories")
 	flags.StringArrayVar(&f.exclude, "exclude", nil, "leave out paths that match this pattern; may be repeated")
 	flags.DurationVar(&f.every, "every", store.DefaultContentEvery, "how often to look for changed content")
+	if spec.Provider != "" {
+		var g grantFlags
+		g.add(cmd)
+		addListenerFlags(cmd)
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.connectGrant(cmd, spec, f, g) }
+		return cmd
+	}
 	flags.DurationVar(&f.permissionsEvery, "permissions-every", store.DefaultPermissionsEvery, "how often to look for changed permissions")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := a.settings(cmd)
@@ -87,7 +94,11 @@ func connectSource(a *app, spec connectors.Spec) *cobra.Command {
 
 func connectHelp(spec connectors.Spec) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nThe source is opened before anything is saved.\n\nSettings, given by --set name=value:\n", spec.Description)
+	how := "\nThe source is opened before anything is saved.\n"
+	if spec.Provider != "" {
+		how = grantHelp
+	}
+	fmt.Fprintf(&b, "%s\n%s\nSettings, given by --set name=value:\n", spec.Description, how)
 	for _, s := range spec.Settings {
 		var notes []string
 		if s.Required {
@@ -119,6 +130,9 @@ func connectHelp(spec connectors.Spec) string {
 
 func connectExample(spec connectors.Spec) string {
 	line := "  tributary connect " + spec.Source + " --name my-" + spec.Source
+	if spec.Provider != "" {
+		line += " --registration work"
+	}
 	var lineSb119 strings.Builder
 	for _, s := range spec.Settings {
 		if s.Required {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tributary/oauthflow"
 	"tributary/store"
 )
 
@@ -16,7 +17,7 @@ func connectionsCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "connections", Short: "List and look after the connections",
 		Example: "  tributary connections list\n  tributary connections pause docs",
-	}, connectionsList(a), connectionsShow(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
+	}, connectionsList(a), connectionsShow(a), connectionsDisconnect(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
 }
 
 // storeCommand makes a command whose work needs the store and the arguments
@@ -141,6 +142,9 @@ func connectionsDelete(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if c.GrantID != nil {
+			return usagef("connection %s has a grant, which outlives it: tributary connections disconnect %s ends both", c.Name, c.Name)
+		}
 		if !yes {
 			return usagef("deleting connection %s removes its documents from the store: say --yes", c.Name)
 		}
@@ -154,6 +158,53 @@ func connectionsDelete(a *app) *cobra.Command {
 	})
 	cmd.Flags().BoolVar(&yes, "yes", false, "really delete")
 	return cmd
+}
+
+func connectionsDisconnect(a *app) *cobra.Command {
+	var yes bool
+	cmd := jsonFlag(a, &cobra.Command{
+		Use: "disconnect NAME", Short: "End a connection and its grant, and delete what came through it", Args: exactArgs("NAME"),
+		Long: `End a connection: where no other connection uses its grant, that is revoked at
+the provider and its tokens are forgotten; then the documents are deleted. Where
+the provider cannot be reached, a running worker tries again.`,
+		Example: "  tributary connections disconnect my-drive --yes",
+	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "really disconnect")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.onGrants(cmd, func(ctx context.Context, st *store.Store, c *consent) error {
+			conn, err := st.Connection(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if !yes {
+				return usagef("disconnecting %s ends its grant and removes its documents from the store: say --yes", conn.Name)
+			}
+			return a.disconnect(ctx, st, c, conn)
+		})
+	}
+	return cmd
+}
+
+func (a *app) disconnect(ctx context.Context, st *store.Store, c *consent, conn store.Connection) error {
+	out := &oauthflow.Disconnected{Closed: oauthflow.Closed{Done: true, Note: "Its grant was ended before."}}
+	if conn.State != store.StateClosing {
+		var err error
+		out, err = c.grants.Disconnect(ctx, a.by(), conn.ID)
+		if out == nil && err != nil {
+			return err
+		}
+		if err != nil {
+			a.notef("tributary: %s\n", oneLine(err.Error()))
+		}
+	}
+	if err := st.DeleteConnection(ctx, conn.ID); err != nil {
+		return err
+	}
+	if err := a.record(ctx, st, "connection.delete", connectionTarget(conn), map[string]string{"name": conn.Name}); err != nil {
+		return err
+	}
+	return a.done("Disconnected "+conn.Name+". "+closeSentence(&out.Closed),
+		map[string]any{"disconnected": conn.ID, "name": conn.Name, "others": nonNil(out.Others), "done": out.Done, "revoked": out.Revoked, "note": out.Note, "manage_url": out.ManageURL})
 }
 
 func connectionsPause(a *app, pause bool) *cobra.Command {

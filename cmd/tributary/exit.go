@@ -12,6 +12,7 @@ import (
 
 	"tributary/connectors"
 	"tributary/internal/settings"
+	"tributary/oauthflow"
 	"tributary/store"
 )
 
@@ -88,6 +89,9 @@ func describe(err error) string {
 		return "connecting to the database: " + connectProblem(connect) +
 			"; is it running, and is TRIBUTARY_DATABASE_URL right? tributary doctor checks both"
 	}
+	if flow, ok := errors.AsType[*oauthflow.FlowError](err); ok && flow.Remedy != "" {
+		return err.Error() + ". " + flow.Remedy
+	}
 	return err.Error()
 }
 
@@ -124,6 +128,9 @@ func exitCode(ctx context.Context, err error) int {
 		database *databaseError
 		connect  *pgconn.ConnectError
 		partial  *partialError
+		refused  *oauthflow.RefusedError
+		plan     *oauthflow.PlanError
+		profile  *oauthflow.ProfileError
 	)
 	switch {
 	case err == nil:
@@ -136,11 +143,14 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &setting), errors.As(err, &input):
 		return exitUsage
+	case errors.As(err, &refused), errors.As(err, &plan), errors.As(err, &profile):
+		return exitUsage
 	case errors.As(err, &schema):
 		return exitSchema
 	case errors.Is(err, store.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrLastOwner), errors.Is(err, store.ErrAccountExists):
+	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrLastOwner), errors.Is(err, store.ErrAccountExists),
+		errors.Is(err, oauthflow.ErrRegistrationUsed), errors.Is(err, oauthflow.ErrRegistrationChanged):
 		return exitConflict
 	case errors.As(err, &database), errors.As(err, &connect):
 		return exitDatabase
