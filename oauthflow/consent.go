@@ -14,7 +14,7 @@ import (
 // Consent is what SaveConsent stores in one transaction: a grant with its first pair, and what the plan says.
 //
 // The grant that is stored is Renew where that one lives; else, where the provider knows one grant per account, the
-// live one of the same registration, kind and subject; else a new one. A grant that stood gets the next epoch, at
+// live one of the same registration, kind, subject and resource; else a new one. A grant that stood gets the next epoch, at
 // generation 0, and loses its spares.
 type Consent struct {
 	Registration uuid.UUID

@@ -217,6 +217,10 @@ func (f *Flows) prepare(ctx context.Context, p *StartParams) (*Registration, *Gr
 		return nil, nil, err
 	case g == nil || g.RegistrationID != r.ID || g.ClosedAt != nil || g.Health.State == GrantClosing:
 		return r, nil, nil // it is over: this consent makes another
+	case p.Plan.Resource == "":
+		p.Plan.Resource = g.Params.Resource
+	case p.Plan.Resource != g.Params.Resource: // its tokens are for one resource only (RFC 8707 §2)
+		return r, nil, nil
 	}
 	return r, g, nil
 }

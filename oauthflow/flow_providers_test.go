@@ -1,9 +1,12 @@
 package oauthflow_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +25,10 @@ func TestPQConsent(t *testing.T) {
 	t.Parallel()
 	t.Run("PQ-1 Google", testGoogle)
 	t.Run("PQ-1 Google, one grant for an account", testGoogleAccount)
+	t.Run("PQ-1 Google, a second consent with fewer scopes", testGoogleFewer)
+	t.Run("PQ-1 Google, seven days of an app in Testing", testGoogleTesting)
+	t.Run("PQ-1 Google, the grant after the hundredth", testGoogleHundred)
+	t.Run("PQ-4 GitHub OAuth app, a second consent with fewer scopes", testGitHubFewer)
 	t.Run("PQ-4 GitHub OAuth app", testGitHubOAuth)
 	t.Run("PQ-5 GitHub App", testGitHubApp)
 	t.Run("PQ-15 Gitea", testGitea)
@@ -88,6 +95,12 @@ func testGoogleAccount(t *testing.T) {
 	out, err := r.grants.Disconnect(t.Context(), r.by, a.Connection)
 	if err != nil || !out.Detached || !slices.Equal(out.Others, []string{"b"}) || r.server.Count("revoke") != 0 {
 		t.Errorf("the first leaves: %+v, %v, %d revocations", out, err, r.server.Count("revoke"))
+	}
+	if err := r.grants.Tend(t.Context()); err != nil || r.server.Count("revoke") != 0 {
+		t.Errorf("afterwards: %v, %d revocations", err, r.server.Count("revoke"))
+	}
+	if g, err := r.store.GrantByID(t.Context(), b.Grant); err != nil || g.Health.State != oauthflow.GrantActive {
+		t.Errorf("the grant that lives on: %+v, %v", g, err)
 	}
 	if !r.server.Alive(r.pair(t, b.Grant).Access.Reveal()) || r.state(t, "b") != "active" || r.state(t, "a") != "closing" {
 		t.Error("the other connection was harmed")
@@ -196,6 +209,17 @@ func testGitHubApp(t *testing.T) {
 func testGitea(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, oauthtest.Gitea(), "gitea", nil)
+	checks, err := r.regs.Check(t.Context(), r.reg.ID)
+	if err != nil || len(checks) != 1 || checks[0].OK || !checks[0].Unclear || !strings.Contains(checks[0].Came, "answers alike") || checks[0].Remedy == "" {
+		t.Errorf("a check that cannot tell says so: %+v, %v", checks, err)
+	}
+	right := r.server.ClientSecret
+	r.server.ClientSecret = "another"
+	_, err = r.back(t, r.start(t, plan("a")))
+	if e := flowRefused(t, err, oauthflow.FlowCodeRefused); !strings.Contains(e.Remedy, "the client secret is wrong") {
+		t.Errorf("a wrong secret: %+v", e)
+	}
+	r.server.ClientSecret = right
 	res := r.connect(t, plan("a", "read:repository"))
 	first := r.pair(t, res.Grant)
 	for range 2 { // the old refresh token goes on
@@ -203,7 +227,7 @@ func testGitea(t *testing.T) {
 			t.Errorf("got %+v, %v", token, err)
 		}
 	}
-	_, err := r.refresh(t, oauthflow.Pair{Refresh: secret.New("unknown")})
+	_, err = r.refresh(t, oauthflow.Pair{Refresh: secret.New("unknown")})
 	lost(t, err, "unauthorized_client")
 	out, err := r.grants.Disconnect(t.Context(), r.by, res.Connection)
 	if err != nil || out.Revoked || !out.Done || out.ManageURL == "" || !strings.Contains(out.Note, "remove the access at the provider") {
@@ -215,4 +239,107 @@ func testGitea(t *testing.T) {
 	if got := pgtest.Scalar[uuid.UUID](t, r.db, `SELECT id FROM oauth_grant WHERE closed_at IS NOT NULL`); got != res.Grant {
 		t.Error("the grant is not closed")
 	}
+}
+
+// testGoogleFewer: the second connection of an account does not take the first one's scopes away.
+func testGoogleFewer(t *testing.T) {
+	t.Parallel()
+	const drive, users = "https://www.googleapis.com/auth/drive.readonly", "https://www.googleapis.com/auth/admin.directory.user.readonly"
+	r := newRig(t, oauthtest.Google(), "google", nil)
+	a := r.connect(t, plan("a", drive))
+	b := r.connect(t, plan("b", users))
+	if a.Grant != b.Grant || len(b.Degraded)+len(b.Missing) != 0 || len(b.Broader) != 0 || r.state(t, "a") != "active" || r.state(t, "b") != "active" {
+		t.Errorf("got %+v, connections %s and %s", b, r.state(t, "a"), r.state(t, "b"))
+	}
+	if !slices.Contains(b.Granted, drive) || !slices.Contains(b.Granted, users) {
+		t.Errorf("granted %v", b.Granted)
+	}
+	if asked := r.server.Log("authorize")[1].Form["scope"]; strings.Contains(asked, drive) {
+		t.Errorf("asked for %q: more than the second connection needs", asked)
+	}
+}
+
+// testGitHubFewer: where an answer names the scopes of the newest consent alone, the first connection says what it
+// lacks, and granting again asks for what both need.
+func testGitHubFewer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, oauthtest.GitHubOAuth(), "github-oauth", nil)
+	a := r.connect(t, plan("a", "repo"))
+	b := r.connect(t, plan("b", "read:org"))
+	if a.Grant != b.Grant || !slices.Equal(b.Degraded["a"], []string{"repo"}) || r.state(t, "a") != "degraded" || r.state(t, "b") != "active" {
+		t.Fatalf("got %+v, connections %s and %s", b, r.state(t, "a"), r.state(t, "b"))
+	}
+	again, err := r.back(t, r.startWith(t, oauthflow.StartParams{Registration: r.reg.ID, By: r.by, Grant: b.Grant}))
+	if err != nil || len(again.Degraded) != 0 || r.state(t, "a") != "active" || r.state(t, "b") != "active" {
+		t.Errorf("granted again: %+v, %v, connections %s and %s", again, err, r.state(t, "a"), r.state(t, "b"))
+	}
+}
+
+// walled wants a lost grant whose note tells of the provider's walls.
+func walled(t *testing.T, err error) {
+	t.Helper()
+	lost(t, err, "invalid_grant")
+	te, ok := errors.AsType[*oauthflow.TokenError](err)
+	if !ok {
+		return
+	}
+	for _, wall := range []string{"invalid_grant", "seven days", "Testing", "publish it", "a hundred newer ones", "six months"} {
+		if !strings.Contains(te.Note(), wall) {
+			t.Errorf("the note tells nothing of %q: %s", wall, te.Note())
+		}
+	}
+}
+
+// testGoogleTesting: a refresh token of an app in Testing dies seven days after its consent, without a word before.
+func testGoogleTesting(t *testing.T) {
+	t.Parallel()
+	b := oauthtest.Google()
+	b.RefreshLife = 7 * 24 * time.Hour
+	r := newRig(t, b, "google", nil)
+	p := r.pair(t, r.connect(t, plan("a")).Grant)
+	r.server.Age(b.RefreshLife - time.Minute)
+	if _, err := r.refresh(t, p); err != nil {
+		t.Fatalf("on the seventh day: %v", err)
+	}
+	r.server.Age(time.Minute)
+	_, err := r.refresh(t, p)
+	walled(t, err)
+}
+
+// testGoogleHundred: one grant more than a hundred ends the oldest, without a word.
+func testGoogleHundred(t *testing.T) {
+	t.Parallel()
+	b := oauthtest.Google()
+	b.MaxGrants = 100
+	r := newRig(t, b, "google", func(m map[string]any) { m["grant_per"] = "consent" })
+	oldest := r.pair(t, r.connect(t, plan("a")).Grant)
+	for range b.MaxGrants - 1 { // other consents of the same account, which are not ours to see
+		code := r.server.Browser(r.link(t)).Query().Get("code")
+		if _, err := r.client.Code(t.Context(), r.oauthClient(), oauthflow.CodeRequest{Code: secret.New(code), Verifier: secret.New(verifier), RedirectURI: r.reg.RedirectURI}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.refresh(t, oldest); err != nil {
+		t.Fatalf("of a hundred: %v", err)
+	}
+	newest := r.connect(t, plan("b"))
+	_, err := r.refresh(t, oldest)
+	walled(t, err)
+	if _, err := r.refresh(t, r.pair(t, newest.Grant)); err != nil {
+		t.Errorf("the newest: %v", err)
+	}
+}
+
+// verifier is that of link.
+const verifier = "a-verifier-of-more-than-forty-three-characters-0123456789"
+
+// link is an authorization request of the registration, made elsewhere.
+func (r *rig) link(t *testing.T) string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(verifier))
+	q := url.Values{
+		"client_id": {r.server.ClientID}, "redirect_uri": {r.reg.RedirectURI}, "response_type": {"code"}, "state": {"x"}, "access_type": {"offline"}, "prompt": {"consent"},
+		"code_challenge_method": {"S256"}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])},
+	}
+	return r.server.URL + "/authorize?" + q.Encode()
 }

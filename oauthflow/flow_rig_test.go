@@ -92,8 +92,6 @@ type usedDatabase struct {
 }
 
 // done are databases that wait for another test; there is room for more than tests run at a time.
-//
-//nolint:gochecknoglobals // it is shared by the tests of the package, like the server that the databases are on
 var done = make(chan usedDatabase, 64)
 
 func (u usedDatabase) empty(t *testing.T) {

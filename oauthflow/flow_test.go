@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tributary/internal/pgtest"
+	"tributary/internal/secret"
 	"tributary/oauthflow"
 	"tributary/oauthflow/oauthtest"
 )
@@ -77,9 +78,16 @@ func TestOA(t *testing.T) {
 	t.Run("OA-7 tokens in the address", testTokenInURL)
 	t.Run("OA-8 open redirect", testOpenRedirect)
 	t.Run("OA-9 timeout", testTimeout)
+	t.Run("OA-6 a code of another transaction", testInjectedCode)
+	t.Run("OA-9 a server that hangs", testHanging)
 	t.Run("OA-10 scopes", testScopes)
+	t.Run("OA-12 one way of client authentication, once", testOneStyle)
 	t.Run("OA-13 redirecting token endpoint", testRedirectingToken)
 	t.Run("OA-15 nothing is told", testNothingTold)
+	t.Run("OA-16 certificates", testCertificates)
+	t.Run("OA-16 a slow-loris token endpoint", testSlowLoris)
+	t.Run("OA-20 resources", testResources)
+	t.Run("OA-33 hostile texts", testHostileTexts)
 	t.Run("OA-36 ticket", testTicket)
 }
 
@@ -286,7 +294,7 @@ func testOpenRedirect(t *testing.T) {
 	for to, want := range map[string]string{
 		"/grants": "/grants", "/connections/a": "/connections/a", "/grants?x=1": "/grants?x=1",
 		"//evil.example": "", `/\evil.example`: "", "https:evil.example": "", "https://evil.example/grants": "", "/%0d%0aLocation:x": "", "/grants%2f..": "",
-		"/unknown": "", "grants": "", "": "", "/grants\r\nx": "", "javascript:alert(1)": "", "/grants//evil.example": "", "///evil.example": "",
+		"/unknown": "", "grants": "", "": "", "/grants\r\nx": "", "javascript:alert(1)": "", "/grants//evil.example": "", "/grants?to=//evil.example": "", "///evil.example": "",
 	} {
 		if want == "" {
 			want = oauthflow.DefaultReturn
@@ -390,7 +398,13 @@ func testRedirectingToken(t *testing.T) {
 func testNothingTold(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, oauthtest.Generic(), "", nil)
-	to := r.start(t, plan("a"))
+	r.server.ClientSecret = "letters-alone" // and so not hidden for looking like a token
+	saved, _, err := r.regs.Save(t.Context(), r.by, oauthflow.SaveParams{ID: r.reg.ID, Digest: r.reg.Digest, ClientID: r.server.ClientID, Credentials: oauthflow.Credentials{Secret: secret.New("letters-alone")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.reg = saved
+	to := with(r.start(t, plan("a")), func(q url.Values) { q.Set("code", "a-code-of-letters") })
 	canaries := []string{r.server.ClientSecret, to.Query().Get("code"), to.Query().Get("state")}
 	r.server.Set(func(b *oauthtest.Behaviour) {
 		b.After = func(w http.ResponseWriter, q *http.Request) bool {
@@ -401,7 +415,7 @@ func testNothingTold(t *testing.T) {
 			return true
 		}
 	})
-	_, err := r.back(t, to)
+	_, err = r.back(t, to)
 	e := flowRefused(t, err, oauthflow.FlowProviderError)
 	r.server.Set(func(b *oauthtest.Behaviour) { b.After = nil })
 	res := r.connect(t, plan("a"))
@@ -416,7 +430,7 @@ func testNothingTold(t *testing.T) {
 			t.Errorf("secret %d is shown", i)
 		}
 	}
-	if strings.ContainsAny(e.Came, "\x1b\u202e") {
+	if strings.ContainsAny(e.Came, "\x1b\u202e") || !strings.Contains(e.Came, "verifier") {
 		t.Errorf("not cleaned: %q", e.Came)
 	}
 }

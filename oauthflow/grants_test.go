@@ -99,6 +99,9 @@ func TestOADisconnect(t *testing.T) {
 		})
 	}
 	t.Run("OA-24 a reach of the whole account", testSharedAccount)
+	t.Run("OA-24 another grant of the same account in use", testSameAccount)
+	t.Run("OA-24 a consent during the revocation", testConsentMeanwhile)
+	t.Run("OA-24 a consent before the revocation", testConsentBeforeRevoking)
 }
 
 // testSharedAccount: where a revocation ends all that an account granted, none is sent while another grant of it lives.
@@ -195,7 +198,7 @@ func TestExpiry(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.db.Advance(t, 59*time.Minute)
-			if err := r.grants.Tend(t.Context()); err != nil || r.state(t, "a") != "active" {
+			if err := r.grants.Tend(t.Context()); err != nil || r.state(t, "a") != "active" || r.stored(t) != 1 || !r.server.Alive(p.Refresh.Reveal()) {
 				t.Fatalf("before its time: %v, connection %s", err, r.state(t, "a"))
 			}
 			r.db.Advance(t, time.Minute)

@@ -100,8 +100,8 @@ func findGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) (held *heldG
 		return nil, moved, nil
 	}
 	held, err = scanHeld(tx.QueryRow(ctx, heldColumns+`
-		WHERE g.registration_id = $1 AND g.subject = $2 AND g.kind = $3 AND g.closed_at IS NULL AND c.state <> 'closing'
-		ORDER BY g.created_at, g.id LIMIT 1 FOR UPDATE`, c.Registration, c.Subject, c.Kind))
+		WHERE g.registration_id = $1 AND g.subject = $2 AND g.kind = $3 AND coalesce(g.params->>'resource', '') = $4 AND g.closed_at IS NULL AND c.state <> 'closing'
+		ORDER BY g.created_at, g.id LIMIT 1 FOR UPDATE`, c.Registration, c.Subject, c.Kind, c.Params.Resource))
 	return held, moved, err
 }
 

@@ -55,6 +55,14 @@ func (s *Server) newCode(b Behaviour, q url.Values) string {
 	value := "code-" + rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if q.Get("include_granted_scopes") == "true" { // https://developers.google.com/identity/protocols/oauth2/web-server#incrementalAuth
+		for _, scope := range s.before[b.Subject] {
+			if !slices.Contains(scopes, scope) && !slices.Contains(b.Unticked, scope) {
+				scopes = append(scopes, scope)
+			}
+		}
+	}
+	s.before[b.Subject] = slices.Clone(scopes)
 	refresh := !b.NoRefresh
 	if b.OfflineOnly {
 		refresh = q.Get("access_type") == "offline" && (!s.given[b.Subject] || q.Get("prompt") == "consent")

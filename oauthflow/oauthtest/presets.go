@@ -41,7 +41,7 @@ func GitHubApp() Behaviour {
 func Gitea() Behaviour {
 	return Behaviour{
 		Auth: "client_secret_post", Rotation: "R", Subject: "7", Account: "ada", NoScope: true,
-		Errors: map[string]string{"invalid_grant": "unauthorized_client"},
+		Errors: map[string]string{"invalid_grant": "unauthorized_client", "invalid_client": "unauthorized_client"},
 	}
 }
 

@@ -25,8 +25,11 @@ type Behaviour struct {
 	OfflineOnly   bool // a refresh token only with access_type=offline, again only with prompt=consent: Google
 	NoRefresh     bool // never a refresh token
 	RefreshExpiry time.Duration
-	Life          time.Duration // of access tokens; 0 is an hour
-	Auth          string        // client_secret_post, client_secret_basic, private_key_jwt, none
+	RefreshLife   time.Duration  // refresh tokens die silently so long after their consent, by Server.Age: Google in Testing
+	MaxGrants     int            // of one account; one more ends the oldest: Google
+	IDToken       map[string]any // claims of an id_token, which is not signed
+	Life          time.Duration  // of access tokens; 0 is an hour
+	Auth          string         // client_secret_post, client_secret_basic, private_key_jwt, none
 	Errors        map[string]string
 	ScopeAlias    map[string]string // answered in place of what was asked
 
@@ -74,6 +77,7 @@ type token struct {
 	subject         string
 	account         string
 	dead, used      bool
+	born            time.Duration // by Server.Age
 }
 
 type code struct {
@@ -95,7 +99,9 @@ type Server struct {
 	log    []Request
 	codes  map[string]*code
 	tokens []*token
-	given  map[string]bool // subjects that got a refresh token
+	given  map[string]bool     // subjects that got a refresh token
+	before map[string][]string // scopes that a subject granted, for include_granted_scopes
+	age    time.Duration
 	jtis   map[string]bool
 }
 
@@ -103,7 +109,7 @@ type Server struct {
 func New(tb testing.TB, b Behaviour) *Server {
 	tb.Helper()
 	s := &Server{
-		ClientID: "client-" + rand.Text()[:8], ClientSecret: "s3cret+" + rand.Text(), tb: tb, b: b, codes: map[string]*code{}, given: map[string]bool{}, jtis: map[string]bool{},
+		ClientID: "client-" + rand.Text()[:8], ClientSecret: "s3cret+" + rand.Text(), tb: tb, b: b, codes: map[string]*code{}, given: map[string]bool{}, before: map[string][]string{}, jtis: map[string]bool{},
 	}
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request, *Request){
@@ -222,6 +228,13 @@ func (s *Server) Alive(value string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.tokens, func(t *token) bool { return !t.dead && (t.access == value || t.refresh == value) })
+}
+
+// Age lets time pass for refresh tokens.
+func (s *Server) Age(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.age += d
 }
 
 // Digest is how the log names a secret.

@@ -19,6 +19,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, proble
 	if other := b.Errors[problem]; other != "" {
 		problem = other
 	}
+	if problem == "unauthorized_client" { // RFC 6749 §5.2: 401 is for invalid_client
+		status = http.StatusBadRequest
+	}
 	if b.Form {
 		status = http.StatusOK
 	}
@@ -58,7 +61,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, entry *Request) {
 	}
 	for k := range r.PostForm {
 		if !slices.Contains([]string{"code", "refresh_token", "client_secret", "code_verifier", "assertion", "client_assertion"}, k) {
-			entry.Form[k] = r.PostForm.Get(k)
+			entry.Form[k] = strings.Join(r.PostForm[k], "|")
 		}
 	}
 	entry.GrantType = r.PostForm.Get("grant_type")
@@ -111,6 +114,9 @@ func (s *Server) give(w http.ResponseWriter, r *http.Request, t *token, refresh 
 			fields["refresh_token_expires_in"] = int(b.RefreshExpiry.Seconds())
 		}
 	}
+	if b.IDToken != nil {
+		fields["id_token"] = "e30." + base64.RawURLEncoding.EncodeToString(must(json.Marshal(b.IDToken))) + ".c2ln"
+	}
 	if !b.NoScope {
 		separator := " "
 		if b.CommaScopes {
@@ -137,8 +143,20 @@ func (s *Server) issue(subject, account string, scopes []string, family string, 
 		t.family = rand.Text()
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.born = s.age
 	s.tokens = append(s.tokens, t)
-	s.mu.Unlock()
+	if limit := s.b.MaxGrants; refresh && limit > 0 {
+		var live []*token
+		for _, o := range s.tokens {
+			if o.subject == subject && o.refresh != "" && !o.dead {
+				live = append(live, o)
+			}
+		}
+		if len(live) > limit {
+			live[0].dead = true
+		}
+	}
 	return t
 }
 
@@ -169,6 +187,10 @@ func (s *Server) refresh(value string) (*token, bool, string) {
 		return nil, false, "invalid_grant"
 	}
 	old := s.tokens[at]
+	if b.RefreshLife > 0 && s.age-old.born >= b.RefreshLife {
+		s.mu.Unlock()
+		return nil, false, "invalid_grant"
+	}
 	if old.used && (b.Rotation == "S" || b.Rotation == "F") {
 		if b.Rotation == "F" {
 			s.endWhere(func(t *token) bool { return t.family == old.family })
