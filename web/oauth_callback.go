@@ -213,5 +213,8 @@ func (s *Server) again(c echo.Context, o outcome, other bool) (pages.Next, bool)
 			return next, true
 		}
 	}
+	if p := o.Plan; p != nil && p.Source == "" && o.Registration != "" {
+		return pages.Next{Label: "Open the registration", Path: "/registrations/" + o.Registration}, true
+	}
 	return pages.Next{}, false
 }

@@ -23,6 +23,7 @@ func TestOA(t *testing.T) {
 		"OA-2 strangers fill no audit log":              testStrangersBounded,
 		"OA-2 another account in the same browser":      testOtherAccountHere,
 		"OA-2 a role that was taken away":               testRoleTaken,
+		"OA-2 a password for one use":                   testOneTimeCallback,
 		"OA-5 a replayed state":                         testReplayPage,
 		"OA-5 an expired state":                         testExpiredPage,
 		"OA-7 a token in the address":                   testTokenInAddress,
@@ -238,6 +239,18 @@ func testRoleTaken(t *testing.T) {
 	before := o.provider.Count("token")
 	o.db.MustExec(t, `UPDATE account SET role = 'auditor' WHERE id = $1`, bob.ID)
 	b.get(to.RequestURI()).says(t, http.StatusForbidden, "This needs the role admin")
+	if o.provider.Count("token") != before {
+		t.Error("the code was sent")
+	}
+	o.none(t)
+}
+
+func testOneTimeCallback(t *testing.T) {
+	o := newOAuthRig(t)
+	to := o.consent(t, o.ada, "files")
+	before := o.provider.Count("token")
+	o.db.MustExec(t, `UPDATE account SET password_expires_at = clock() + interval '1 hour'`)
+	o.land(t, o.ada, to).says(t, http.StatusForbidden, "You are not signed in here")
 	if o.provider.Count("token") != before {
 		t.Error("the code was sent")
 	}

@@ -123,7 +123,7 @@ func offeredKinds(r *oauthflow.Registration) []oauthflow.GrantType {
 
 // connect starts a consent, or connects at once where nobody has to consent.
 func (s *Server) connect(c echo.Context) error {
-	names := []string{"source", "registration", "connection", "kind", "name", "include", "exclude", "installation", "act_for"}
+	names := []string{"source", "registration", "connection", "kind", "name", "include", "exclude", "installation", "act_for", "scopes"}
 	for _, spec := range s.cfg.OAuth.Sources {
 		for _, set := range spec.Settings {
 			names = append(names, "set."+set.Name)
@@ -132,6 +132,9 @@ func (s *Server) connect(c echo.Context) error {
 	f, err := formValues(c, names...)
 	if err != nil {
 		return err
+	}
+	if f["source"] == "" && f["registration"] != "" {
+		return s.grantAlone(c, f["registration"], strings.Fields(f["scopes"]))
 	}
 	spec, ok := s.sourceNamed(f["source"])
 	if !ok || spec.Provider == "" {
@@ -153,6 +156,19 @@ func (s *Server) connect(c echo.Context) error {
 		err = s.beginConsent(c, oauthflow.StartParams{Registration: r.ID, By: s.by(c), Plan: plan})
 	}
 	return s.connectAgain(c, spec, r, v, err)
+}
+
+// grantAlone starts a consent for a grant that no connection uses yet.
+func (s *Server) grantAlone(c echo.Context, registration string, scopes []string) error {
+	r, err := s.readyRegistration(c, registration)
+	if err != nil {
+		return err
+	}
+	err = s.beginConsent(c, oauthflow.StartParams{Registration: r.ID, By: s.by(c), Scopes: scopes, ReturnTo: "/grants"})
+	if err != nil {
+		return s.flowPage(c, err)
+	}
+	return nil
 }
 
 // connectAgain shows the form with what is wrong, or returns what nobody can do something about there.

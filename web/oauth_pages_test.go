@@ -205,6 +205,11 @@ func testConfirmHosts(t *testing.T) {
 		t.Error("the secret was sent before the hosts were confirmed")
 	}
 	o.ada.post(path+"/save", append(credentials, "digest", r.Digest)...).says(t, http.StatusOK, "The registration is saved", "confirmed")
+	// No source uses this server, so a grant is asked for alone.
+	o.ada.get(path).says(t, http.StatusOK, "Ask for a grant", "No source of this version uses")
+	p = o.land(t, o.ada, o.provider.Browser(o.ada.post("/connect", "registration", r.ID.String(), "scopes", "openid files.read").link(t)))
+	p.says(t, http.StatusOK, "Granted", "files.read granted")
+	p.has(t, `class="button" href="/grants"`)
 	// A private host that nobody opened looks the same whatever is there.
 	one := o.ada.post("/registrations", "provider", "issuer", "name", "x", "issuer", "https://127.0.0.1:5432")
 	two := o.ada.post("/registrations", "provider", "issuer", "name", "x", "issuer", "https://127.0.0.1:1")
