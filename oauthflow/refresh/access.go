@@ -193,7 +193,9 @@ func (k *Keeper) expire(ctx context.Context, seen *Row) error {
 
 // load reads the row of a grant.
 func (k *Keeper) load(ctx context.Context, grant uuid.UUID) (*Row, error) {
-	row, err := k.cfg.Store.Load(ctx, grant)
+	bounded, cancel := context.WithTimeout(ctx, k.t.Store)
+	defer cancel()
+	row, err := k.cfg.Store.Load(bounded, grant)
 	if err != nil {
 		if ctx.Err() == nil {
 			k.link.down()

@@ -124,7 +124,7 @@ func laterSibling(t *testing.T) {
 func savedInPieces(t *testing.T) {
 	r := newRig(t, "F")
 	g := r.consent(-time.Minute)
-	cfg := r.config(quick())
+	cfg := r.config(calm())
 	at(&cfg, refresh.InSettle, func() {
 		if v := r.row(g); v.Gen != 0 || r.token(g) != 0 || v.Left > 0 {
 			t.Errorf("before T2 commits: %+v, token %d", v, r.token(g))
@@ -139,7 +139,7 @@ func savedInPieces(t *testing.T) {
 func intentClearedFirst(t *testing.T) {
 	r := newRig(t, "F")
 	g := r.consent(-time.Minute)
-	cfg := r.config(quick())
+	cfg := r.config(calm())
 	var seen []string
 	cfg.Fail = func(p refresh.Point) { seen = append(seen, string(p)+" "+r.row(g).Phase) }
 	mustAccess(t, r.keeper(cfg), g)
@@ -152,7 +152,7 @@ func intentClearedFirst(t *testing.T) {
 func staleSnapshot(t *testing.T) {
 	r := newRig(t, "F")
 	g := r.consent(30 * time.Minute)
-	k, other := r.keeper(r.config(quick())), r.keeper(r.config(quick()))
+	k, other := r.keeper(r.config(calm())), r.keeper(r.config(calm()))
 	old := mustAccess(t, k, g)
 	if _, err := other.Refresh(context.Background(), g); err != nil {
 		t.Fatal(err)
@@ -184,12 +184,12 @@ func staleSnapshot(t *testing.T) {
 func checkDropsToken(t *testing.T) {
 	r := newRig(t, "F")
 	g := r.consent(30 * time.Minute)
-	check := r.keeper(r.config(quick()))
+	check := r.keeper(r.config(calm()))
 	if a, err := check.Refresh(context.Background(), g); err != nil || a.Gen != 1 {
 		t.Fatalf("generation %d, %v", a.Gen, err)
 	}
 	r.expire(g)
-	if a := mustAccess(t, r.keeper(r.config(quick())), g); a.Gen != 2 {
+	if a := mustAccess(t, r.keeper(r.config(calm())), g); a.Gen != 2 {
 		t.Errorf("generation %d", a.Gen)
 	}
 	r.mustBeSound(g)
@@ -229,7 +229,7 @@ func storeAwayAfterRotation(t *testing.T) {
 	if err := k.Close(ctx); err != nil { // the process ends
 		t.Fatal(err)
 	}
-	files := spooled(t, r)
+	files := spooled(t, r.spool)
 	if len(files) != 1 {
 		t.Fatalf("spool: %v", files)
 	}
@@ -246,7 +246,7 @@ func storeAwayAfterRotation(t *testing.T) {
 	if a := accessUntil(t, next, g, 10*time.Second); a.Gen != 1 {
 		t.Errorf("generation %d", a.Gen)
 	}
-	until(t, 5*time.Second, "the spool to empty", func() bool { return len(spooled(t, r)) == 0 })
+	until(t, 5*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
 	if n := r.server.count(); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
@@ -256,7 +256,7 @@ func storeAwayAfterRotation(t *testing.T) {
 func lockHeldWhileAsking(t *testing.T) {
 	r := newRig(t, "F")
 	g := r.consent(-time.Minute)
-	cfg := r.config(quick())
+	cfg := r.config(calm())
 	at(&cfg, refresh.AfterWrite, func() {
 		var held int
 		err := r.db.Owner.QueryRow(context.Background(), `
@@ -271,7 +271,7 @@ func lockHeldWhileAsking(t *testing.T) {
 
 func skewTooShort(t *testing.T) {
 	r := newRig(t, "F")
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	g := r.consent(45 * time.Second) // of an hour
 	if a := mustAccess(t, k, g); a.Gen != 1 {
 		t.Error("a token with 45 s left was handed out")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func TestAccessUsesAValidToken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "F")
 	g := r.consent(30 * time.Minute)
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	if a := mustAccess(t, k, g); a.Token.Reveal() != atOf(g, 0) || a.Gen != 0 || a.Epoch != 1 || a.Type != "bearer" || a.Expires == nil {
 		t.Errorf("got %+v", a)
 	}
@@ -32,7 +33,7 @@ func TestAccessRefreshesAtExpiry(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "F")
 	g := r.consent(-time.Minute)
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	const callers = 50
 	errs := make(chan error, callers)
 	for range callers {
@@ -75,7 +76,7 @@ func TestRF6(t *testing.T) {
 			}
 			return fault{}
 		})
-		timing := quick()
+		timing := calm()
 		slow := timing
 		slow.Send, slow.Lease = 20*time.Second, 40*time.Second
 		loserCfg := r.config(slow)
@@ -104,7 +105,7 @@ func TestRF6(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, "S")
 		g := r.consent(-time.Minute)
-		k := r.keeper(r.config(quick()))
+		k := r.keeper(r.config(calm()))
 		r.server.setPlan(func(int, string) fault { return fault{code: "invalid_grant"} })
 		_, err := k.Access(context.Background(), g)
 		wantClass(t, err, connectors.GrantLost)
@@ -118,6 +119,12 @@ func TestRF6(t *testing.T) {
 // TestRF9 : what each answer of a token endpoint does to a grant.
 func TestRF9(t *testing.T) {
 	t.Parallel()
+	all := newRig(t, "F")
+	var faults sync.Map
+	all.server.setPlan(func(_ int, grant string) fault {
+		f, _ := faults.Load(grant)
+		return f.(fault)
+	})
 	for name, c := range map[string]struct {
 		fault fault
 		class connectors.Class
@@ -142,12 +149,15 @@ func TestRF9(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, "F")
+			r := all.here(t)
 			g := r.consent(-time.Minute)
-			timing := quick()
+			faults.Store(g.String(), c.fault)
+			timing := calm()
+			if c.fault.after > 0 {
+				timing = quick()
+			}
 			timing.Retry, timing.RetryMost, timing.RetryDown = time.Minute, time.Hour, 10*time.Minute
 			k := r.keeper(r.config(timing))
-			r.server.setPlan(func(int, string) fault { return c.fault })
 			_, err := k.Access(context.Background(), g)
 			wantClass(t, err, c.class)
 			if c.fault.retryAfter == "7" && connectors.RetryAfterOf(err) != 7*time.Second {
@@ -161,7 +171,7 @@ func TestRF9(t *testing.T) {
 			if v.Open != 0 || v.Attempts != 1 || v.Gen != 0 {
 				t.Errorf("open %d, attempts %d, gen %d", v.Open, v.Attempts, v.Gen)
 			}
-			if n := r.server.count(); n != 1 {
+			if n := r.server.countOf(g); n != 1 {
 				t.Errorf("%d requests, want 1", n)
 			}
 			if c.want.Failures == 1 && v.NextTry < 30*time.Second {
@@ -177,7 +187,7 @@ func TestNeverSent(t *testing.T) {
 	r := newRig(t, "F")
 	g := r.consent(-time.Minute)
 	r.server.http.Close()
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	_, err := k.Access(context.Background(), g)
 	wantClass(t, err, connectors.Transient)
 	if v := r.row(g); v.Phase != "idle" || v.MaybeSent || v.State != "active" || v.Failures != 1 {
@@ -193,7 +203,7 @@ func TestMasterKey(t *testing.T) {
 	g := r.consent(-time.Minute)
 	before := r.row(g)
 	for name, vault := range map[string]oauthflow.Vault{"missing": nil, "another": other.ring} {
-		cfg := r.config(quick())
+		cfg := r.config(calm())
 		cfg.Vault = vault
 		k := r.keeper(cfg)
 		_, err := k.Access(context.Background(), g)

@@ -69,7 +69,7 @@ func TestUnknownSettle(t *testing.T) {
 	if a := accessUntil(t, k, g, 10*time.Second); a.Gen != 1 {
 		t.Errorf("generation %d", a.Gen)
 	}
-	until(t, 5*time.Second, "the spool to empty", func() bool { return len(spooled(t, r)) == 0 })
+	until(t, 5*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
 	if v := r.row(g); v.Gen != 1 || v.Spares != 0 || v.Open != 0 || r.server.count() != 1 {
 		t.Errorf("row %+v after %d requests", v, r.server.count())
 	}
@@ -162,6 +162,7 @@ func TestRefusedReplayStaysUncertain(t *testing.T) {
 // is of the present consent.
 func TestSpares(t *testing.T) {
 	t.Parallel()
+	all := newRig(t, "F")
 	for name, c := range map[string]struct {
 		epoch     int
 		presented bool
@@ -175,7 +176,7 @@ func TestSpares(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, "F")
+			r := all.here(t)
 			g := r.consent(-time.Minute)
 			k := r.keeper(r.config(quick()))
 			ct, err := oauthflow.SealPair(r.ring, oauthflow.PairPlace(g, c.epoch, 0, oauthflow.FieldSpare), oauthflow.Pair{Access: secret.New(atOf(g, 1)), Refresh: secret.New(refreshToken(g.String(), 1)), Type: "bearer"})
@@ -222,6 +223,14 @@ func (r *rig) leave(vault oauthflow.Vault, g uuid.UUID, damage func(raw []byte) 
 	return file
 }
 
+// here is the rig for a part of its test, with a spool of its own.
+func (r *rig) here(t *testing.T) *rig {
+	t.Helper()
+	part := *r
+	part.tb, part.spool = t, filepath.Join(t.TempDir(), "spool")
+	return &part
+}
+
 func whole(raw []byte) []byte { return raw }
 
 // TestOwnSpoolFirst: while a pair of a grant is in the spool and cannot be stored, its older token is not presented;
@@ -248,7 +257,7 @@ func TestOwnSpoolFirst(t *testing.T) {
 	if a := mustAccess(t, k, stored); a.Token.Reveal() != atOf(stored, 1) || r.server.count() != 1 {
 		t.Errorf("generation %d after %d requests", a.Gen, r.server.count())
 	}
-	if left := spooled(t, r); len(left) != 1 || left[0] != file {
+	if left := spooled(t, r.spool); len(left) != 1 || left[0] != file {
 		t.Errorf("the spool holds %v", left)
 	}
 	// A key that does not come back within a day is taken for lost.
@@ -264,6 +273,7 @@ func TestOwnSpoolFirst(t *testing.T) {
 // TestDamagedSpool: a file that cannot be read is set aside, is told of, and holds up nobody.
 func TestDamagedSpool(t *testing.T) {
 	t.Parallel()
+	all := newRig(t, "F")
 	for name, c := range map[string]struct {
 		damage func(raw []byte) []byte
 		named  bool // the file still says whose it is
@@ -279,11 +289,11 @@ func TestDamagedSpool(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, "F")
+			r := all.here(t)
 			g := r.consent(-time.Minute)
 			file := r.leave(r.ring, g, c.damage)
-			if a := mustAccess(t, r.keeper(r.config(calm())), g); a.Gen != 1 || r.server.count() != 1 {
-				t.Errorf("generation %d after %d requests", a.Gen, r.server.count())
+			if a := mustAccess(t, r.keeper(r.config(calm())), g); a.Gen != 1 || r.server.countOf(g) != 1 {
+				t.Errorf("generation %d after %d requests", a.Gen, r.server.countOf(g))
 			}
 			if _, err := os.Stat(filepath.Join(r.spool, "damaged", filepath.Base(file))); err != nil {
 				t.Error(err)

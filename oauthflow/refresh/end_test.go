@@ -83,7 +83,7 @@ func TestReviveGrants(t *testing.T) {
 		}
 		return fault{}
 	})
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	for range 2 { // the second asks nobody
 		_, err := k.Access(t.Context(), g)
 		wantClass(t, err, connectors.ClientRejected)

@@ -69,8 +69,11 @@ func (p *proxy) serve() {
 func (p *proxy) carry(conn net.Conn) {
 	defer conn.Close()
 	p.mu.Lock()
-	target := p.target
+	target, down := p.target, p.down
 	p.mu.Unlock()
+	if down { // what knocks meanwhile does not reach the server
+		return
+	}
 	up, err := net.Dial("unix", target)
 	if err != nil {
 		return
@@ -124,21 +127,17 @@ func TestRF3(t *testing.T) {
 	t.Parallel()
 	outage := time.Duration(scale(t, "TEST_RF3_OUTAGE_MS", 1200)) * time.Millisecond
 	for _, class := range []string{"S", "F"} {
+		all := newRig(t, class)
 		for _, point := range steps() {
 			t.Run(fmt.Sprintf("RF-3 cut off at %s, class %s", point, class), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, class)
+				r := all.here(t)
 				g := r.consent(-time.Minute)
 				wire, u := through(t, r.db.URL)
 				cfg := r.config(quick())
 				s := openStore(t, u)
 				cfg.Store = s.Credentials()
-				var once sync.Once
-				cfg.Fail = func(p refresh.Point) {
-					if p == point {
-						once.Do(wire.cut)
-					}
-				}
+				at(&cfg, point, wire.cut)
 				k := r.running(cfg)
 				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 				_, _ = k.Access(ctx, g)
@@ -146,8 +145,8 @@ func TestRF3(t *testing.T) {
 				gone := time.Now()
 				until(t, outage+5*time.Second, "the outage", func() bool { return time.Since(gone) > outage })
 				wire.mend()
-				accessUntil(t, k, g, 20*time.Second)
-				until(t, 10*time.Second, "the spool to empty", func() bool { return len(spooled(t, r)) == 0 })
+				accessUntil(t, k, g, time.Minute)
+				until(t, 10*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
 				r.mustBeSound(g)
 			})
 		}
@@ -206,7 +205,7 @@ func TestRF3Killed(t *testing.T) {
 			mu.Unlock()
 			wire.move(t, next.SuperuserURL("postgres"))
 			r.db = scratch(t, next)
-			accessUntil(t, k, g, 20*time.Second)
+			accessUntil(t, k, g, time.Minute)
 			r.mustBeSound(g)
 		})
 	}

@@ -304,9 +304,9 @@ func (r *rig) mustBeSound(g uuid.UUID) {
 }
 
 // spooled lists the files of the spool.
-func spooled(tb testing.TB, r *rig) []string {
+func spooled(tb testing.TB, dir string) []string {
 	tb.Helper()
-	list, err := filepath.Glob(filepath.Join(r.spool, "*.pair"))
+	list, err := filepath.Glob(filepath.Join(dir, "*.pair"))
 	if err != nil {
 		tb.Fatal(err)
 	}

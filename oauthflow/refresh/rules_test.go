@@ -53,7 +53,7 @@ func TestRF8(t *testing.T) {
 func TestWithoutRefreshToken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "N")
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	bare := func(left time.Duration) uuid.UUID {
 		g := r.consent(left)
 		pair := oauthflow.Pair{Access: secretText(atOf(g, 0)), Type: "bearer"}
@@ -93,7 +93,7 @@ func TestUnknownExpiry(t *testing.T) {
 	r := newRig(t, "F")
 	r.server.life = 0
 	g := r.consent(-time.Minute)
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	a := mustAccess(t, k, g)
 	if b := mustAccess(t, k, g); a.Gen != 1 || b.Gen != 1 || a.Expires != nil {
 		t.Errorf("generations %d, %d, expires %v", a.Gen, b.Gen, a.Expires)
@@ -128,7 +128,7 @@ func TestNewConsent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "F")
 	g := r.consent(-time.Minute)
-	cfg := r.config(quick())
+	cfg := r.config(calm())
 	at(&cfg, refresh.BeforeSettle, func() {
 		ct, err := oauthflow.SealPair(r.ring, oauthflow.PairPlace(g, 2, 0, oauthflow.FieldTokens), oauthflow.Pair{Access: secretText("at-new"), Refresh: secretText(refreshToken(g.String(), 1)), Type: "bearer"})
 		if err != nil {
@@ -149,7 +149,7 @@ func TestTroubled(t *testing.T) {
 	r := newRig(t, "F")
 	g := r.consent(-time.Minute)
 	r.server.setPlan(func(int, string) fault { return fault{code: "policy_changed"} })
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	try := func() {
 		r.db.MustExec(t, `UPDATE credential SET next_try = clock()`)
 		_, _ = k.Access(t.Context(), g)
@@ -222,7 +222,7 @@ func TestConnectionsFollow(t *testing.T) {
 func TestDue(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "F")
-	k := r.keeper(r.config(quick()))
+	k := r.keeper(r.config(calm()))
 	set := func(sql string, left time.Duration) uuid.UUID {
 		g := r.consent(left)
 		if sql != "" {

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // fault is what happens to one request at the fake server.
@@ -203,6 +205,19 @@ func (s *server) setPlan(plan func(n int, grant string) fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plan = plan
+}
+
+// countOf returns how many requests of a grant came.
+func (s *server) countOf(g uuid.UUID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, token := range s.order {
+		if of, _ := grantOf(token); of == g.String() {
+			n++
+		}
+	}
+	return n
 }
 
 // revocations returns the tokens that were revoked.
