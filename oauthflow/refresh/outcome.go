@@ -192,7 +192,7 @@ func (k *Keeper) settleInvalid(ctx context.Context, a *attempt, refusal *oauthfl
 		if r.MaybeSent {
 			class = oauthflow.FailLostResponse
 		}
-		return k.reauth(ctx, tx, r, class, refusal.Code)
+		return k.reauth(ctx, tx, r, class, refusal.Note())
 	})
 	if err != nil && !isNotMine(err) {
 		k.cfg.Log.Warn("a refusal is left to the sweeper", "grant", a.row.Grant.ID, "attempt", a.id, "error", err)
