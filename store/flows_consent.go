@@ -79,10 +79,10 @@ func outlives(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) error {
 }
 
 // findGrant returns the grant to renew, nil for none, and where the admin confirmed another account the grant whose
-// connections move.
+// connections move. It locks the credential first, as a refresh does.
 func findGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) (held *heldGrant, moved *uuid.UUID, err error) {
 	if c.Renew != nil {
-		held, err = scanHeld(tx.QueryRow(ctx, heldColumns+` WHERE g.id = $1 AND g.registration_id = $2 AND g.closed_at IS NULL AND c.state <> 'closing' FOR UPDATE`, *c.Renew, c.Registration))
+		held, err = scanHeld(tx.QueryRow(ctx, heldColumns+` WHERE g.id = $1 AND g.registration_id = $2 AND g.closed_at IS NULL AND c.state <> 'closing' FOR UPDATE OF c`, *c.Renew, c.Registration))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -101,7 +101,7 @@ func findGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) (held *heldG
 	}
 	held, err = scanHeld(tx.QueryRow(ctx, heldColumns+`
 		WHERE g.registration_id = $1 AND g.subject = $2 AND g.kind = $3 AND coalesce(g.params->>'resource', '') = $4 AND g.closed_at IS NULL AND c.state <> 'closing'
-		ORDER BY g.created_at, g.id LIMIT 1 FOR UPDATE`, c.Registration, c.Subject, c.Kind, c.Params.Resource))
+		ORDER BY g.created_at, g.id LIMIT 1 FOR UPDATE OF c`, c.Registration, c.Subject, c.Kind, c.Params.Resource))
 	return held, moved, err
 }
 

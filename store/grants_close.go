@@ -19,8 +19,8 @@ var _ oauthflow.GrantStore = (*Store)(nil)
 // timeIsOver is the reason of connections that expired.
 const timeIsOver = "its time is over: grant again to go on"
 
-// LeaveGrant implements oauthflow.GrantStore. The grant is locked before the connection, as by a consent, so that of two
-// connections that leave at once the second is the last.
+// LeaveGrant implements oauthflow.GrantStore. The credential is locked before the connection, as by a refresh and a
+// consent, so that of two connections that leave at once the second is the last.
 func (s *Store) LeaveGrant(ctx context.Context, connection uuid.UUID, e audit.Event) (oauthflow.Left, error) {
 	var left oauthflow.Left
 	err := s.inTxErr(ctx, "disconnecting", func(tx pgx.Tx) error {
@@ -37,7 +37,7 @@ func (s *Store) LeaveGrant(ctx context.Context, connection uuid.UUID, e audit.Ev
 			return err
 		}
 		if grant != nil {
-			if _, err := tx.Exec(ctx, `SELECT FROM oauth_grant WHERE id = $1 FOR UPDATE`, *grant); err != nil {
+			if _, err := tx.Exec(ctx, `SELECT FROM credential WHERE grant_id = $1 FOR UPDATE`, *grant); err != nil {
 				return err
 			}
 		}

@@ -18,7 +18,7 @@ func (s *Store) ExpireDue(ctx context.Context) (int, error) {
 		n = 0
 		grants, err := idsOf(tx.Query(ctx, `
 			SELECT g.id FROM oauth_grant g JOIN credential c ON c.grant_id = g.id
-			WHERE g.expires_at <= clock() AND g.closed_at IS NULL AND c.state <> 'closing' ORDER BY g.id FOR UPDATE OF g SKIP LOCKED`))
+			WHERE g.expires_at <= clock() AND g.closed_at IS NULL AND c.state <> 'closing' ORDER BY g.id FOR UPDATE OF c SKIP LOCKED`))
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,11 @@ func (s *Store) expireGrant(ctx context.Context, tx pgx.Tx, id uuid.UUID) error 
 	return s.RecordTx(ctx, tx, expiry("grant.expire", "grant", id))
 }
 
+// expireConnection locks the credential before the connection, as a refresh does.
 func (s *Store) expireConnection(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	if _, err := tx.Exec(ctx, `SELECT FROM credential c JOIN connection k ON k.grant_id = c.grant_id WHERE k.id = $1 FOR UPDATE OF c`, id); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, `UPDATE sync_run SET cancel_requested = true WHERE connection_id = $1 AND state IN ('queued', 'running')`, id); err != nil {
 		return err
 	}

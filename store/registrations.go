@@ -137,13 +137,13 @@ func (s *Store) SaveRegistration(ctx context.Context, u oauthflow.RegistrationUp
 }
 
 // dropGrants ends the grants of a registration: their tokens are forgotten, and a pair that is still on its way finds
-// another epoch. The connections wait for a new consent.
+// another epoch. The connections wait for a new consent. Credentials are locked first, as by a refresh.
 func dropGrants(ctx context.Context, tx pgx.Tx, registration uuid.UUID, why string) error {
 	for _, q := range [...]string{
-		`UPDATE oauth_grant SET closed_at = clock(), close_note = $2 WHERE registration_id = $1 AND closed_at IS NULL`,
 		`UPDATE credential c SET secret_ct = NULL, epoch = epoch + 1, gen = 0, phase = 'idle', maybe_sent = false, attempt_id = NULL, holder = NULL, lease_until = NULL,
 			state = 'needs_reauth', state_since = clock(), fail_class = 'revoked', fail_note = $2, updated_at = clock()
 		 FROM oauth_grant g WHERE g.id = c.grant_id AND g.registration_id = $1 AND c.secret_ct IS NOT NULL`,
+		`UPDATE oauth_grant SET closed_at = clock(), close_note = $2 WHERE registration_id = $1 AND closed_at IS NULL`,
 		`DELETE FROM credential_spare s USING oauth_grant g WHERE g.id = s.grant_id AND g.registration_id = $1 AND $2::text <> ''`,
 		`DELETE FROM oauth_flow WHERE registration_id = $1 AND $2::text <> ''`,
 		`UPDATE connection k SET state = 'needs_reauth', state_reason = $2, state_since = clock(), updated_at = clock()
