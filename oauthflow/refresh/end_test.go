@@ -64,7 +64,7 @@ func TestRevokeSpares(t *testing.T) {
 				return client, err
 			}
 			s.Shared = c.shared
-			err := s.Revoke(t.Context(), uuid.New(), "someone", oauthflow.Pair{Access: secretText("at"), Refresh: secretText("rt")})
+			err := s.Revoke(t.Context(), uuid.New(), fakeProfile(srv.http.URL, oauthflow.RefreshRule{}).Digest(), "someone", oauthflow.Pair{Access: secretText("at"), Refresh: secretText("rt")})
 			if got := len(srv.revocations()); got != c.want || (err == nil) != (c.want > 0) {
 				t.Errorf("%d revocations, %v", got, err)
 			}

@@ -27,9 +27,10 @@ type Sender interface {
 	Send(ctx context.Context, r Request, trace *oauthflow.Trace) (*oauthflow.Token, error)
 }
 
-// Revoker is a Sender that can end a pair at the provider which came too late. Subject is the account that it is of.
+// Revoker is a Sender that can end a pair at the provider which came too late. Digest names the endpoints that gave it,
+// subject the account that it is of.
 type Revoker interface {
-	Revoke(ctx context.Context, registration uuid.UUID, subject string, pair oauthflow.Pair) error
+	Revoke(ctx context.Context, registration uuid.UUID, digest, subject string, pair oauthflow.Pair) error
 }
 
 // TokenSender is the Sender over HTTP.
@@ -44,9 +45,9 @@ type TokenSender struct {
 
 // Send implements Sender.
 func (s *TokenSender) Send(ctx context.Context, r Request, trace *oauthflow.Trace) (*oauthflow.Token, error) {
-	client, err := s.Client(ctx, r.Registration.ID)
+	client, err := s.clientOf(ctx, r.Registration.ID, r.Registration.Digest)
 	if err != nil {
-		return nil, fmt.Errorf("reading client registration: %w", err)
+		return nil, err
 	}
 	if r.Grant.Kind != oauthflow.GrantCode {
 		return s.Tokens.Obtain(ctx, client, r.Grant, trace)
@@ -54,12 +55,28 @@ func (s *TokenSender) Send(ctx context.Context, r Request, trace *oauthflow.Trac
 	return s.Tokens.Refresh(ctx, client, r.Pair.Refresh, r.Grant.Scopes, r.Grant.Params, trace)
 }
 
-// Revoke implements Revoker: the refresh token, then the access token. Where a revocation ends all that the account
-// granted, nothing is sent while another grant of the account lives (SECURITY: it would disconnect that one).
-func (s *TokenSender) Revoke(ctx context.Context, registration uuid.UUID, subject string, pair oauthflow.Pair) error {
+// clientOf returns the client of a registration while it is at the endpoints of digest.
+//
+// SECURITY: one that an owner has pointed elsewhere gets no token that was claimed or given before (OA-30).
+func (s *TokenSender) clientOf(ctx context.Context, registration uuid.UUID, digest string) (oauthflow.Client, error) {
 	client, err := s.Client(ctx, registration)
 	if err != nil {
-		return fmt.Errorf("reading client registration: %w", err)
+		return oauthflow.Client{}, fmt.Errorf("reading client registration: %w", err)
+	}
+	if client.Registration.Profile.Digest() != digest {
+		return oauthflow.Client{}, errMoved
+	}
+	return client, nil
+}
+
+var errMoved = errors.New("the registration is at another server since")
+
+// Revoke implements Revoker: the refresh token, then the access token. Where a revocation ends all that the account
+// granted, nothing is sent while another grant of the account lives (SECURITY: it would disconnect that one).
+func (s *TokenSender) Revoke(ctx context.Context, registration uuid.UUID, digest, subject string, pair oauthflow.Pair) error {
+	client, err := s.clientOf(ctx, registration, digest)
+	if err != nil {
+		return err
 	}
 	rule := client.Registration.Profile.Revocation
 	if rule.Reach == oauthflow.ReachGrant {

@@ -85,6 +85,7 @@ type obtained struct {
 	Attempt      uuid.UUID
 	Grant        uuid.UUID
 	Registration uuid.UUID
+	Digest       string // of the endpoints that gave it
 	Subject      string
 	Epoch        int
 	Gen          int64
@@ -97,7 +98,7 @@ type obtained struct {
 // obtainedFrom makes it of an answer. The access token's life counts from the claim, which is before the answer.
 func obtainedFrom(a *attempt, t *oauthflow.Token) obtained {
 	o := obtained{
-		Attempt: a.id, Grant: a.row.Grant.ID, Registration: a.row.Registration.ID, Subject: a.row.Grant.Subject, Epoch: a.row.Epoch, Gen: a.row.Gen,
+		Attempt: a.id, Grant: a.row.Grant.ID, Registration: a.row.Registration.ID, Digest: a.row.Registration.Digest, Subject: a.row.Grant.Subject, Epoch: a.row.Epoch, Gen: a.row.Gen,
 		At: a.at, Pair: oauthflow.Pair{Access: t.Access, Refresh: t.Refresh, Type: t.Type}, Idle: time.Duration(a.row.rule().IdleExpiry),
 	}
 	if !t.Refresh.IsSet() && a.row.Grant.Kind == oauthflow.GrantCode {
@@ -154,7 +155,7 @@ func (k *Keeper) stored(ctx context.Context, o obtained, f fate) *oauthflow.Acce
 	if r, ok := k.cfg.Sender.(Revoker); ok && f.revoke {
 		ctx, cancel := context.WithTimeout(ctx, k.t.Send)
 		defer cancel()
-		if err := r.Revoke(ctx, o.Registration, o.Subject, o.Pair); err != nil {
+		if err := r.Revoke(ctx, o.Registration, o.Digest, o.Subject, o.Pair); err != nil {
 			k.cfg.Log.Warn("a token that came after the disconnect could not be revoked", "grant", o.Grant, "error", err)
 		}
 	}

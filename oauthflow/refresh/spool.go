@@ -48,6 +48,7 @@ type spoolHead struct {
 	Attempt      uuid.UUID     `json:"attempt"`
 	Grant        uuid.UUID     `json:"grant"`
 	Registration uuid.UUID     `json:"registration"`
+	Digest       string        `json:"endpoints"`
 	Subject      string        `json:"subject"`
 	Epoch        int           `json:"epoch"`
 	Gen          int64         `json:"gen"`
@@ -70,7 +71,7 @@ func (s *spool) path(attempt uuid.UUID) string {
 func (s *spool) write(o obtained) error {
 	s.fail(BeforeSpool)
 	head, err := json.Marshal(spoolHead{
-		Version: 1, Attempt: o.Attempt, Grant: o.Grant, Registration: o.Registration, Subject: o.Subject, Epoch: o.Epoch, Gen: o.Gen, At: o.At, Idle: o.Idle, Scopes: o.Scopes,
+		Version: 1, Attempt: o.Attempt, Grant: o.Grant, Registration: o.Registration, Digest: o.Digest, Subject: o.Subject, Epoch: o.Epoch, Gen: o.Gen, At: o.At, Idle: o.Idle, Scopes: o.Scopes,
 	})
 	if err != nil {
 		return fmt.Errorf("encoding spooled pair: %w", err)
@@ -175,7 +176,7 @@ func (s *spool) read(attempt uuid.UUID) (o obtained, grant uuid.UUID, err error)
 		return o, h.Grant, fmt.Errorf("reading spool: %s: %w", s.path(attempt), err)
 	}
 	return obtained{
-		Attempt: h.Attempt, Grant: h.Grant, Registration: h.Registration, Subject: h.Subject, Epoch: h.Epoch, Gen: h.Gen, Pair: pair, At: h.At, Idle: h.Idle, Scopes: h.Scopes,
+		Attempt: h.Attempt, Grant: h.Grant, Registration: h.Registration, Digest: h.Digest, Subject: h.Subject, Epoch: h.Epoch, Gen: h.Gen, Pair: pair, At: h.At, Idle: h.Idle, Scopes: h.Scopes,
 	}, h.Grant, nil
 }
 
