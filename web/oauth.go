@@ -37,6 +37,8 @@ type OAuthStore interface {
 	Registrations(ctx context.Context) ([]oauthflow.Registration, error)
 	// RegistrationNamed returns nil where there is none.
 	RegistrationNamed(ctx context.Context, nameOrID string) (*oauthflow.Registration, error)
+	// GrantByID returns nil where there is none.
+	GrantByID(ctx context.Context, id uuid.UUID) (*oauthflow.Grant, error)
 	Connections(ctx context.Context) ([]store.Connection, error)
 	Connection(ctx context.Context, nameOrID string) (store.Connection, error)
 	Totals(ctx context.Context, connection uuid.UUID) (store.Totals, error)

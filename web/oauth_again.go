@@ -20,11 +20,15 @@ func (s *Server) grantConnectionAgain(c echo.Context) error {
 		return err
 	}
 	if k.GrantID == nil {
-		return problem(http.StatusConflict, codeConflict, "the connection has no grant; connect it again on the page Connect a source")
+		return c.Redirect(http.StatusSeeOther, "/connect?connection="+k.Name)
 	}
 	g, err := s.cfg.OAuth.Grants.Get(c.Request().Context(), *k.GrantID)
 	if err != nil {
 		return err
+	}
+	if g.Kind != oauthflow.GrantCode {
+		// Nobody consents: the form obtains another.
+		return c.Redirect(http.StatusSeeOther, "/connect?source="+k.Source+"&registration="+g.RegistrationID.String()+"&connection="+k.Name)
 	}
 	plan := oauthflow.Plan{Connection: k.ID, Name: k.Name, Source: k.Source, Needed: k.NeededScopes, OtherAccount: f["other"] == "yes"}
 	return s.consentAgain(c, g, plan, "/connections/"+k.Name)

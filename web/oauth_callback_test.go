@@ -38,6 +38,7 @@ func TestOA(t *testing.T) {
 		"OA-15 no secret in any page or log":            testNoSecretShown,
 		"a consent that succeeds":                       testConnectedPage,
 		"a consent that is denied":                      testDeniedPage,
+		"a grant between servers again":                 testServerGrantAgain,
 		"a wrong secret":                                testWrongSecretPage,
 		"a wrong redirect URI":                          testRedirectURIPage,
 		"an account that is not named":                  testUserinfoPage,

@@ -22,22 +22,23 @@ import (
 // connectPage offers the sources, or shows the form of the one that was chosen.
 func (s *Server) connectPage(c echo.Context) error {
 	source, registration := c.QueryParam("source"), c.QueryParam("registration")
-	spec, ok := s.sourceNamed(source)
-	if !ok || spec.Provider == "" || registration == "" {
-		return s.sourcesPage(c)
-	}
-	r, err := s.readyRegistration(c, registration)
-	if err != nil {
-		return err
-	}
-	v := pages.ConnectView{Name: spec.Source}
+	v := pages.ConnectView{}
 	if name := c.QueryParam("connection"); name != "" {
 		k, err := s.cfg.OAuth.Store.Connection(c.Request().Context(), name)
 		if err != nil {
 			return noConnection(err)
 		}
-		v.Connection = k.Name
+		v.Connection, source = k.Name, k.Source
 	}
+	spec, ok := s.sourceNamed(source)
+	if !ok || spec.Provider == "" || registration == "" {
+		return s.sourcesPage(c, v.Connection, source)
+	}
+	r, err := s.readyRegistration(c, registration)
+	if err != nil {
+		return err
+	}
+	v.Name = spec.Source
 	return s.connectForm(c, http.StatusOK, "", spec, r, v)
 }
 
@@ -53,13 +54,17 @@ func (s *Server) readyRegistration(c echo.Context, nameOrID string) (*oauthflow.
 	return r, nil
 }
 
-func (s *Server) sourcesPage(c echo.Context) error {
+// sourcesPage offers the sources with their registrations; for a connection, those of its own source.
+func (s *Server) sourcesPage(c echo.Context, connection, source string) error {
 	registrations, err := s.cfg.OAuth.Store.Registrations(c.Request().Context())
 	if err != nil {
 		return err
 	}
-	var v pages.SourcesView
+	v := pages.SourcesView{Connection: connection}
 	for _, spec := range s.cfg.OAuth.Sources {
+		if connection != "" && spec.Source != source {
+			continue
+		}
 		choice := pages.SourceChoice{Spec: spec, Provider: s.cfg.OAuth.Providers[spec.Provider]}
 		for _, r := range registrations {
 			if spec.Provider != "" && r.Profile.Name == spec.Provider && r.State != oauthflow.RegistrationDraft {

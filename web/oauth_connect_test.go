@@ -118,6 +118,36 @@ func testConnectForm(t *testing.T) {
 	}
 }
 
+func testServerGrantAgain(t *testing.T) {
+	o := newOAuthRig(t)
+	o.ada.post("/connect", "source", "fakedrive", "registration", o.reg.ID.String(), "kind", "client_credentials", "name", "whole", "set.corner", "south")
+	k, err := o.store.Connection(t.Context(), "whole")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := o.ada.post("/connections/whole/grant-again")
+	if p.status != http.StatusSeeOther || !strings.HasPrefix(p.location(), "/connect?source=fakedrive&registration=") {
+		t.Fatalf("granting again: %d to %q", p.status, p.location())
+	}
+	o.ada.get(p.location()).says(t, http.StatusOK, "The connection whole gets a grant again", "The client itself")
+	// Without any grant a registration is chosen first.
+	o.db.MustExec(t, `UPDATE connection SET grant_id = NULL, state = 'needs_reauth' WHERE id = $1`, k.ID)
+	o.ada.get("/connections/whole").has(t, `action="/connections/whole/grant-again"`)
+	p = o.ada.post("/connections/whole/grant-again")
+	if p.location() != "/connect?connection=whole" {
+		t.Fatalf("granting again: %d to %q", p.status, p.location())
+	}
+	p = o.ada.get(p.location())
+	p.says(t, http.StatusOK, "Connect whole again", "Connect through drive")
+	p.has(t, "&amp;connection=whole")
+	p = o.ada.post("/connect", "source", "fakedrive", "registration", o.reg.ID.String(), "kind", "authorization_code", "connection", "whole")
+	o.land(t, o.ada, o.provider.Browser(p.link(t))).says(t, http.StatusOK, "Connected", "whole")
+	if now, err := o.store.Connection(t.Context(), "whole"); err != nil || now.GrantID == nil || now.State != store.StateActive || now.Settings["corner"] != "south" {
+		t.Errorf("connection %+v, %v", now, err)
+	}
+	o.ada.get("/connect?connection=nowhere").says(t, http.StatusNotFound, "There is no such connection")
+}
+
 func testHostileTexts(t *testing.T) {
 	o := newOAuthRig(t)
 	for _, text := range hostileTexts() {

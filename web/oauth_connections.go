@@ -90,6 +90,8 @@ func (s *Server) showConnection(c echo.Context, status int, k store.Connection, 
 	if v.Now, err = o.Store.Now(ctx); err != nil {
 		return err
 	}
+	spec, _ := s.sourceNamed(k.Source)
+	v.WantsGrant = k.GrantID == nil && spec.Provider != ""
 	if k.GrantID != nil {
 		if v.Grant, err = o.Grants.Get(ctx, *k.GrantID); err != nil {
 			return err

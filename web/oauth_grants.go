@@ -19,16 +19,14 @@ func (s *Server) grantOf(c echo.Context) (*oauthflow.GrantView, error) {
 	if !ok {
 		return nil, noGrant()
 	}
-	list, err := s.cfg.OAuth.Grants.List(c.Request().Context())
+	g, err := s.cfg.OAuth.Store.GrantByID(c.Request().Context(), id)
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range list {
-		if g.ID == id {
-			return s.cfg.OAuth.Grants.Get(c.Request().Context(), id)
-		}
+	if g == nil {
+		return nil, noGrant()
 	}
-	return nil, noGrant()
+	return s.cfg.OAuth.Grants.Get(c.Request().Context(), id)
 }
 
 func noGrant() *Problem {
