@@ -1,10 +1,12 @@
 package oauthflow_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,6 +21,7 @@ import (
 	"tributary/internal/secret"
 	"tributary/oauthflow"
 	"tributary/oauthflow/oauthtest"
+	"tributary/oauthflow/refresh"
 )
 
 func TestPQConsent(t *testing.T) {
@@ -304,6 +307,29 @@ func testGoogleTesting(t *testing.T) {
 	r.server.Age(time.Minute)
 	_, err := r.refresh(t, p)
 	walled(t, err)
+
+	// The grant says it, and its connection.
+	r.db.MustExec(t, `UPDATE credential SET at_expires = clock() - interval '1 minute'`)
+	keeper, err := refresh.New(refresh.Config{
+		Store: r.store.Credentials(), Vault: r.ring, SpoolDir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
+		Sender: &refresh.TokenSender{Tokens: r.client, Client: func(context.Context, uuid.UUID) (oauthflow.Client, error) { return r.oauthClient(), nil }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := keeper.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := keeper.Access(t.Context(), pgtest.Scalar[uuid.UUID](t, r.db, `SELECT id FROM oauth_grant`)); connectors.ClassOf(err) != connectors.GrantLost {
+		t.Errorf("got %v", err)
+	}
+	for _, q := range []string{`SELECT fail_note FROM credential`, `SELECT state_reason FROM connection`} {
+		if note := pgtest.Scalar[string](t, r.db, q); !strings.Contains(note, "publish it, or make it Internal") || r.state(t, "a") != "needs_reauth" {
+			t.Errorf("%s: %q, connection %s", q, note, r.state(t, "a"))
+		}
+	}
 }
 
 // testGoogleHundred: one grant more than a hundred ends the oldest, without a word.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tributary/connectors"
 	"tributary/internal/pgtest"
 	"tributary/internal/seal"
 	"tributary/oauthflow"
@@ -245,7 +246,7 @@ func TestCheck(t *testing.T) {
 	if out, err := grants.Check(t.Context(), res.Grant, "", nil); err != nil || !out.OK || out.Account != "Ada" {
 		t.Errorf("got %+v, %v", out, err)
 	}
-	if _, err := grants.Check(t.Context(), res.Grant, other.URL+"/userinfo", nil); err == nil || other.Count("userinfo") != 0 {
+	if _, err := grants.Check(t.Context(), res.Grant, other.URL+"/userinfo", nil); connectors.ClassOf(err) != connectors.Invalid || !strings.Contains(err.Error(), "not on one of the provider's hosts") || other.Count("userinfo") != 0 {
 		t.Errorf("a foreign host: %v, %d requests", err, other.Count("userinfo"))
 	}
 	r.server.Set(func(b *oauthtest.Behaviour) {
