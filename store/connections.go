@@ -211,7 +211,7 @@ func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool) error 
 			}
 			return setConnectionState(ctx, tx, id, StatePaused, "paused by an admin")
 		}
-		if err := setConnectionState(ctx, tx, id, StateActive, ""); err != nil {
+		if err := working(ctx, tx, id); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `UPDATE schedule SET next_run_at = clock() WHERE connection_id = $1`, id)

@@ -206,24 +206,37 @@ func (t *credentialTx) SetScopes(ctx context.Context, scopes []string) error {
 	return degradeLacking(ctx, t.tx, t.grant)
 }
 
-// degradeLacking shows on the working connections of a grant which of the scopes that they need were not granted, as
+// lacking is the FROM and WHERE of the scopes n that connections c need and were not granted, as
 // oauthflow.Profile.Missing tells.
+const lacking = `
+	connection c JOIN oauth_grant g ON g.id = c.grant_id JOIN client_registration r ON r.id = g.registration_id
+		CROSS JOIN LATERAL unnest(c.needed_scopes) WITH ORDINALITY AS n (scope, at)
+	WHERE n.scope <> ALL (g.scopes) AND NOT EXISTS (
+		SELECT FROM jsonb_array_elements_text(CASE WHEN jsonb_typeof(r.profile #> ARRAY['scopes', 'satisfied', n.scope]) = 'array'
+			THEN r.profile #> ARRAY['scopes', 'satisfied', n.scope] ELSE '[]' END) s (scope) WHERE s.scope = ANY (g.scopes))`
+
+// degradeLacking shows on the working connections of a grant which of the scopes that they need were not granted.
 func degradeLacking(ctx context.Context, tx pgx.Tx, grant uuid.UUID) error {
 	_, err := tx.Exec(ctx, `
-		WITH lacking AS (
-			SELECT c.id, string_agg(n.scope, ', ' ORDER BY n.at) AS scopes
-			FROM connection c JOIN oauth_grant g ON g.id = c.grant_id JOIN client_registration r ON r.id = g.registration_id
-				CROSS JOIN LATERAL unnest(c.needed_scopes) WITH ORDINALITY AS n (scope, at)
-			WHERE c.grant_id = $1 AND c.state = 'active' AND n.scope <> ALL (g.scopes) AND NOT EXISTS (
-				SELECT FROM jsonb_array_elements_text(CASE WHEN jsonb_typeof(r.profile #> ARRAY['scopes', 'satisfied', n.scope]) = 'array'
-					THEN r.profile #> ARRAY['scopes', 'satisfied', n.scope] ELSE '[]' END) s (scope) WHERE s.scope = ANY (g.scopes))
-			GROUP BY c.id)
+		WITH lacking AS (SELECT c.id, string_agg(n.scope, ', ' ORDER BY n.at) AS scopes FROM `+lacking+` AND c.grant_id = $1 AND c.state = 'active' GROUP BY c.id)
 		UPDATE connection SET state = 'degraded', state_reason = 'permissions are missing: ' || lacking.scopes || '; grant again', state_since = clock(), updated_at = clock()
 		FROM lacking WHERE connection.id = lacking.id`, grant)
 	if err != nil {
 		return fmt.Errorf("writing missing scopes: %w", err)
 	}
 	return nil
+}
+
+// working gives a connection the state of one that works: active, or degraded while it lacks scopes.
+func working(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	var scopes *string
+	if err := tx.QueryRow(ctx, `SELECT string_agg(n.scope, ', ' ORDER BY n.at) FROM `+lacking+` AND c.id = $1`, id).Scan(&scopes); err != nil {
+		return fmt.Errorf("reading missing scopes: %w", err)
+	}
+	if scopes != nil {
+		return setConnectionState(ctx, tx, id, StateDegraded, "permissions are missing: "+*scopes+"; grant again")
+	}
+	return setConnectionState(ctx, tx, id, StateActive, "")
 }
 
 // Follow implements refresh.Tx.

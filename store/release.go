@@ -58,7 +58,8 @@ func (s *Store) ReleaseRun(ctx context.Context, run Run, r Release, then func(ct
 }
 
 // runState makes the end of a slice the connection's state. What an admin
-// paused stays so, and one lane's success does not hide the other's failure.
+// paused stays so, one lane's success does not hide the other's failure, and
+// none hides that scopes are missing.
 func runState(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
 	if r.Connection == "" {
 		return nil
@@ -70,6 +71,9 @@ func runState(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
 		FROM connection c WHERE c.id = $1`, run.ConnectionID, r.Connection, run.Lane).Scan(&skip)
 	if err != nil || skip {
 		return err
+	}
+	if r.Connection == StateActive {
+		return working(ctx, tx, run.ConnectionID)
 	}
 	if r.Connection == StateThrottled {
 		if _, err := tx.Exec(ctx, `UPDATE connection SET throttled_until = clock() + $2::interval WHERE id = $1`, run.ConnectionID, r.RetryIn); err != nil {

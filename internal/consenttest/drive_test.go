@@ -273,3 +273,11 @@ func (r *recorder) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController flush.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// requests returns how many API requests came.
+func (d *drive) requests() int {
+	all, _ := d.downloads()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return all + d.other + d.unauthorized
+}

@@ -173,6 +173,8 @@ type rig struct {
 	drive *drive
 	reg   *oauthflow.Registration
 	parts parts
+	// clientID and secret are the client's at the drive.
+	clientID, secret string
 }
 
 // newRig opens an instance on db and registers it at the drive.
@@ -225,6 +227,7 @@ func (r *rig) register() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.clientID, r.secret = id, value
 	var checks []oauthflow.Check
 	r.reg, checks, err = r.registrations.Save(r.t.Context(), r.by, oauthflow.SaveParams{
 		ID: draft.ID, Digest: draft.Digest, ClientID: id, Credentials: oauthflow.Credentials{Secret: secret.New(value)},
