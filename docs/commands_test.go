@@ -102,7 +102,7 @@ func TestCommandsExistWithTheirFlags(t *testing.T) {
 				continue
 			}
 			for _, arg := range args[len(c.words):] {
-				if name, _, _ := strings.Cut(arg, "="); strings.HasPrefix(name, "-") && !slices.Contains(c.flags, name) {
+				if name, _, _ := strings.Cut(arg, "="); strings.HasPrefix(name, "-") && name != "-" && !slices.Contains(c.flags, name) {
 					t.Errorf("%s: %s takes no %s: tributary %s", p.path, strings.Join(c.words, " "), name, call)
 				}
 			}
