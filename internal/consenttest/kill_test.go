@@ -37,8 +37,10 @@ func workerHelper(ctx context.Context) error {
 	defer cancel()
 	in, err := open(ctx, parts{
 		url: os.Getenv(envURL), dir: os.Getenv(envDir), timing: hasty(), limits: store.GateOptions{API: store.Rate{PerSecond: 25, Burst: 5}},
-		log:  slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		jobs: func(c *jobs.Config) { c.Tick, c.Heartbeat, c.Takeover = 300*time.Millisecond, time.Second, 3*time.Second },
+		log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		jobs: func(c *jobs.Config) {
+			c.Tick, c.Heartbeat, c.Takeover = 300*time.Millisecond, time.Second, 3*time.Second
+		},
 	})
 	if err != nil {
 		return err
@@ -50,7 +52,7 @@ func workerHelper(ctx context.Context) error {
 	}
 	_, err = io.Copy(io.Discard, os.Stdin)
 	cancel()
-	return errors.Join(err, <-keeping, in.close())
+	return errors.Join(err, <-keeping, in.close()) //nolint:contextcheck // what is under way ends after ctx
 }
 
 // worker is a process that a test started.

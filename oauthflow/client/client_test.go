@@ -308,6 +308,37 @@ func connectorNeverSeesToken(t *testing.T) {
 	}
 }
 
+// endingGate makes a caller wait, while which the token that it holds ends.
+type endingGate struct {
+	fakeGate
+	tokens *fakeTokens
+}
+
+func (g *endingGate) Enter(ctx context.Context, key string) (time.Duration, string, error) {
+	wait, why, err := g.fakeGate.Enter(ctx, key)
+	if wait > 0 {
+		g.tokens.mu.Lock()
+		defer g.tokens.mu.Unlock()
+		g.tokens.gen++
+	}
+	return wait, why, err
+}
+
+// TestTokenThatEndsAtTheGate: a token is not sent that ended while its request waited, neither at first nor when the
+// request is repeated. Two refused tokens would end the grant.
+func TestTokenThatEndsAtTheGate(t *testing.T) {
+	t.Parallel()
+	tokens := &fakeTokens{}
+	api := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+canary+"-3" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	gate := &endingGate{fakeGate{waits: []time.Duration{time.Millisecond, 0, time.Millisecond}}, tokens}
+	mustGet(t, newClient(t, tokens, gate, api), api.URL, 200)
+	equal(t, "at the api", api.auth(), []string{bearer1, "Bearer " + canary + "-3"})
+}
+
 func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
 	t.Parallel()
 	stale := func(w http.ResponseWriter, r *http.Request) {

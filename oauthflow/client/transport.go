@@ -40,7 +40,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.send(req, req.Body, token)
+	resp, err := t.send(req, req.Body, &token)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -57,7 +57,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, &connectors.Error{Op: op, Class: connectors.Bug, Err: errors.New("the request's body cannot be had again")}
 		}
 	}
-	resp, err = t.send(req, body, token)
+	resp, err = t.send(req, body, &token)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -65,10 +65,15 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, &connectors.Error{Op: op, Class: connectors.GrantLost, Err: errRefused}
 }
 
-// send passes the gate and sends a copy of req with the token.
-func (t *transport) send(req *http.Request, body io.ReadCloser, token oauthflow.Access) (*http.Response, error) {
+// send passes the gate and sends a copy of req with the token. Where it had to wait, the token may be over: token is then
+// the one that is valid now.
+func (t *transport) send(req *http.Request, body io.ReadCloser, token *oauthflow.Access) (*http.Response, error) {
 	ctx := req.Context()
-	if err := t.enter(ctx); err != nil {
+	waited, err := t.enter(ctx)
+	if err == nil && waited {
+		*token, err = t.c.Tokens.Access(ctx, t.c.Grant)
+	}
+	if err != nil {
 		if body != nil {
 			_ = body.Close()
 		}
@@ -89,24 +94,24 @@ func (t *transport) send(req *http.Request, body io.ReadCloser, token oauthflow.
 	return resp, err
 }
 
-// enter waits for the gate while that is short.
-func (t *transport) enter(ctx context.Context) error {
+// enter waits for the gate while that is short, and reports whether it did.
+func (t *transport) enter(ctx context.Context) (waited bool, err error) {
 	if t.c.Gate == nil {
-		return nil
+		return false, nil
 	}
 	for total := time.Duration(0); ; {
 		wait, why, err := t.c.Gate.Enter(ctx, t.c.GateKey)
 		if err != nil {
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return false, ctx.Err()
 			}
-			return &connectors.Error{Op: op, Class: connectors.Transient, Err: err}
+			return false, &connectors.Error{Op: op, Class: connectors.Transient, Err: err}
 		}
 		if wait <= 0 {
-			return nil
+			return total > 0, nil
 		}
 		if wait > t.c.ShortWait || total+wait > t.c.LongWait {
-			return &connectors.Error{Op: op, Class: connectors.RateLimited, RetryAfter: wait, Err: errors.New(why)}
+			return false, &connectors.Error{Op: op, Class: connectors.RateLimited, RetryAfter: wait, Err: errors.New(why)}
 		}
 		// Those who wait for one token do not come back at one moment.
 		wait += time.Duration(rand.Float64() * float64(wait) / 2) //nolint:gosec // it spreads load and guards nothing
@@ -116,7 +121,7 @@ func (t *transport) enter(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
 }
