@@ -12,4 +12,5 @@
 // Start reading at [New] in server.go and the list of routes in routes.go, where
 // every address names who may use it; then guard.go for what stands in front of
 // every handler, session.go for who is signed in, problem.go for errors.
+// Consent begins at [OAuth] in oauth.go, then oauth_connect.go, oauth_callback.go.
 package web
