@@ -253,7 +253,7 @@ func drip(conn net.Conn, opening string) {
 // testHostileTexts: what a provider says is text of one line, wherever it is kept or shown.
 func testHostileTexts(t *testing.T) {
 	t.Parallel()
-	const hostile = "Ada\x1b[31m\x1b]0;title\x07\u202egnp.exe\r\nSet-Cookie: x=1\x00\u200b\u2028"
+	const hostile = "Ada\x1b[31m\x1b]0;title\x07\u202egnp.exe\r\nSet-Cookie: x=1\u200b\u2028"
 	r := newRig(t, oauthtest.Generic(), "", nil)
 	var shown []string
 	refused := func(err error) {
@@ -271,11 +271,11 @@ func testHostileTexts(t *testing.T) {
 		_, err := r.back(t, with(r.start(t, plan("a")), func(q url.Values) {
 			q.Del("code")
 			q.Set("error", "server_error")
-			q.Set(field, strings.ReplaceAll(hostile, "\x00", "")+strings.Repeat("y ", 500))
+			q.Set(field, hostile+strings.Repeat("y ", 500))
 		}))
 		refused(err)
 	}
-	_, err := r.back(t, with(r.start(t, plan("a")), func(q url.Values) { q.Set("iss", hostile[:40]) }))
+	_, err := r.back(t, with(r.start(t, plan("a")), func(q url.Values) { q.Set("iss", hostile) }))
 	refused(err)
 	r.server.Set(func(b *oauthtest.Behaviour) {
 		b.Errors = map[string]string{"invalid_grant": hostile}
@@ -283,7 +283,7 @@ func testHostileTexts(t *testing.T) {
 	_, err = r.back(t, with(r.start(t, plan("a")), func(q url.Values) { q.Set("code", "x") }))
 	refused(err)
 	r.server.Set(func(b *oauthtest.Behaviour) {
-		b.Errors, b.Account, b.Extra = nil, strings.ReplaceAll(hostile, "\x00", ""), []string{"scope\x1b[31m", "\u202escope", `scope"quoted`, "s\r\nx"}
+		b.Errors, b.Account, b.Extra = nil, hostile, []string{"scope\x1b[31m", "\u202escope", `scope"quoted`, "s\r\nx"}
 	})
 	res, err := r.back(t, r.start(t, plan("a", "files.read")))
 	if err != nil {
