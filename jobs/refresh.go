@@ -62,11 +62,7 @@ const (
 // refreshAhead ends what has expired, sweeps, and refreshes what is due. A grant that fails is its own affair: its row says why and when it is
 // tried again.
 func (r *Runner) refreshAhead(ctx context.Context) error {
-	if r.cfg.Tend != nil {
-		if err := r.cfg.Tend(ctx); err != nil {
-			r.cfg.Log.Warn("ending grants whose time is over", "error", err)
-		}
-	}
+	r.tend(ctx)
 	if r.cfg.Refresher == nil {
 		return nil
 	}

@@ -105,6 +105,17 @@ func (s *Store) DeleteConnection(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
+// ClosingConnections returns connections that began to be deleted longer than
+// age ago.
+func (s *Store) ClosingConnections(ctx context.Context, age time.Duration) ([]uuid.UUID, error) {
+	rows, err := s.pool.Query(ctx, `SELECT id FROM connection WHERE state = 'closing' AND state_since < clock() - $1::interval ORDER BY state_since`, age)
+	if err != nil {
+		return nil, translate("listing closing connections", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	return ids, translate("listing closing connections", err)
+}
+
 const cancelRuns = `
 	UPDATE sync_run SET state = 'cancelled', fence = fence + 1, worker = '', finished_at = clock()
 	WHERE connection_id = $1 AND state IN ('queued', 'running')`
