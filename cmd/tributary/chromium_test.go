@@ -45,7 +45,7 @@ func TestChromiumFromEmptyToSynced(t *testing.T) {
 	id, secret := n.clientAt(redirect)
 	registration := n.enter(id, secret)
 	n.look("registration")
-	n.connect("Connect sandbox", "drive")
+	n.connect("drive")
 	b.Press("Allow")
 	b.See("Connected")
 	b.See("done 214 added")
@@ -115,9 +115,9 @@ func (n *newcomer) enter(id, secret string) string {
 	return strings.TrimSuffix(n.b.Address(), "/save")
 }
 
-// connect goes from a page with the button start to the sandbox's consent page.
-func (n *newcomer) connect(start, name string) {
-	n.b.Press(start)
+// connect goes from the page of a registration to the sandbox's consent page.
+func (n *newcomer) connect(name string) {
+	n.b.Press("Connect sandbox")
 	n.b.Fill("Name of the connection", name)
 	n.b.Press("Go on")
 	n.b.Press("Continue to localhost")
@@ -145,7 +145,7 @@ func (n *newcomer) checkSynced(t *testing.T) {
 // unticked: a permission that is not given is named, and one button asks again.
 func (n *newcomer) unticked(registration string) {
 	n.b.Open(registration)
-	n.connect("Connect sandbox", "part")
+	n.connect("part")
 	n.b.Untick("Read the people and groups of your organisation")
 	n.b.Press("Allow")
 	n.b.See("Connected, but permissions are missing")
@@ -160,7 +160,7 @@ func (n *newcomer) unticked(registration string) {
 // denied: the page says so, and one button starts again.
 func (n *newcomer) denied(registration string) {
 	n.b.Open(registration)
-	n.connect("Connect sandbox", "denied")
+	n.connect("denied")
 	n.b.Press("Deny")
 	n.b.See("The consent was not given")
 	n.b.See("What to do")
@@ -176,7 +176,7 @@ func (n *newcomer) denied(registration string) {
 func (n *newcomer) expired(t *testing.T, registration string) {
 	t.Helper()
 	n.b.Open(registration)
-	n.connect("Connect sandbox", "late")
+	n.connect("late")
 	n.age(t)
 	n.b.Press("Allow")
 	n.b.See("took longer than ten minutes")
@@ -241,14 +241,14 @@ func (n *newcomer) wrongSecret() {
 	n.b.Tick("These are the right hosts")
 	n.b.Tick("Save although a check failed")
 	n.b.Press("Check and save")
-	n.connect("Connect sandbox", "mistyped")
+	n.connect("mistyped")
 	n.b.Press("Allow")
 	n.b.See("The provider refuses the client credentials")
 	n.look("client-refused")
 	n.b.Press("Open the registration")
 	n.b.Fill("Client secret", secret)
 	n.b.Press("Check and save")
-	n.connect("Connect sandbox", "mistyped")
+	n.connect("mistyped")
 	n.b.Press("Allow")
 	n.b.See("Connected")
 }
