@@ -12,7 +12,7 @@ import (
 // TestTendFinishesADisconnect that its request did not, and leaves alone one that has just begun.
 func TestTendFinishesADisconnect(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, reference.New())
+	e := newEngine(t, reference.Random(3, 40))
 	e.must(store.Content, store.RunSucceeded)
 	closing := func(age string) {
 		t.Helper()
