@@ -149,6 +149,9 @@ func openClient(ctx context.Context, s secretStore, v Vault, r *Registration) (C
 	if err != nil {
 		return Client{}, err
 	}
+	if gen != r.CredentialGen { // SECURITY: a secret goes with the endpoints that it was saved for (OA-30)
+		return Client{}, flowError(FlowChanged)
+	}
 	creds, err := OpenCredentials(v, RegistrationPlace(r.ID, gen), ct)
 	if err != nil {
 		return Client{}, flowError(FlowVault)
@@ -171,13 +174,13 @@ func (f *Flows) discard(ctx context.Context, client Client, t *Token, subject st
 }
 
 // replaced revokes the pair that a renewal replaced, where the provider would leave it alive and nothing else ends
-// with it.
-func (f *Flows) replaced(ctx context.Context, client Client, saved ConsentResult) {
+// with it. What the provider gave again is not replaced.
+func (f *Flows) replaced(ctx context.Context, client Client, saved ConsentResult, t *Token) {
 	if len(saved.Replaced) == 0 || client.Registration.Profile.Revocation.Reach != ReachToken {
 		return
 	}
 	old, err := OpenPair(f.vault, PairPlace(saved.Grant, saved.ReplacedEpoch, saved.ReplacedGen, FieldTokens), saved.Replaced)
-	if err != nil {
+	if err != nil || old.Refresh.IsSet() && old.Refresh.Reveal() == t.Refresh.Reveal() || old.Access.Reveal() == t.Access.Reveal() {
 		return
 	}
 	_ = revokePair(ctx, f.client, client, old) // what is left of it ends by itself

@@ -208,6 +208,10 @@ func providerRefused(r *Registration, a *answer) error {
 	return e
 }
 
+// redeemLife bounds what follows an answer, whoever waits for it: requests to the provider, which have limits of their
+// own, and to a database that may not answer.
+const redeemLife = 3 * time.Minute
+
 // redeem exchanges the code, once, and stores what comes of it.
 func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *answer, by By) (*Result, error) {
 	client, err := openClient(ctx, f.store, f.vault, r)
@@ -223,7 +227,8 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 		req.Verifier = secret.New(string(verifier))
 	}
 	// What follows is done whether or not the browser waits for it: the code can be used once only.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redeemLife)
+	defer cancel()
 	token, err := f.obtain(ctx, r, "an authorization code", func(trace *Trace) (*Token, error) { return f.client.Code(ctx, client, req, trace) })
 	if err != nil {
 		return nil, err
@@ -241,7 +246,7 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 		f.discard(ctx, client, token, info.Subject)
 		return nil, consentRefused(err, info)
 	}
-	f.replaced(ctx, client, saved)
+	f.replaced(ctx, client, saved, token)
 	return &Result{
 		ConsentResult: saved, Account: info.Name, Subject: info.Subject, Granted: token.Scopes, Missing: r.Profile.Missing(row.Plan.Needed, token.Scopes),
 		Broader: broader(r.Profile, slices.Concat(row.Scopes, saved.Before), token.Scopes), ReturnTo: row.ReturnTo,

@@ -28,16 +28,24 @@ type Closed struct {
 // CloseGrant revokes the tokens of a grant that is closing, and forgets them. It may be called again after any failure.
 // After a number of tries the tokens are forgotten whatever the provider says, and the note says so.
 func (g *Grants) CloseGrant(ctx context.Context, id uuid.UUID) (*Closed, error) {
+	grant, err := g.store.GrantByID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if grant == nil {
+		return nil, errNoGrant
+	}
+	r, err := g.store.RegistrationByID(ctx, grant.RegistrationID)
+	if err != nil || r == nil {
+		return nil, missingRegistration(err)
+	}
+	// SECURITY: the tokens are read after where they go: a registration that is pointed elsewhere takes them away (OA-30).
 	c, err := g.store.LoadClosing(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if c == nil {
 		return &Closed{Done: true, Note: "The grant is closed."}, nil
-	}
-	r, err := g.store.RegistrationByID(ctx, c.Grant.RegistrationID)
-	if err != nil || r == nil {
-		return nil, missingRegistration(err)
 	}
 	out := &Closed{ManageURL: r.Profile.Revocation.ManageURL}
 	err = g.revokeAll(ctx, r, c)

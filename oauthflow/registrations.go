@@ -215,7 +215,7 @@ func (s *Registrations) Change(ctx context.Context, by By, id uuid.UUID, d Draft
 		next.Name = d.Name
 	}
 	detail := map[string]string{"hosts_before": strings.Join(r.Profile.Hosts(), " ")}
-	if next.Digest != r.Digest || !slices.Equal(p.Hosts(), r.Profile.Hosts()) {
+	if next.Digest != r.Digest || next.BaseURL != r.BaseURL || !slices.Equal(p.Hosts(), r.Profile.Hosts()) {
 		next.CredentialGen, next.CredentialKinds, next.CredentialExpiresAt, next.ClientID, next.Subject = r.CredentialGen+1, nil, nil, "", ""
 		next.State, next.StateReason = RegistrationDraft, "the provider's address was changed: enter the credentials again"
 		u.Drop = "the provider's address was changed by an owner"

@@ -117,6 +117,9 @@ func openClient(ctx context.Context, st *store.Store, v oauthflow.Vault, id uuid
 	if err != nil {
 		return oauthflow.Client{}, err
 	}
+	if gen != r.CredentialGen { // SECURITY: a secret goes with the endpoints that it was saved for
+		return oauthflow.Client{}, oauthflow.ErrRegistrationChanged
+	}
 	credentials, err := oauthflow.OpenCredentials(v, oauthflow.RegistrationPlace(id, gen), sealed)
 	if err != nil {
 		return oauthflow.Client{}, fmt.Errorf("opening the credentials of registration %s: %w", r.Name, err)
