@@ -264,17 +264,25 @@ func loseKey(ctx context.Context, tx pgx.Tx, note string) error {
 // missing, and due. It returns the number of connections.
 func (s *Store) KeyFound(ctx context.Context) (int64, error) {
 	var n int64
-	err := s.pool.QueryRow(ctx, `
-		WITH found AS (
+	err := s.inTxErr(ctx, "marking connections", func(tx pgx.Tx) error {
+		grants, err := idsOf(tx.Query(ctx, `
 			UPDATE credential SET fail_class = '', fail_note = '', updated_at = clock()
-			WHERE fail_class = 'master_key' AND secret_ct IS NOT NULL AND state = 'active' RETURNING grant_id),
-		back AS (
-			UPDATE connection c SET state = CASE WHEN c.needed_scopes <@ g.scopes THEN 'active' ELSE 'degraded' END,
-				state_reason = CASE WHEN c.needed_scopes <@ g.scopes THEN '' ELSE 'scopes are missing: grant again' END,
-				state_since = clock(), updated_at = clock()
-			FROM found f JOIN oauth_grant g ON g.id = f.grant_id
-			WHERE c.grant_id = f.grant_id AND c.state = 'needs_reauth' RETURNING c.id),
-		due AS (UPDATE schedule SET next_run_at = clock() WHERE connection_id IN (SELECT id FROM back) RETURNING 1)
-		SELECT (SELECT count(*) FROM back)`).Scan(&n)
-	return n, translate("marking connections", err)
+			WHERE fail_class = 'master_key' AND secret_ct IS NOT NULL AND state = 'active' RETURNING grant_id`))
+		if err != nil {
+			return err
+		}
+		err = tx.QueryRow(ctx, `
+			WITH back AS (
+				UPDATE connection SET state = 'active', state_reason = '', state_since = clock(), updated_at = clock()
+				WHERE grant_id = ANY ($1) AND state = 'needs_reauth' RETURNING id),
+			due AS (UPDATE schedule SET next_run_at = clock() WHERE connection_id IN (SELECT id FROM back) RETURNING 1)
+			SELECT (SELECT count(*) FROM back)`, grants).Scan(&n)
+		for _, grant := range grants {
+			if err == nil {
+				err = degradeLacking(ctx, tx, grant)
+			}
+		}
+		return err
+	})
+	return n, err
 }

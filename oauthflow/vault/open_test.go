@@ -105,6 +105,9 @@ func TestRV(t *testing.T) {
 			w := r.fill(r.open(), 2)
 			active, paused := r.connect(w.grants[0], "a", "active", []string{}), r.connect(w.grants[1], "b", "paused", []string{})
 			degraded := r.connect(w.grants[1], "c", "degraded", []string{"files.read"})
+			r.db.MustExec(t, `UPDATE client_registration SET profile = '{"scopes": {"satisfied": {"mail": ["mail.all"]}}}'`)
+			r.db.MustExec(t, `UPDATE oauth_grant SET scopes = '{mail.all}' WHERE id = $1`, w.grants[0])
+			r.db.MustExec(t, `UPDATE connection SET needed_scopes = '{mail}' WHERE id = $1`, active) // granted under another name
 			before := r.fingerprint()
 			d.do(t, r.path)
 			left, _ := os.ReadFile(r.path)
