@@ -20,7 +20,7 @@ import (
 
 const (
 	commandLimit = 2 * time.Minute
-	startLimit   = time.Minute
+	startLimit   = 3 * time.Minute
 	stopLimit    = 45 * time.Second
 	pollInterval = 20 * time.Millisecond
 )

@@ -24,7 +24,7 @@ const (
 	callLimit = 30 * time.Second
 	stopLimit = 10 * time.Second
 	// waitLimit is how long a page may take until it shows what is expected.
-	waitLimit = 40 * time.Second
+	waitLimit = 2 * time.Minute
 	pollEvery = 50 * time.Millisecond
 )
 
