@@ -48,7 +48,7 @@ func lockShorterThanProvider(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		k := r.running(r.config(timing))
-		wg.Go(func() { accessUntil(t, k, g, 10*time.Second) })
+		wg.Go(func() { accessUntil(t, k, g, 30*time.Second) })
 	}
 	wg.Wait()
 	if n := r.server.count(); n != 1 {
@@ -79,10 +79,10 @@ func lostCompareAndSet(t *testing.T) {
 	cfg := r.config(quick())
 	at(&cfg, refresh.BeforeSettle, func() {
 		r.forget()
-		accessUntil(t, other, g, 10*time.Second)
+		accessUntil(t, other, g, 30*time.Second)
 	})
 	k := r.keeper(cfg)
-	accessUntil(t, k, g, 10*time.Second)
+	accessUntil(t, k, g, 30*time.Second)
 	if v := r.row(g); v.Gen != 1 || v.Spares != 1 || v.State != "active" || v.Open != 0 {
 		t.Errorf("row %+v, want the pair of the second as a spare", v)
 	}
@@ -96,7 +96,7 @@ func laterSibling(t *testing.T) {
 	// The first is taken for dead while its answer is in its hands; the second presents the same token and gets a
 	// newer pair, and before it stores that, the first wakes up and stores its own.
 	timing := quick()
-	timing.Quiet = time.Millisecond
+	timing.Quiet, timing.Send, timing.Lease = time.Millisecond, 10*time.Second, 20*time.Second
 	firstCfg, secondCfg := r.config(timing), r.config(timing)
 	goOn, firstDone := make(chan struct{}), make(chan struct{})
 	at(&firstCfg, refresh.BeforeSettle, func() { <-goOn })
@@ -106,8 +106,8 @@ func laterSibling(t *testing.T) {
 		defer close(firstDone)
 		_, _ = first.Access(context.Background(), g)
 	}()
-	until(t, 5*time.Second, "the first request", func() bool { return r.server.count() == 1 })
-	until(t, 5*time.Second, "the second request", func() bool {
+	until(t, 30*time.Second, "the first request", func() bool { return r.server.count() == 1 })
+	until(t, 30*time.Second, "the second request", func() bool {
 		r.forget()
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		defer cancel()
@@ -115,7 +115,7 @@ func laterSibling(t *testing.T) {
 		return r.server.count() == 2
 	})
 	<-firstDone
-	until(t, 5*time.Second, "both pairs", func() bool { return r.row(g).Spares == 1 })
+	until(t, 30*time.Second, "both pairs", func() bool { return r.row(g).Spares == 1 })
 	if v := r.row(g); v.Gen != 2 || r.token(g) != 2 || v.State != "active" || v.Phase != "idle" {
 		t.Errorf("row %+v holds token %d, want the newer one, 2", v, r.token(g))
 	}
@@ -203,7 +203,7 @@ func usedTokenIsNoRevocation(t *testing.T) {
 	at(&cfg, refresh.BeforeWrite, func() {
 		// Another process rotates first: this one's token is used up when it arrives.
 		r.db.MustExec(t, `UPDATE credential SET phase = 'idle', attempt_id = NULL WHERE grant_id = $1`, g)
-		accessUntil(t, other, g, 10*time.Second)
+		accessUntil(t, other, g, 30*time.Second)
 	})
 	a := mustAccess(t, r.keeper(cfg), g)
 	if v := r.row(g); v.State != "active" || v.Connection != "active" || a.Gen != 1 || r.server.count() != 2 {
@@ -214,7 +214,7 @@ func usedTokenIsNoRevocation(t *testing.T) {
 func storeAwayAfterRotation(t *testing.T) {
 	r := newRig(t, "F")
 	g := r.consent(-time.Minute)
-	cfg := r.config(quick())
+	cfg := r.config(calm())
 	b := &brokenStore{Store: cfg.Store}
 	cfg.Store = b
 	at(&cfg, refresh.AfterBody, func() { b.broken.Store(true) })
@@ -242,11 +242,11 @@ func storeAwayAfterRotation(t *testing.T) {
 	if file.Mode().Perm() != 0o600 || dir.Mode().Perm() != 0o700 {
 		t.Errorf("modes %s, %s", file.Mode(), dir.Mode())
 	}
-	next := r.running(r.config(quick()))
-	if a := accessUntil(t, next, g, 10*time.Second); a.Gen != 1 {
+	next := r.running(r.config(calm()))
+	if a := accessUntil(t, next, g, 30*time.Second); a.Gen != 1 {
 		t.Errorf("generation %d", a.Gen)
 	}
-	until(t, 5*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
+	until(t, 30*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
 	if n := r.server.count(); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
@@ -298,7 +298,7 @@ func lostResponse(t *testing.T) {
 	}
 	r.expire(g)
 	r.db.MustExec(t, `UPDATE credential SET next_try = clock()`)
-	until(t, 10*time.Second, "the end", func() bool {
+	until(t, 30*time.Second, "the end", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
 		_, _ = k.Access(ctx, g)

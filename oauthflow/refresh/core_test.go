@@ -86,12 +86,12 @@ func TestRF6(t *testing.T) {
 			_, err := loser.Access(context.Background(), g)
 			lost <- err
 		}()
-		until(t, 5*time.Second, "the loser's request", func() bool { return r.server.count() == 1 })
+		until(t, 30*time.Second, "the loser's request", func() bool { return r.server.count() == 1 })
 		// The lease ends by the database's clock, and the loser's process is taken for dead.
 		r.db.MustExec(t, `UPDATE credential SET lease_until = clock() - interval '1 hour' WHERE grant_id = $1`, g)
 		r.db.MustExec(t, `UPDATE refresh_process SET heartbeat_at = clock() - interval '1 hour'`)
 		winner := r.running(r.config(timing))
-		a := accessUntil(t, winner, g, 20*time.Second)
+		a := accessUntil(t, winner, g, 30*time.Second)
 		close(release)
 		if err := <-lost; err != nil {
 			t.Errorf("the loser: %v, want the winner's token", err)

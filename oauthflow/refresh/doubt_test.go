@@ -66,10 +66,10 @@ func TestUnknownSettle(t *testing.T) {
 	cfg.Store = d
 	at(&cfg, refresh.BeforeSettle, func() { d.armed.Store(true) })
 	k := r.running(cfg)
-	if a := accessUntil(t, k, g, 10*time.Second); a.Gen != 1 {
+	if a := accessUntil(t, k, g, 30*time.Second); a.Gen != 1 {
 		t.Errorf("generation %d", a.Gen)
 	}
-	until(t, 5*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
+	until(t, 30*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
 	if v := r.row(g); v.Gen != 1 || v.Spares != 0 || v.Open != 0 || r.server.count() != 1 {
 		t.Errorf("row %+v after %d requests", v, r.server.count())
 	}
@@ -101,10 +101,10 @@ func TestLivingHolder(t *testing.T) {
 				_, err := holder.Access(context.Background(), g)
 				got <- err
 			}()
-			until(t, 5*time.Second, "the request", func() bool { return r.server.count() == 1 })
+			until(t, 30*time.Second, "the request", func() bool { return r.server.count() == 1 })
 			r.db.MustExec(t, `UPDATE credential SET lease_until = clock() - interval '1 hour' WHERE grant_id = $1`, g)
 			begin := time.Now()
-			until(t, 10*time.Second, "twice Q", func() bool {
+			until(t, 30*time.Second, "twice Q", func() bool {
 				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 				defer cancel()
 				_, _ = other.Access(ctx, g)
@@ -131,7 +131,7 @@ func TestNewcomerWaits(t *testing.T) {
 	r.db.MustExec(t, `UPDATE credential SET phase = 'uncertain', maybe_sent = true, t_first = clock() - interval '1 hour', lease_until = clock() - interval '1 hour' WHERE grant_id = $1`, g)
 	begin := time.Now()
 	k := r.running(r.config(quick()))
-	a := accessUntil(t, k, g, 10*time.Second)
+	a := accessUntil(t, k, g, 30*time.Second)
 	if d := time.Since(begin); d < quick().Quiet || a.Gen != 1 {
 		t.Errorf("presented again after %s, generation %d", d, a.Gen)
 	}
@@ -149,7 +149,7 @@ func TestRefusedReplayStaysUncertain(t *testing.T) {
 		return fault{status: 503, code: "temporarily_unavailable"}
 	})
 	k := r.keeper(r.config(quick()))
-	until(t, 5*time.Second, "the refused replay", func() bool {
+	until(t, 30*time.Second, "the refused replay", func() bool {
 		_, _ = k.Access(context.Background(), g)
 		return r.server.count() >= 2
 	})
@@ -337,11 +337,11 @@ func TestYoungServer(t *testing.T) {
 	cfg.Store = young
 	k := r.running(cfg)
 	connected := time.Now()
-	until(t, 10*time.Second, "Q", func() bool { return time.Since(connected) > quick().Quiet+quick().Heartbeat*2 })
+	until(t, 30*time.Second, "Q", func() bool { return time.Since(connected) > quick().Quiet+quick().Heartbeat*2 })
 	young.start(time.Now())
 	g := r.consent(-time.Hour)
 	r.db.MustExec(t, `UPDATE credential SET phase = 'uncertain', maybe_sent = true, t_first = clock() - interval '1 hour', lease_until = clock() - interval '1 hour' WHERE grant_id = $1`, g)
-	a := accessUntil(t, k, g, 10*time.Second)
+	a := accessUntil(t, k, g, 30*time.Second)
 	if d := young.age(); d < quick().Quiet || a.Gen != 1 {
 		t.Errorf("presented again %s after the server's start, generation %d", d, a.Gen)
 	}
@@ -352,11 +352,13 @@ func TestYoungServer(t *testing.T) {
 func TestShortGrace(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "G")
-	r.server.grace = time.Second // less than L + Silent + D
+	timing := quick()
+	timing.Send, timing.Lease = 2*time.Second, 10*time.Second
+	r.server.grace = timing.Lease // less than L + Silent + D
 	r.register()
 	g := r.consent(-time.Minute)
 	r.server.setPlan(func(n int, _ string) fault { return fault{resetAfter: n == 1} })
-	a := mustAccess(t, r.keeper(r.config(quick())), g)
+	a := mustAccess(t, r.keeper(r.config(timing)), g)
 	v := r.row(g)
 	if a.Gen != 1 || r.server.count() != 2 || v.Lost != 1 || v.Attempts != 2 || v.Open != 0 {
 		t.Errorf("generation %d after %d requests, row %+v", a.Gen, r.server.count(), v)

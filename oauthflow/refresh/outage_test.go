@@ -146,7 +146,7 @@ func TestRF3(t *testing.T) {
 				until(t, outage+5*time.Second, "the outage", func() bool { return time.Since(gone) > outage })
 				wire.mend()
 				accessUntil(t, k, g, time.Minute)
-				until(t, 10*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
+				until(t, 30*time.Second, "the spool to empty", func() bool { return len(spooled(t, r.spool)) == 0 })
 				r.mustBeSound(g)
 			})
 		}

@@ -336,13 +336,13 @@ func TestRF5(t *testing.T) {
 			survivor := r.running(r.config(timing))
 			// The survivor has been connected for as long as Q.
 			ready := time.Now().Add(timing.Quiet)
-			until(t, 10*time.Second, "Q", func() bool { return time.Now().After(ready) })
+			until(t, 30*time.Second, "Q", func() bool { return time.Now().After(ready) })
 			o := r.order(timing)
 			o.Grant, o.Point, o.Stop = g, c.point, true
 			p := start(t, o)
-			until(t, 10*time.Second, "the process to stop", p.stopped)
+			until(t, 30*time.Second, "the process to stop", p.stopped)
 			stopped := time.Now()
-			until(t, 20*time.Second, "the pause", func() bool {
+			until(t, 30*time.Second, "the pause", func() bool {
 				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 				defer cancel()
 				_, _ = survivor.Access(ctx, g)
@@ -351,7 +351,7 @@ func TestRF5(t *testing.T) {
 			if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 				t.Fatal(err)
 			}
-			a := accessUntil(t, survivor, g, 10*time.Second)
+			a := accessUntil(t, survivor, g, 30*time.Second)
 			v := r.row(g)
 			if v.State != "active" || v.Connection != "active" || !r.server.good(g.String(), r.token(g)) || r.token(g) != c.token {
 				t.Errorf("row %+v, token %d", v, r.token(g))

@@ -26,9 +26,9 @@ import (
 // quick is the algorithm a hundred times as fast as it runs in life.
 func quick() refresh.Timing {
 	return refresh.Timing{
-		Send: 300 * time.Millisecond, Lease: 600 * time.Millisecond, Quiet: time.Second, Heartbeat: 100 * time.Millisecond, Silent: 500 * time.Millisecond,
+		Send: 600 * time.Millisecond, Lease: 1500 * time.Millisecond, Quiet: time.Second, Heartbeat: 100 * time.Millisecond, Silent: 500 * time.Millisecond,
 		Margin: 20 * time.Millisecond, Retry: 50 * time.Millisecond, RetryMost: 400 * time.Millisecond, RetryDown: 200 * time.Millisecond, Poll: 5 * time.Millisecond,
-		Store: 2 * time.Second, Spool: 200 * time.Millisecond,
+		Store: 8 * time.Second, Spool: 200 * time.Millisecond,
 	}
 }
 
@@ -279,7 +279,7 @@ func atOf(grant uuid.UUID, n int) string { return fmt.Sprintf("at-%s-%d", grant,
 
 func mustAccess(tb testing.TB, k *refresh.Keeper, grant uuid.UUID) oauthflow.Access {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	a, err := k.Access(ctx, grant)
 	if err != nil {

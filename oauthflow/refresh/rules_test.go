@@ -23,7 +23,9 @@ func TestRF8(t *testing.T) {
 			r.server.life = 5 * time.Minute
 			r.db.MustExec(t, `CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$ SELECT clock_timestamp() + interval '`+shift+`' $$`)
 			g := r.consent(-time.Minute)
-			k := r.running(r.config(quick()))
+			timing := quick()
+			timing.Send, timing.Lease = 5*time.Second, 10*time.Second
+			k := r.running(r.config(timing))
 			for range 5 {
 				if a := mustAccess(t, k, g); a.Gen != 1 {
 					t.Fatalf("generation %d", a.Gen)
@@ -40,7 +42,7 @@ func TestRF8(t *testing.T) {
 			r.expire(g)
 			r.server.setPlan(func(n int, _ string) fault { return fault{resetBefore: n == 3} })
 			lost := time.Now()
-			accessUntil(t, k, g, 10*time.Second)
+			accessUntil(t, k, g, 30*time.Second)
 			if d := time.Since(lost); d < quick().Quiet {
 				t.Errorf("presented again after %s", d)
 			}
@@ -112,7 +114,7 @@ func TestOnUncertainReauth(t *testing.T) {
 	cfg := r.config(quick())
 	cfg.OnUncertainReauth = true
 	k := r.running(cfg)
-	until(t, 10*time.Second, "needs_reauth", func() bool {
+	until(t, 30*time.Second, "needs_reauth", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
 		_, _ = k.Access(ctx, g)
@@ -195,9 +197,9 @@ func TestConnectionsFollow(t *testing.T) {
 		defer close(done)
 		_, _ = late.Access(context.Background(), g)
 	}()
-	until(t, 5*time.Second, "the request", func() bool { return r.server.count() == 1 })
+	until(t, 30*time.Second, "the request", func() bool { return r.server.count() == 1 })
 	other := r.running(r.config(quick()))
-	until(t, 15*time.Second, "a refused replay", func() bool {
+	until(t, 30*time.Second, "a refused replay", func() bool {
 		r.forget()
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
@@ -286,7 +288,7 @@ func TestBetweenServers(t *testing.T) {
 	cfg := r.config(quick())
 	cfg.Sender = s
 	k := r.running(cfg)
-	a := accessUntil(t, k, g, 10*time.Second) // the first answer is lost, which uses up nothing
+	a := accessUntil(t, k, g, 30*time.Second) // the first answer is lost, which uses up nothing
 	if a.Gen != 1 || a.Token.Reveal() != "at-2" {
 		t.Errorf("generation %d", a.Gen)
 	}

@@ -82,7 +82,7 @@ func TestRF4(t *testing.T) {
 			}
 			wg.Wait()
 			// What is on its way ends.
-			until(t, 10*time.Second, "the last requests", func() bool {
+			until(t, 30*time.Second, "the last requests", func() bool {
 				var n int
 				_ = r.db.Owner.QueryRow(context.Background(), `SELECT count(*) FROM credential WHERE phase = 'in_flight'`).Scan(&n)
 				return n == 0
