@@ -182,12 +182,12 @@ func (t *credentialTx) Drop(ctx context.Context, attempt uuid.UUID) error {
 	return nil
 }
 
-// Reject implements refresh.Tx. Who saves a registration locks it first and then those of its credentials that are
-// refused, which this one is not yet.
+// Reject implements refresh.Tx. Who saves a registration, or a consent to it, locks it before credentials, so it is not
+// waited for: whether the one that is saved is refused too, the next refresh finds out.
 func (t *credentialTx) Reject(ctx context.Context, gen int64, why string) (bool, error) {
 	tag, err := t.tx.Exec(ctx, `
 		UPDATE client_registration SET state = CASE state WHEN 'active' THEN 'rejected' ELSE state END, state_reason = CASE state WHEN 'draft' THEN state_reason ELSE $3 END, updated_at = clock()
-		WHERE id = $1 AND credential_gen = $2`, t.row.Registration.ID, gen, why)
+		WHERE id = (SELECT id FROM client_registration WHERE id = $1 AND credential_gen = $2 FOR NO KEY UPDATE SKIP LOCKED)`, t.row.Registration.ID, gen, why)
 	if err != nil {
 		return false, fmt.Errorf("rejecting registration: %w", err)
 	}

@@ -102,6 +102,9 @@ func meet(t *testing.T, end func(ctx context.Context, s *store.Store, r oauthflo
 		if err := tx.SetScopes(ctx, []string{"a"}); err != nil {
 			return err
 		}
+		if _, err := tx.Reject(ctx, 0, "test"); err != nil {
+			return err
+		}
 		return tx.Follow(ctx, refresh.Follow{State: oauthflow.GrantNeedsReauth, Reason: "test"})
 	})
 	if err != nil {
