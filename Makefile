@@ -68,7 +68,7 @@ test-kill: ## kill -9 the process and the postmaster 30 times each during a sync
 	TEST_KILLS=30 go test -timeout 60m -v -run 'TestKill' $(ARGS) ./internal/acceptance
 
 .PHONY: test-refresh
-test-refresh: ## refresh under 16 processes, 4,000 kills, outages, an hour of faults (about 90 minutes; SOAK=60s: 30)
+test-refresh: ## refresh under 16 processes, 4,000 kills, outages, an hour of faults (about 80 minutes; SOAK=60s: 20)
 	@scripts/setup.sh --for test
 	TEST_RF1_PROCESSES=16 TEST_RF1_CALLS=1000 TEST_RF1_ROUNDS=50 TEST_RF2_KILLS=1000 TEST_RF3_OUTAGE_MS=60000 TEST_RF4_SOAK=$(or $(SOAK),1h) TEST_RF7_GRANTS=10000 \
 		go test -timeout 180m -v -run 'TestRF' $(ARGS) ./oauthflow/refresh

@@ -170,7 +170,8 @@ func (k *killRig) kill(t *testing.T, i int) {
 		<-time.After(rand.N(40 * time.Millisecond))
 		_ = p.cmd.Process.Kill()
 	}
-	if p.ended(4 * time.Second) { // another process may have done the work before it
+	killed := p.ended(4 * time.Second)
+	if killed { // another process may have done the work before it
 		k.mu.Lock()
 		k.byPoint[point]++
 		k.mu.Unlock()
@@ -209,7 +210,7 @@ func (k *killRig) kill(t *testing.T, i int) {
 		}
 		<-time.After(20 * time.Millisecond)
 	}
-	k.verify(t, g, point)
+	k.verify(t, g, point, killed)
 }
 
 // prepare returns a grant whose next refresh comes past the point.
@@ -260,7 +261,7 @@ func (k *killRig) prepare(point refresh.Point) uuid.UUID {
 }
 
 // verify checks a settled grant against what the server knows.
-func (k *killRig) verify(t *testing.T, g uuid.UUID, point refresh.Point) {
+func (k *killRig) verify(t *testing.T, g uuid.UUID, point refresh.Point, killed bool) {
 	v, err := k.look(g)
 	if err != nil {
 		t.Error(err)
@@ -269,7 +270,7 @@ func (k *killRig) verify(t *testing.T, g uuid.UUID, point refresh.Point) {
 	if v.State == "active" && !k.server.good(g.String(), k.token(g)) {
 		t.Errorf("%s: active with token %d, which the server does not accept: %+v", point, k.token(g), v)
 	}
-	if v.State == "needs_reauth" {
+	if v.State == "needs_reauth" && killed { // one that was not may have waited too long for an answer
 		k.mu.Lock()
 		k.reauth[point]++
 		k.mu.Unlock()
@@ -313,8 +314,9 @@ func (r *rig) unrecorded(g uuid.UUID) string {
 func TestRF5(t *testing.T) {
 	t.Parallel()
 	timing := quick()
+	timing.Quiet = 3 * time.Second
 	// As 90 s are to L = 60 s and Q = 120 s: past the lease, within Q.
-	within := timing.Lease * 3 / 2
+	within := timing.Lease + timing.Quiet/4
 	for _, c := range []struct {
 		name, class string
 		point       refresh.Point
@@ -343,7 +345,7 @@ func TestRF5(t *testing.T) {
 			until(t, 30*time.Second, "the process to stop", p.stopped)
 			stopped := time.Now()
 			until(t, 30*time.Second, "the pause", func() bool {
-				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+				ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 				defer cancel()
 				_, _ = survivor.Access(ctx, g)
 				return time.Since(stopped) > c.pause
