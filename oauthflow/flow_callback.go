@@ -243,8 +243,11 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 	c.By, c.Began = by, row.TakenAt
 	saved, err := f.store.SaveConsent(ctx, c)
 	if err != nil {
-		f.discard(ctx, client, token, info.Subject)
-		return nil, consentRefused(err, info)
+		err = consentRefused(err, info)
+		if e, ok := errors.AsType[*FlowError](err); ok && e.Code != FlowNotSaved { // else it may be stored, and in use
+			f.discard(ctx, client, token, info.Subject)
+		}
+		return nil, err
 	}
 	f.replaced(ctx, client, saved, token)
 	return &Result{
@@ -387,12 +390,4 @@ func tokenCode(err error, trace *Trace) FlowCode {
 	default:
 		return FlowProviderError
 	}
-}
-
-func notSaved(err error) *FlowError {
-	e := flowError(FlowNotSaved)
-	if errors.Is(err, context.DeadlineExceeded) {
-		e.Came = "the database did not answer in time"
-	}
-	return e
 }

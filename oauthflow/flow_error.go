@@ -142,7 +142,7 @@ func flowTextsAfter(code FlowCode) flowText {
 	case FlowVault:
 		return flowText{"The stored credentials cannot be decrypted", "Put the master key file of this instance back, or enter the registration's credentials again.", http.StatusInternalServerError}
 	case FlowNotSaved:
-		return flowText{"The grant could not be stored", again + " What the provider gave is thrown away.", http.StatusInternalServerError}
+		return flowText{"The database did not confirm the grant", "Look at the connection: if it has no grant, start again. What the provider gave is lost then; the next consent takes its place.", http.StatusInternalServerError}
 	case FlowNoCredential:
 		return flowText{"The registration lacks a credential", "Open the registration and enter it.", http.StatusConflict}
 	case FlowHost:
@@ -160,4 +160,13 @@ func flowTextsAfter(code FlowCode) flowText {
 	default:
 		return flowText{"The provider is not available", "Wait a few minutes, and start again.", http.StatusBadGateway}
 	}
+}
+
+// notSaved says that the database did not do, or did not confirm, what was asked of it.
+func notSaved(err error) *FlowError {
+	e := flowError(FlowNotSaved)
+	if errors.Is(err, context.DeadlineExceeded) {
+		e.Came = "the database did not answer in time"
+	}
+	return e
 }
