@@ -1,6 +1,10 @@
 package oauthflow
 
-import "net/http"
+import (
+	"context"
+	"errors"
+	"net/http"
+)
 
 // FlowCode says how a consent ended that gave no connection.
 type FlowCode string
