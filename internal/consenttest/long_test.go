@@ -31,7 +31,7 @@ func TestLongSync(t *testing.T) {
 		return false
 	})
 	r := newRig(t, db, d, parts{clock: clock, limits: quick(), jobs: func(c *jobs.Config) {
-		c.Slice, c.Takeover = 3*time.Second, 24*time.Hour
+		c.Slice, c.Takeover = 400*time.Millisecond, 24*time.Hour
 	}})
 	res := r.connect()
 	began := clock.elapsed()
