@@ -73,6 +73,11 @@ test-refresh: ## refresh under 16 processes, 4,000 kills, outages, an hour of fa
 	TEST_RF1_PROCESSES=16 TEST_RF1_CALLS=1000 TEST_RF1_ROUNDS=50 TEST_RF2_KILLS=1000 TEST_RF3_OUTAGE_MS=60000 TEST_RF4_SOAK=$(or $(SOAK),1h) TEST_RF7_GRANTS=10000 \
 		go test -timeout 180m -v -run 'TestRF' $(ARGS) ./oauthflow/refresh
 
+.PHONY: test-tokens
+test-tokens: ## sync for five minutes with tokens that live 30 seconds (about 7 minutes)
+	@scripts/setup.sh --for test
+	TEST_CONSENT=full go test -timeout 20m -count=1 -v -run TestShortTokens $(ARGS) ./internal/consenttest
+
 .PHONY: lint
 lint: $(GOLANGCI) ## run the linters of .golangci.yml
 	$(GOLANGCI) config verify

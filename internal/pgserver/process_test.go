@@ -298,13 +298,14 @@ func requireRoot(t *testing.T) {
 	t.Skip("changing accounts needs root")
 }
 
+// copyFile leaves the writing to another process: a child that a test running beside this one forks would inherit the
+// open file, and the copy could not be run while it lives (ETXTBSY).
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
-	text, err := os.ReadFile(from)
-	if err != nil {
-		t.Fatal(err)
+	if out, err := exec.CommandContext(t.Context(), "cp", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("copying the test program: %v: %s", err, out)
 	}
-	if err := os.WriteFile(to, text, 0o755); err != nil {
+	if err := os.Chmod(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,8 +119,11 @@ func (o *order) arm(cfg *refresh.Config) {
 				if !o.Stop {
 					killed()
 				}
+				// Kill returns before every thread stands still; what follows waits for the end of the pause.
+				resumed := make(chan os.Signal, 1)
+				signal.Notify(resumed, syscall.SIGCONT)
 				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-				<-time.After(time.Millisecond) // the signal arrives
+				<-resumed
 			})
 		}
 	}
