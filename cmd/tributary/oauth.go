@@ -76,7 +76,7 @@ func newConsent(c consentConfig) (*consent, error) {
 		Sender: &refresh.TokenSender{Tokens: tokens, Shared: c.store.SharesAccount, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
 			return openClient(ctx, c.store, sealed, id)
 		}},
-		Log: c.log,
+		OnUncertainReauth: c.settings.ReauthUncertain, Log: c.log,
 	})
 	if err != nil {
 		return nil, err

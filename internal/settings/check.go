@@ -13,7 +13,7 @@ import (
 func check(raw map[string]given, dirs directories) (Settings, error) {
 	var s Settings
 	steps := []func(map[string]given, *Settings) error{
-		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics, checkSandbox,
+		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics, checkSandbox, checkUncertain,
 		func(raw map[string]given, s *Settings) error { return checkPaths(raw, dirs, s) },
 		checkDatabases,
 	}
@@ -201,6 +201,15 @@ func checkSandbox(raw map[string]given, s *Settings) error {
 		return &Error{Setting: g.from, Problem: g.value + " can be reached by others, and the sandbox has no passwords", Remedy: "write a loopback address such as localhost:8090, or off"}
 	}
 	s.SandboxAddr = g.value
+	return nil
+}
+
+func checkUncertain(raw map[string]given, s *Settings) error {
+	g := raw[onUncertainName]
+	if g.set && g.value != replayUncertain && g.value != reauthUncertain {
+		return &Error{Setting: g.from, Problem: strconv.Quote(g.value) + " is neither " + replayUncertain + " nor " + reauthUncertain, Remedy: "write one of them"}
+	}
+	s.ReauthUncertain = g.value == reauthUncertain
 	return nil
 }
 

@@ -95,6 +95,7 @@ func TestRefusals(t *testing.T) {
 		{"public metrics", []string{"TRIBUTARY_METRICS_ADDR=0.0.0.0:9090"}, []string{"TRIBUTARY_METRICS_ADDR"}},
 		{"metrics on a public address", []string{"TRIBUTARY_METRICS_ADDR=8.8.8.8:9090"}, []string{"TRIBUTARY_METRICS_ADDR"}},
 		{"a sandbox for everybody", []string{"TRIBUTARY_SANDBOX_ADDR=0.0.0.0:8090"}, []string{"TRIBUTARY_SANDBOX_ADDR", "no passwords", "localhost"}},
+		{"a lost answer met by something else", []string{"TRIBUTARY_ON_UNCERTAIN=retry"}, []string{"TRIBUTARY_ON_UNCERTAIN", "replay", "reauth"}},
 		{"a sandbox without a port", []string{"TRIBUTARY_SANDBOX_ADDR=localhost"}, []string{"TRIBUTARY_SANDBOX_ADDR", "host:port"}},
 		{"key in the data directory", []string{"TRIBUTARY_DATA_DIR=/d", "TRIBUTARY_MASTER_KEY_FILE=/d/keys/k"}, []string{"TRIBUTARY_MASTER_KEY_FILE", "/d"}},
 		{"database of another kind", []string{"TRIBUTARY_DATABASE_URL=mysql://u:hunter2@h/d"}, []string{"TRIBUTARY_DATABASE_URL", "postgres://"}},
@@ -220,5 +221,17 @@ func TestSandboxAddr(t *testing.T) {
 		if s := mustLoad(t, "TRIBUTARY_SANDBOX_ADDR="+value); s.SandboxAddr != want {
 			t.Errorf("%q: got %q, want %q", value, s.SandboxAddr, want)
 		}
+	}
+}
+
+func TestOnUncertain(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]bool{"replay": false, "reauth": true} {
+		if s := mustLoad(t, "TRIBUTARY_ON_UNCERTAIN="+value); s.ReauthUncertain != want {
+			t.Errorf("%s: got %t", value, s.ReauthUncertain)
+		}
+	}
+	if mustLoad(t).ReauthUncertain {
+		t.Error("a lost answer ends a grant without being asked to")
 	}
 }

@@ -20,6 +20,9 @@ type Settings struct {
 	MasterKeyFile      string
 	// SandboxAddr is "" when there is no sandbox.
 	SandboxAddr string
+	// ReauthUncertain asks for consent where a single-use refresh token may have
+	// been used up, instead of presenting it again.
+	ReauthUncertain bool
 }
 
 // Secret is a value that shows itself only to those who ask for it by Reveal.

@@ -42,11 +42,15 @@ const (
 	migrateDatabaseName = "MIGRATE_DATABASE_URL"
 	masterKeyFileName   = "MASTER_KEY_FILE"
 	sandboxAddrName     = "SANDBOX_ADDR"
+	onUncertainName     = "ON_UNCERTAIN"
 )
 
 const (
 	defaultAddr    = "127.0.0.1:8080"
 	defaultMetrics = "127.0.0.1:9090"
+	// The values of ON_UNCERTAIN.
+	replayUncertain = "replay"
+	reauthUncertain = "reauth"
 )
 
 // Table returns every setting, in the order of the reference page.
@@ -95,6 +99,10 @@ func Table() []Def {
 		{
 			Name: sandboxAddrName, Flag: "sandbox-addr", Default: "off", Form: "host:port, or off", Listener: true,
 			Help: "Where `up` serves Sandbox Drive, a provider with invented documents to try consent with; see sandbox.md. A loopback address only; it is reached as `http://localhost:port`.",
+		},
+		{
+			Name: onUncertainName, Flag: "on-uncertain", Default: replayUncertain, Form: replayUncertain + " or " + reauthUncertain,
+			Help: "What becomes of a grant whose provider lets a refresh token be used once, when the answer to a refresh was lost: `replay` presents the token again once nothing else can be under way, which mostly saves the grant and may be taken for theft by the provider; `reauth` asks for a new consent instead.",
 		},
 	}
 }
