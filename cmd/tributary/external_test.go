@@ -66,7 +66,7 @@ func TestDatabaseOfOnesOwn(t *testing.T) {
 	s.must(exitOK, "migrate", "status")
 	up := s.start("up")
 	up.await("on the configured database")
-	checkDoctor(t, s)
+	checkDoctor(t, s, verdictOK)
 	if code := up.stop(); code != exitOK {
 		t.Errorf("up ended with %d:\n%s", code, up.out)
 	}
