@@ -15,6 +15,9 @@ import (
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
+		if os.Getenv("TEST_REQUIRE") != "" {
+			t.Fatal("giving files to other accounts needs root, and TEST_REQUIRE forbids to skip")
+		}
 		t.Skip("needs root, to give files to other accounts")
 	}
 }

@@ -104,6 +104,9 @@ func kernelReads(t *testing.T, who kernelAccount, paths []string) map[string]boo
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
+		if os.Getenv("TEST_REQUIRE") != "" {
+			t.Fatal("becoming other accounts needs root, and TEST_REQUIRE forbids to skip")
+		}
 		t.Skip("needs root, to become other accounts")
 	}
 }

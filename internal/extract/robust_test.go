@@ -77,7 +77,7 @@ func FuzzExtractText(f *testing.F) {
 	e := New(Config{MaxInput: 1 << 20, MaxText: 1 << 16, MaxLine: 512})
 	f.Fuzz(func(t *testing.T, name string, body []byte) {
 		if isPDF(body) {
-			t.Skip("PDF has tests of its own")
+			return // a PDF is no text; robust tests of its own read damaged ones
 		}
 		checkExtract(t, e, Input{Name: name, Body: body})
 	})

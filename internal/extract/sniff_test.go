@@ -79,6 +79,9 @@ func TestSniffAgreesWithFile(t *testing.T) {
 	t.Parallel()
 	tool, err := exec.LookPath("file")
 	if err != nil {
+		if os.Getenv("TEST_REQUIRE") != "" {
+			t.Fatal("file(1) is not installed, and TEST_REQUIRE forbids to skip")
+		}
 		t.Skip("file(1) is not installed")
 	}
 	root := os.Getenv("TEST_CORPUS")

@@ -96,7 +96,7 @@ func TestRF7(t *testing.T) {
 		}
 		return fresh, reauth
 	}
-	for now() < ahead+outage-every {
+	for end := ahead + outage - every; now() < end; {
 		step(every)
 	}
 	fresh, reauth := healthy()
