@@ -50,6 +50,8 @@ type Env struct {
 	// themselves, as the client registration has it, without a slash at its
 	// end; "" for others.
 	Base string
+	// Grant says what HTTP acts for; its zero value is no grant.
+	Grant Grant
 	// Log receives progress and warnings; never content, never secrets.
 	Log *slog.Logger
 	// Clock returns the current time. Connectors compare source times with
@@ -57,8 +59,24 @@ type Env struct {
 	Clock func() time.Time
 }
 
+// Grant says what a connection's requests act for, without its tokens.
+type Grant struct {
+	// Provider is the profile's name: "github-app".
+	Provider string
+	// Kind is how it was given: "authorization_code" by a person's consent,
+	// "client_credentials", "jwt_bearer" or "installation" by an admin.
+	Kind string
+	// Subject is the provider's id of the account, Account its name for people;
+	// both may be "".
+	Subject string
+	Account string
+	// Scopes are those that the provider granted, nil where it does not say.
+	Scopes []string
+}
+
 // Selection says what of a source is synced: patterns over item paths, and
-// containers chosen by id. The zero Selection is everything.
+// containers chosen by id. A container stands for everything below it, also for
+// what is created there later. The zero Selection is everything.
 type Selection struct {
 	Include    []string `json:"include,omitempty"`
 	Exclude    []string `json:"exclude,omitempty"`

@@ -60,6 +60,8 @@ type Error struct {
 	// RetryAfter is how long to wait, for RateLimited and Transient; zero
 	// leaves it to the engine.
 	RetryAfter time.Duration
+	// Code names one of Spec.Problems where the failure is a known one.
+	Code string
 	// Ref names the item, for ItemSkipped and ItemRefused.
 	Ref ItemRef
 	Err error

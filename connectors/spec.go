@@ -19,6 +19,8 @@ type Spec struct {
 	Icon string
 	// Provider names the provider profile; "" for a source without a grant.
 	Provider string
+	// OtherProviders are further profiles whose grants the connector accepts.
+	OtherProviders []string
 	// Hosts are the only ones that the connection's token may be sent to, as
 	// "host" or "host:port"; "{base}" is the instance that people host
 	// themselves, as their client registration names it.
@@ -35,12 +37,56 @@ type Spec struct {
 	PrincipalPrefix string
 	// Limits are one-line facts that an admin should know before connecting.
 	Limits []string
+	// Pace says how the source tells that it was asked too much.
+	Pace Pace
+	// Problems are what stands in an admin's way at this source, with what to
+	// do about it; errors name them by [Error.Code].
+	Problems []Problem
 	// CursorVersion is raised when stored cursors can no longer be read.
 	CursorVersion int
 }
 
 // Scope is one OAuth scope and why it is needed.
-type Scope struct{ Name, Reason string }
+type Scope struct {
+	Name, Reason string
+	// Providers are the profiles that know the scope; none means all.
+	Providers []string
+	// When lists settings that need the scope: one of them is enough; none
+	// means always.
+	When []Condition
+}
+
+// Condition holds where a setting has a value. A setting that is absent has its
+// default.
+type Condition struct{ Setting, Value string }
+
+// Pace says how a source limits its clients, besides by status 429 and by
+// Retry-After.
+type Pace struct {
+	// Milliseconds names headers with a number of milliseconds to wait:
+	// "Retry-After-Ms".
+	Milliseconds []string
+	// EpochSeconds names headers with the Unix time to come back at:
+	// "X-RateLimit-Reset".
+	EpochSeconds []string
+	// Remaining names counters; EpochSeconds count only where one of these is
+	// zero, because some sources send the time with every answer.
+	Remaining []string
+	// Reasons are values of a member "reason" in the JSON of a 403 that mean
+	// the same as 429.
+	Reasons []string
+}
+
+// Problem is an obstacle that admins of a source really meet.
+type Problem struct {
+	// Code is its name in snake case: "api_not_enabled".
+	Code string
+	// Class is what the engine does about it.
+	Class Class
+	// Sign is what was observed, Remedy what to do: one sentence each.
+	Sign   string
+	Remedy string
+}
 
 // SettingType is the type of a setting's value.
 type SettingType string
@@ -87,6 +133,49 @@ const (
 
 // Has reports whether s claims c.
 func (s Spec) Has(c Capability) bool { return slices.Contains(s.Provides, c) }
+
+// Accepts reports whether the connector works with a grant of that provider
+// profile.
+func (s Spec) Accepts(provider string) bool {
+	return provider != "" && (provider == s.Provider || slices.Contains(s.OtherProviders, provider))
+}
+
+// ScopesFor returns the scopes that a connection with these settings needs at a
+// provider.
+func (s Spec) ScopesFor(provider string, settings map[string]string) []Scope {
+	var needed []Scope
+	for _, sc := range s.Scopes {
+		known := len(sc.Providers) == 0 || slices.Contains(sc.Providers, provider)
+		if known && (len(sc.When) == 0 || slices.ContainsFunc(sc.When, func(c Condition) bool { return s.value(c.Setting, settings) == c.Value })) {
+			needed = append(needed, sc)
+		}
+	}
+	return needed
+}
+
+// value returns a setting's value, which is its default where it is absent.
+func (s Spec) value(name string, settings map[string]string) string {
+	if v := settings[name]; v != "" {
+		return v
+	}
+	for _, f := range s.Settings {
+		if f.Name == name {
+			return f.Default
+		}
+	}
+	return ""
+}
+
+// Problem returns the error of a known obstacle. A code that the Spec does not
+// have is a Bug.
+func (s Spec) Problem(op, code string) *Error {
+	for _, p := range s.Problems {
+		if p.Code == code {
+			return &Error{Op: op, Class: p.Class, Code: code, Err: errors.New(p.Sign + " " + p.Remedy)}
+		}
+	}
+	return &Error{Op: op, Class: Bug, Code: code, Err: fmt.Errorf("the connector has no problem %q", code)}
+}
 
 // Claims reports whether session implements the interface behind c.
 func Claims(session Session, c Capability) bool {
@@ -136,6 +225,7 @@ func (s Spec) Validate() error {
 	if (s.Provider == "") != (len(s.Hosts) == 0) {
 		errs = append(errs, errors.New("a provider needs hosts that its tokens may be sent to, and hosts need a provider"))
 	}
+	errs = append(errs, s.validateParts()...)
 	for _, sc := range s.Scopes {
 		if sc.Name == "" || sc.Reason == "" {
 			errs = append(errs, fmt.Errorf("scope %q: every scope needs a reason", sc.Name))
@@ -157,4 +247,34 @@ func (s Spec) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+var problemCode = regexp.MustCompile(`^[a-z][a-z0-9_]{2,60}$`)
+
+// validateParts checks what refers to other parts of the Spec.
+func (s Spec) validateParts() []error {
+	var errs []error
+	if s.Provider == "" && len(s.OtherProviders) > 0 {
+		errs = append(errs, errors.New("other providers need a first one"))
+	}
+	for _, sc := range s.Scopes {
+		for _, p := range sc.Providers {
+			if !s.Accepts(p) {
+				errs = append(errs, fmt.Errorf("scope %q: the connector accepts no grant of provider %q", sc.Name, p))
+			}
+		}
+		for _, c := range sc.When {
+			if !slices.ContainsFunc(s.Settings, func(f Setting) bool { return f.Name == c.Setting }) {
+				errs = append(errs, fmt.Errorf("scope %q: there is no setting %q", sc.Name, c.Setting))
+			}
+		}
+	}
+	seen := map[string]bool{}
+	for _, p := range s.Problems {
+		if !problemCode.MatchString(p.Code) || seen[p.Code] || p.Sign == "" || p.Remedy == "" {
+			errs = append(errs, fmt.Errorf("problem %q: needs a unique code in snake case, a sign and a remedy", p.Code))
+		}
+		seen[p.Code] = true
+	}
+	return errs
 }

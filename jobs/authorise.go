@@ -16,11 +16,13 @@ import (
 // errNoHTTP means that this process was given no way to act for a grant.
 var errNoHTTP = errors.New("this process holds no grants: tributary up, serve and worker do, with the master key")
 
-// Authorised is what a session gets of a grant: a client that acts for it, and
-// the address of the instance where people host the source themselves.
+// Authorised is what a session gets of a grant: a client that acts for it, the
+// address of the instance where people host the source themselves, and what the
+// grant is.
 type Authorised struct {
-	HTTP *http.Client
-	Base string
+	HTTP  *http.Client
+	Base  string
+	Grant connectors.Grant
 }
 
 // authorise returns what the session of a connection acts with; nothing for a

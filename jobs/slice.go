@@ -204,7 +204,7 @@ func (r *Runner) open(ctx context.Context, conn store.Connection, grant Authoris
 	}
 	spec := c.Spec()
 	session, err := c.Open(ctx, connectors.Env{
-		Settings: conn.Settings, Selection: conn.Selection, HTTP: grant.HTTP, Base: grant.Base, Clock: time.Now,
+		Settings: conn.Settings, Selection: conn.Selection, HTTP: grant.HTTP, Base: grant.Base, Grant: grant.Grant, Clock: time.Now,
 		Log: r.cfg.Log.With("connection", conn.Name, "source", conn.Source),
 	})
 	if err != nil {

@@ -155,8 +155,18 @@ func (c *consent) authorise(ctx context.Context, conn store.Connection, spec con
 	h, err := client.New(client.Config{
 		Grant: grant.ID, Tokens: c.keeper, Gate: c.gate, GateKey: "api:" + r.ID.String(), Hosts: tokenHosts(spec, r, grant),
 		Options: httpx.Options{Allow: allow, PlainLoopback: true},
+		Retry:   httpx.Retry{Headers: httpx.HeadersOf(spec.Pace)},
 	})
-	return jobs.Authorised{HTTP: h, Base: r.BaseURL}, err
+	return jobs.Authorised{HTTP: h, Base: r.BaseURL, Grant: actingFor(grant, r)}, err
+}
+
+// actingFor is what a connector is told of a grant.
+func actingFor(g *oauthflow.Grant, r *oauthflow.Registration) connectors.Grant {
+	a := connectors.Grant{Provider: r.Profile.Name, Kind: string(g.Kind), Subject: g.Subject, Account: g.Account}
+	if g.ScopesStated {
+		a.Scopes = g.Scopes
+	}
+	return a
 }
 
 // tokenHosts returns the hosts that may see the token of a grant.

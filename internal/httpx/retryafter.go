@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tributary/connectors"
 )
 
 // maxRetryAfter caps what a server asks for: later than that, asking again costs nothing.
@@ -17,6 +19,11 @@ type RetryHeaders struct {
 	EpochSeconds []string // a Unix time: "X-RateLimit-Reset"
 	// Remaining names counters; EpochSeconds count only where one of these is zero. GitHub sends its reset time with every answer.
 	Remaining []string // "X-RateLimit-Remaining"
+}
+
+// HeadersOf returns the headers that a connector's Spec names.
+func HeadersOf(p connectors.Pace) RetryHeaders {
+	return RetryHeaders{Milliseconds: p.Milliseconds, EpochSeconds: p.EpochSeconds, Remaining: p.Remaining}
 }
 
 // RetryAfter returns how long the server asks to wait: milliseconds first, then Retry-After (RFC 9110 §10.2.3: seconds or a
