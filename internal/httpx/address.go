@@ -23,11 +23,6 @@ const (
 	forbidden
 )
 
-var addrKindNames = [...]string{"reserved", "public", "private", "loopback", "translated", "forbidden"}
-
-// String returns the kind's name.
-func (k addrKind) String() string { return addrKindNames[k] }
-
 // block is a row of the tables below.
 type block struct {
 	prefix string

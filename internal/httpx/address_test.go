@@ -7,6 +7,11 @@ import (
 	"pgregory.net/rapid"
 )
 
+// String names a kind in the messages of tests.
+func (k addrKind) String() string {
+	return [...]string{"reserved", "public", "private", "loopback", "translated", "forbidden"}[k]
+}
+
 func TestKindOf(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]addrKind{
