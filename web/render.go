@@ -16,9 +16,25 @@ import (
 //go:embed style.css
 var styleCSS string
 
+// The mark of the program, for browsers that draw SVG and for those that ask for /favicon.ico.
+//
+//go:embed icon.svg
+var iconSVG string
+
+//go:embed favicon.ico
+var faviconICO string
+
 func style(c echo.Context) error {
 	c.Response().Header().Set("Cache-Control", "max-age=3600")
 	return c.Blob(http.StatusOK, "text/css; charset=utf-8", []byte(styleCSS))
+}
+
+// asset serves a file of this program's own, which changes with its version only.
+func asset(mediaType, content string) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set("Cache-Control", "public, max-age=86400")
+		return c.Blob(http.StatusOK, mediaType, []byte(content))
+	}
 }
 
 // navigation lists the pages with the least role that may open them.

@@ -453,3 +453,27 @@ func TestBusyPoolSaysComeBack(t *testing.T) {
 	close(leave)
 	<-done
 }
+
+// TestIcon: what every browser asks for by itself is there, and kept for a day.
+func TestIcon(t *testing.T) {
+	t.Parallel()
+	h := web.New(web.Config{PublicURL: mustURL("http://127.0.0.1:8080"), Store: &fakeStore{}, Accounts: nobody{}}).Handler()
+	for path, want := range map[string]struct{ mediaType, begins string }{
+		"/favicon.ico": {"image/x-icon", "\x00\x00\x01\x00"},
+		"/icon.svg":    {"image/svg+xml", "<svg "},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request(http.MethodGet, path, ""))
+		head := w.Header()
+		if w.Code != http.StatusOK || head.Get("Content-Type") != want.mediaType || !strings.HasPrefix(w.Body.String(), want.begins) || head.Get("Cache-Control") != "public, max-age=86400" {
+			t.Errorf("%s: %d %v %.10q", path, w.Code, head, w.Body.String())
+		}
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, request(http.MethodGet, "/signin", ""))
+	for _, link := range []string{`<link rel="icon" href="/favicon.ico" sizes="32x32">`, `<link rel="icon" href="/icon.svg" type="image/svg+xml">`} {
+		if !strings.Contains(w.Body.String(), link) {
+			t.Errorf("the page does not name its icon: %s", w.Body)
+		}
+	}
+}
