@@ -3,6 +3,7 @@ package docs
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,7 +14,9 @@ import (
 
 	"tributary/connectors/all"
 	"tributary/internal/settings"
+	"tributary/internal/sourcedocs"
 	"tributary/migrations"
+	"tributary/oauthflow"
 )
 
 const repository = ".."
@@ -28,7 +31,7 @@ type page struct {
 func pages(t *testing.T) []page {
 	t.Helper()
 	var list []page
-	for _, pattern := range []string{"*.md", "docs/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/sources/*.md"} {
 		paths, err := filepath.Glob(filepath.Join(repository, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -326,4 +329,26 @@ func reachingOut(t *testing.T) []string {
 		t.Errorf("only %v were found", found)
 	}
 	return found
+}
+
+// TestPagesOfSourcesAreInSync: what the connectors' Specs say stands in the page
+// of each source.
+func TestPagesOfSourcesAreInSync(t *testing.T) {
+	t.Parallel()
+	profiles, err := oauthflow.Shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var providers []sourcedocs.Provider
+	for _, name := range slices.Sorted(maps.Keys(profiles)) {
+		providers = append(providers, sourcedocs.Provider{Name: name, Title: profiles[name].Title})
+	}
+	for _, c := range all.New(all.Config{}).All() {
+		path := "docs/sources/" + c.Spec().Source + ".md"
+		text := read(t, path)
+		want, err := sourcedocs.Replace(text, sourcedocs.Block(c.Spec(), providers))
+		if err != nil || want != text {
+			t.Errorf("%s is not what the Spec says: run make generate (%v)", path, err)
+		}
+	}
 }
