@@ -102,6 +102,10 @@ const (
 	SpareOfPresentedToken
 	SparePromotedOnClosing
 	SparesForgottenByErase
+	OrphanOfLivingProcess
+	OrphanByStranger
+	OrphanStaysClosed
+	OrphanDropsPair
 	mutants
 )
 
@@ -138,6 +142,10 @@ func (m Mutant) String() string {
 		SpareOfPresentedToken:      "a spare whose token was presented is promoted",
 		SparePromotedOnClosing:     "a spare is promoted on a closing row",
 		SparesForgottenByErase:     "spares are not revoked when a connection is erased",
+		OrphanOfLivingProcess:      "the sweeper closes attempts of processes that live",
+		OrphanByStranger:           "a sweeper that has just connected closes attempts of silent processes",
+		OrphanStaysClosed:          "a silent process comes back, and its attempt stays closed",
+		OrphanDropsPair:            "T2 drops the pair of an attempt that a sweeper closed",
 		NoSweeper:                  "nobody sweeps a lease that is over",
 	}
 	if int(m) >= len(mutantNames) {

@@ -25,6 +25,9 @@
 //     of the grant that has no outcome, not of the last one only, and a replay inside a grace period makes it too. An
 //     attempt that a process finds under its own name and works on no more is closed by it (model.disown), or two
 //     living processes would wait for each other.
+//   - model.orphan: who has been connected for Q closes the open attempts of processes that have been silent for as
+//     long; a process that has just started would wait for them until Q has passed for it too. Such an attempt settles
+//     like any other, and a process that comes back opens what it still has in hand again, with its heartbeat.
 //   - Where the server accepts a replaced token for a while, two attempts can each get a pair. A claim therefore waits
 //     for open attempts whose process may be alive, and T2 of the later attempt takes the place of an earlier one's
 //     pair, which is kept as a spare.

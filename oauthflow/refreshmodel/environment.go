@@ -31,8 +31,13 @@ func (m *model) environment(s state, i int) {
 		t := s
 		q := &t.procs[i]
 		q.run, q.cut, q.calm = runUp, s.dbDown, false
-		t.goneFresh = t.goneFresh || q.open && !q.away
-		q.open, q.holds, q.stale = false, false, false
+		switch {
+		case q.open && !q.away:
+			t.gone = goneFresh
+		case q.open && t.gone == goneNone:
+			t.gone = goneSilent
+		}
+		q.open, q.orphan, q.holds, q.stale = false, false, false, false
 		m.emit("is started again", t, normal)
 	case p.cut && !s.dbDown:
 		t := s
@@ -41,8 +46,8 @@ func (m *model) environment(s state, i int) {
 	case p.connected() && p.stale:
 		t := s
 		q := &t.procs[i]
-		q.stale = false
-		q.away = false
+		q.stale, q.away = false, false
+		q.open, q.orphan = q.open || q.orphan && !m.is(OrphanStaysClosed), false
 		m.emit("heartbeats", t, normal)
 	}
 }
@@ -222,7 +227,9 @@ func (m *model) quiet(s state) {
 	if s.phase != phaseIdle {
 		s.clk = clkQuiet
 	}
-	s.goneFresh = s.goneFresh && s.dbDown
+	if s.gone == goneFresh && !s.dbDown {
+		s.gone = goneSilent
+	}
 	for j := range m.cfg.Processes {
 		p := &s.procs[j]
 		if p.connected() {
@@ -251,7 +258,7 @@ func (m *model) admin(s state) {
 		t.epoch++
 		t.gen, t.base, t.tokEp, t.tok, t.phase, t.status = 0, 0, t.epoch, 0, phaseIdle, statusActive
 		for j := range m.cfg.Processes {
-			t.procs[j].holds, t.procs[j].open = false, false
+			t.procs[j].holds, t.procs[j].open, t.procs[j].orphan = false, false, false
 		}
 		m.emit("a new consent", t, event)
 	}
@@ -268,7 +275,7 @@ func (m *model) admin(s state) {
 		t.status, t.phase, t.gen, t.base, t.tokEp, t.tok = statusErased, phaseIdle, 0, 0, t.epoch, 0
 		t.spares = [2]spare{}
 		for j := range m.cfg.Processes {
-			t.procs[j].holds, t.procs[j].open = false, false
+			t.procs[j].holds, t.procs[j].open, t.procs[j].orphan = false, false, false
 		}
 		m.emit("revokes and erases", t, normal)
 	}

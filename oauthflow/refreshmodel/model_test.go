@@ -84,6 +84,7 @@ func everyStep() []string {
 		"a new consent",
 		"check passes",
 		"closes its forgotten attempt",
+		"closes the attempts of silent processes",
 		"crashes",
 		"crashes with its disk",
 		"crashes, the server processes its request",
@@ -154,6 +155,11 @@ func TestMutants(t *testing.T) {
 		{SpareOfPresentedToken, Config{Class: H, Faults: 2}, ruleTwice},
 		{SparePromotedOnClosing, Config{Class: G, Faults: 2, Disconnect: true}, ruleClosing},
 		{SparesForgottenByErase, Config{Class: G, Faults: 1, Disconnect: true}, ruleStuck},
+		{OrphanOfLivingProcess, Config{Class: F, Faults: 1}, ruleRevoked},
+		{OrphanOfLivingProcess, Config{Class: G, Faults: 1}, ruleFalseReauth},
+		{OrphanByStranger, Config{Class: K, Faults: 2}, ruleRevoked},
+		{OrphanStaysClosed, Config{Class: F, Faults: 1}, ruleRevoked},
+		{OrphanDropsPair, Config{Class: F, Faults: 1}, ruleLost},
 		{StrictReplayAtOnce, Config{Class: S, Faults: 1}, ruleFalseReauth},
 	}
 	caught := map[Mutant]bool{}

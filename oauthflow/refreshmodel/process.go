@@ -29,6 +29,7 @@ func (m *model) steps(s state, i int) {
 	}
 	if p.connected() {
 		m.sweep(s)
+		m.orphan(s, i)
 		m.promote(s)
 	}
 }
@@ -49,7 +50,7 @@ func (m *model) claim(s state, i int) {
 			return
 		}
 		if m.cfg.Class.grace() {
-			if (s.goneFresh || m.othersOpen(&s, i)) && !m.is(ClaimOverOpenAttempt) {
+			if m.othersOpen(&s, i) && !m.is(ClaimOverOpenAttempt) {
 				return
 			}
 			if same, older := m.othersAway(&s, i); same || older {
@@ -97,7 +98,7 @@ func (m *model) claimed(s *state, i int, mode uint8) {
 	}
 	p := &s.procs[i]
 	p.pc, p.ep, p.gen, p.tok, p.mode = pcClaimed, s.epoch, s.gen, s.tok, mode
-	p.holds, p.open, p.stale = true, true, false
+	p.holds, p.open, p.orphan, p.stale = true, true, false, false
 	if m.cfg.Class.grace() {
 		p.ord, p.older = 1, false
 		for j := range s.procs {
@@ -113,7 +114,7 @@ func (m *model) replayDue(s *state, i int) (mode uint8, due bool) {
 	switch {
 	case m.cfg.Class == N, m.is(StrictReplayAtOnce):
 		return modeWindow, true
-	case (s.goneFresh || m.othersOpen(s, i)) && !m.is(ReplayWithoutHeartbeat):
+	case m.othersOpen(s, i) && !m.is(ReplayWithoutHeartbeat):
 		return 0, false
 	case m.cfg.Class.grace() && m.cfg.Class != H && !s.windowShut:
 		if _, older := m.othersAway(s, i); older {
@@ -155,6 +156,9 @@ func (m *model) othersAway(s *state, i int) (same, older bool) {
 // othersOpen says whether another process has an attempt without an outcome and may be alive: its heartbeat is of the
 // last 60 s, or Q has not passed since process i reconnected, so that it cannot know.
 func (m *model) othersOpen(s *state, i int) bool {
+	if s.gone == goneFresh || s.gone == goneSilent && !s.procs[i].calm && !m.is(ReplayWithoutQuietTime) {
+		return true
+	}
 	for j := range m.cfg.Processes {
 		q := &s.procs[j]
 		unsure := !q.stale || !s.procs[i].calm && !m.is(ReplayWithoutQuietTime)

@@ -23,7 +23,7 @@ func (m *model) settlePair(s state, i int) {
 	t := s
 	own := p.holds && s.phase == phaseInFlight
 	adopted := m.t2(&t, i, ep, gen, pair, own)
-	t.procs[i].open = false
+	t.procs[i].open, t.procs[i].orphan = false, false
 	t.procs[i].done()
 	m.emit("T2 commits", t, normal)
 	if s.faults == 0 {
@@ -47,10 +47,11 @@ func (m *model) settlePair(s state, i int) {
 func (m *model) retry(s state, i int) {
 	p := &s.procs[i]
 	ep, gen, pair, settled := p.sEp, p.sGen, p.sTok, p.settled
+	dropped := p.orphan && m.is(OrphanDropsPair)
 	own := p.holds && s.phase == phaseInFlight
 	p.clearSpool()
-	p.open = false
-	if !settled || m.is(SpareOfSettledAttempt) {
+	p.open, p.orphan = false, false
+	if !dropped && (!settled || m.is(SpareOfSettledAttempt)) {
 		m.t2(&s, i, ep, gen, pair, own)
 	}
 	m.emit("T2 commits from the spool", s, normal)
@@ -132,6 +133,28 @@ func (m *model) promote(s state) {
 	}
 	if m.promoteSpare(&s) {
 		m.emit("promotes the spare", s, normal)
+	}
+}
+
+// orphan closes the open attempts of processes that have been silent for longer than Q. A sweeper that has not been
+// connected for as long cannot know.
+func (m *model) orphan(s state, i int) {
+	if !s.procs[i].calm && !m.is(OrphanByStranger) {
+		return
+	}
+	t := s
+	found := false
+	if t.gone == goneSilent {
+		t.gone, found = goneNone, true
+	}
+	for j := range m.cfg.Processes {
+		q := &t.procs[j]
+		if j != i && q.open && (q.stale || m.is(OrphanOfLivingProcess)) {
+			q.open, q.orphan, found = false, true, true
+		}
+	}
+	if found {
+		m.emit("closes the attempts of silent processes", t, normal)
 	}
 }
 

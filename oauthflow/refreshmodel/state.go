@@ -61,6 +61,13 @@ const (
 	modeAway                    // by either rule but the window, while a process with an attempt in hand was away for longer than Q
 )
 
+// Values of state.gone: the open attempts of processes that are gone.
+const (
+	goneNone   uint8 = iota
+	goneFresh        // Q has not yet passed with the database up
+	goneSilent       // it has
+)
+
 // noBase is state.base of a promoted spare.
 const noBase uint8 = 7
 
@@ -101,6 +108,7 @@ type proc struct {
 	lateWrite        bool // the request was written late
 	holds            bool // the row's attempt_id is this process's
 	open             bool // its refresh_attempt record has no outcome
+	orphan           bool // a sweeper closed the record of the attempt that is in its hand
 	spool, settled   bool // a pair is in the spool; its T2 had committed after all
 	sEp, sGen, sTok  uint8
 	ord              uint8 // order of claims among the attempts in hand, where a class makes siblings
@@ -112,9 +120,9 @@ type state struct {
 	epoch, gen, tokEp, tok uint8
 	phase, status, clk     uint8
 	maybeSent              bool
-	expired                bool // the access token has expired
-	windowShut             bool // G: the clock is past t_first + grace - D - 5 s
-	goneFresh              bool // an open attempt's process is gone, and Q has not yet passed with the database up
+	expired                bool  // the access token has expired
+	windowShut             bool  // G: the clock is past t_first + grace - D - 5 s
+	gone                   uint8 // open attempts of processes that are gone
 	dbDown                 bool
 	base                   uint8    // the generation on which the attempt was that the row's pair came from, where a class makes siblings
 	spares                 [2]spare // newest first
@@ -156,7 +164,7 @@ func (p *proc) rank() uint64 {
 	for _, v := range [...]uint8{p.pc, p.ep, p.gen, p.tok, p.ans, p.pair, p.mode, p.run, p.sEp, p.sGen, p.sTok, p.ord} {
 		r = r<<3 | uint64(v)
 	}
-	for _, b := range [...]bool{p.cut, p.calm, p.stale, p.away, p.late, p.lateWrite, p.holds, p.open, p.spool, p.settled, p.older} {
+	for _, b := range [...]bool{p.cut, p.calm, p.stale, p.away, p.late, p.lateWrite, p.holds, p.open, p.orphan, p.spool, p.settled, p.older} {
 		r <<= 1
 		if b {
 			r |= 1
@@ -200,7 +208,10 @@ func (s *state) canonical(n int) {
 		if s.phase == phaseIdle {
 			p.holds = false
 		}
-		if !p.open {
+		if p.pc == pcIdle && !p.spool {
+			p.orphan = false
+		}
+		if !p.open && !p.orphan {
 			p.stale = false
 		}
 		if p.pc == pcIdle && !p.spool && !p.open {
