@@ -133,13 +133,17 @@ func (c *Credentials) inRow(ctx context.Context, grant uuid.UUID, fn func(tx ref
 }
 
 // Heartbeat implements refresh.Store.
-func (c *Credentials) Heartbeat(ctx context.Context, holder string) error {
+func (c *Credentials) Heartbeat(ctx context.Context, holder string, hand []uuid.UUID) error {
 	beat := func() error {
 		return pgx.BeginFunc(ctx, c.s.pool, func(tx pgx.Tx) error {
 			if err := claimable(ctx, tx); err != nil {
 				return err
 			}
-			return heartbeat(ctx, tx, holder)
+			if err := heartbeat(ctx, tx, holder); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `UPDATE refresh_attempt SET outcome = '', error = '', t1 = NULL WHERE id = ANY ($1) AND holder = $2 AND outcome = 'orphaned'`, hand, holder)
+			return translate("opening attempts again", err)
 		})
 	}
 	err := beat()
@@ -164,6 +168,16 @@ func (c *Credentials) OwnOpen(ctx context.Context, holder string) ([]refresh.Att
 	}
 	list, err := pgx.CollectRows(rows, scanAttempt)
 	return list, translate("reading attempts", err)
+}
+
+// Silent implements refresh.Store.
+func (c *Credentials) Silent(ctx context.Context, quiet time.Duration, limit int) ([]refresh.Attempt, error) {
+	rows, err := c.s.pool.Query(ctx, attemptColumns+` WHERE a.outcome = '' AND (p.holder IS NULL OR p.heartbeat_at < clock() - $1::interval) ORDER BY a.seq LIMIT $2`, quiet, limit)
+	if err != nil {
+		return nil, translate("reading attempts of silent processes", err)
+	}
+	list, err := pgx.CollectRows(rows, scanAttempt)
+	return list, translate("reading attempts of silent processes", err)
 }
 
 // Overdue implements refresh.Store.

@@ -138,7 +138,7 @@ func TestRF3Restored(t *testing.T) {
 			r := newRig(t, class)
 			g, between := r.consent(30*time.Minute), r.consent(30*time.Minute)
 			r.db.MustExec(t, `UPDATE oauth_grant SET kind = 'client_credentials' WHERE id = $1`, between)
-			if err := r.store.Credentials().Heartbeat(t.Context(), "first"); err != nil {
+			if err := r.store.Credentials().Heartbeat(t.Context(), "first", nil); err != nil {
 				t.Fatal(err)
 			}
 			if v := r.row(g); v.Phase != "idle" {
@@ -149,7 +149,7 @@ func TestRF3Restored(t *testing.T) {
 			phase := func(g uuid.UUID) bool { v := r.row(g); return v.Phase == "uncertain" && v.MaybeSent }
 			if uncertain {
 				until(t, 30*time.Second, "an uncertain row", func() bool { return phase(g) })
-			} else if err := r.store.Credentials().Heartbeat(t.Context(), "second"); err != nil {
+			} else if err := r.store.Credentials().Heartbeat(t.Context(), "second", nil); err != nil {
 				t.Fatal(err)
 			}
 			if phase(g) != uncertain || phase(between) {
@@ -167,7 +167,7 @@ func TestRF3Restored(t *testing.T) {
 			if uncertain && after < quick().Quiet.Seconds() {
 				t.Errorf("presented %.3f s after the database was found to be another", after)
 			}
-			if err := r.store.Credentials().Heartbeat(t.Context(), "third"); err != nil || phase(g) {
+			if err := r.store.Credentials().Heartbeat(t.Context(), "third", nil); err != nil || phase(g) {
 				t.Errorf("uncertain again: %v, %+v", err, r.row(g))
 			}
 			if n := pgtest.Scalar[int](t, r.db, `SELECT count(*) FROM audit_event WHERE action = 'database.history_changed'`); n != 1 {

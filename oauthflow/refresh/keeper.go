@@ -104,6 +104,7 @@ const (
 	AfterSpool        Point = "after_spool"
 	BeforeSpoolRemove Point = "before_spool_remove"
 	InSweep           Point = "in_sweep"
+	InOrphan          Point = "in_orphan"
 	InPromote         Point = "in_promote"
 )
 
@@ -111,7 +112,7 @@ const (
 func Points() []Point {
 	return []Point{
 		BeforeClaim, InClaim, AfterClaim, BeforeWrite, AfterWrite, AfterHeaders, AfterBody, BeforeSettle, InSettle, AfterSettle,
-		BeforeOutcome, AfterOutcome, BeforeSpool, InSpool, AfterSpool, BeforeSpoolRemove, InSweep, InPromote,
+		BeforeOutcome, AfterOutcome, BeforeSpool, InSpool, AfterSpool, BeforeSpoolRemove, InSweep, InOrphan, InPromote,
 	}
 }
 
@@ -220,11 +221,11 @@ func (k *Keeper) awaitCalls() {
 
 // Stats counts what this process has done.
 type Stats struct {
-	Sent, Rotated, Spares, Discarded, Refused, Lost, Replays, NotSent, Spooled, Imported, Swept, Promoted int64
+	Sent, Rotated, Spares, Discarded, Refused, Lost, Replays, NotSent, Spooled, Imported, Swept, Orphaned, Promoted int64
 }
 
 type counters struct {
-	sent, rotated, spares, discarded, refused, lost, replays, notSent, spooled, imported, swept, promoted atomic.Int64
+	sent, rotated, spares, discarded, refused, lost, replays, notSent, spooled, imported, swept, orphaned, promoted atomic.Int64
 }
 
 // Stats returns the counts so far. Lost are the uncertain records that a lost answer made.
@@ -233,7 +234,7 @@ func (k *Keeper) Stats() Stats {
 	return Stats{
 		Sent: c.sent.Load(), Rotated: c.rotated.Load(), Spares: c.spares.Load(), Discarded: c.discarded.Load(), Refused: c.refused.Load(),
 		Lost: c.lost.Load(), Replays: c.replays.Load(), NotSent: c.notSent.Load(), Spooled: c.spooled.Load(), Imported: c.imported.Load(),
-		Swept: c.swept.Load(), Promoted: c.promoted.Load(),
+		Swept: c.swept.Load(), Orphaned: c.orphaned.Load(), Promoted: c.promoted.Load(),
 	}
 }
 

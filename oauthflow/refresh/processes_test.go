@@ -98,6 +98,11 @@ func (s *leavingStore) Overdue(ctx context.Context, limit int) ([]uuid.UUID, err
 	return slices.DeleteFunc(ids, func(id uuid.UUID) bool { _, left := s.left.Load(id); return left }), err
 }
 
+func (s *leavingStore) Silent(ctx context.Context, quiet time.Duration, limit int) ([]refresh.Attempt, error) {
+	list, err := s.Store.Silent(ctx, quiet, limit)
+	return slices.DeleteFunc(list, func(a refresh.Attempt) bool { _, left := s.left.Load(a.Grant); return left }), err
+}
+
 // TestRF2 : a process that is killed at any point leaves a row that the others bring to an end: with a good token
 // wherever one can be had.
 func TestRF2(t *testing.T) {
@@ -246,6 +251,9 @@ func (k *killRig) prepare(point refresh.Point) uuid.UUID {
 		a := uuid.New()
 		k.db.MustExec(k.tb, `INSERT INTO refresh_attempt (id, grant_id, epoch, gen, rt_hmac, holder) VALUES ($1, $2, 1, 0, $3, 'dead')`, a, g, []byte(g.String()))
 		k.db.MustExec(k.tb, `UPDATE credential SET phase = 'in_flight', attempt_id = $2, holder = 'dead', t_first = clock(), lease_until = clock() WHERE grant_id = $1`, g, a)
+	case refresh.InOrphan:
+		// A process died before it wrote, and the row went on without it.
+		k.db.MustExec(k.tb, `INSERT INTO refresh_attempt (id, grant_id, epoch, gen, rt_hmac, holder) VALUES (gen_random_uuid(), $1, 1, 0, $2, 'dead')`, g, []byte(g.String()))
 	case refresh.InPromote:
 		// A pair came late, after a refusal.
 		n, _ := k.server.present(g.String(), 0)

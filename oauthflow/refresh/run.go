@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -44,14 +46,14 @@ const pruneEvery = time.Hour
 // beat is one round of Run.
 func (k *Keeper) beat(ctx context.Context) error {
 	beatCtx, cancel := context.WithTimeout(ctx, k.t.Store)
-	err := k.cfg.Store.Heartbeat(beatCtx, k.holder)
+	err := k.cfg.Store.Heartbeat(beatCtx, k.holder, k.inHand())
 	cancel()
 	if err != nil {
 		k.link.down()
 		return fmt.Errorf("showing that this process lives: %w", err)
 	}
 	k.link.touch(k.cfg.Clock(), k.t.Silent)
-	return errors.Join(k.importSpool(ctx), k.disown(ctx), k.Sweep(ctx))
+	return errors.Join(k.importSpool(ctx), k.disown(ctx), k.Sweep(ctx), k.orphan(ctx))
 }
 
 // disown closes the records of attempts that this process finds under its own name and works on no more: two living
@@ -76,6 +78,61 @@ func (k *Keeper) disown(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// orphan closes the records of attempts whose process has been silent for longer than Quiet: a process that has just
+// started would wait for them until it has been connected for as long (othersOpen). It closes none before this process
+// can know, which takes the same time. A pair that comes late is stored all the same, and a process that comes back
+// opens what it has in hand again.
+func (k *Keeper) orphan(ctx context.Context) error {
+	if k.link.age(k.cfg.Clock()) < k.t.Quiet {
+		return nil
+	}
+	silent, err := k.cfg.Store.Silent(ctx, k.t.Quiet, sweepBatch)
+	if err != nil {
+		return fmt.Errorf("looking for attempts of processes that are gone: %w", err)
+	}
+	var errs []error
+	for _, a := range silent {
+		if err := k.orphanOne(ctx, a); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (k *Keeper) orphanOne(ctx context.Context, seen Attempt) error {
+	err := k.inRow(ctx, seen.Grant, func(ctx context.Context, tx Tx) error {
+		a, err := tx.Attempt(ctx, seen.ID)
+		if err != nil {
+			return err
+		}
+		r := tx.Row()
+		calm := r != nil && r.ServerAge >= k.t.Quiet && k.link.age(k.cfg.Clock()) >= k.t.Quiet
+		if !calm || a == nil || a.Outcome != OutcomeOpen || a.Holder == k.holder || a.Silent != nil && *a.Silent <= k.t.Quiet {
+			return errNotMine
+		}
+		if err := tx.Close(ctx, a.ID, OutcomeOrphaned, 0, "its process is silent"); err != nil {
+			return err
+		}
+		k.cfg.Fail(InOrphan)
+		return nil
+	})
+	if isNotMine(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("closing an attempt of a process that is gone: %w", err)
+	}
+	k.stats.orphaned.Add(1)
+	return nil
+}
+
+// inHand lists the attempts that this process works on.
+func (k *Keeper) inHand() []uuid.UUID {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.AppendSeq(make([]uuid.UUID, 0, len(k.hand)), maps.Keys(k.hand))
 }
 
 func (k *Keeper) holds(attempt uuid.UUID) bool {

@@ -17,10 +17,14 @@ type Store interface {
 	// InRow locks the credential row of a grant and runs fn in a transaction that is committed synchronously. An
 	// error of fn rolls back and is returned as it is; after any other error nobody knows whether it was committed.
 	InRow(ctx context.Context, grant uuid.UUID, fn func(tx Tx) error) error
-	// Heartbeat shows that a process lives and is connected.
-	Heartbeat(ctx context.Context, holder string) error
+	// Heartbeat shows that a process lives and is connected. Those of its attempts in hand that were closed as orphaned
+	// are open again.
+	Heartbeat(ctx context.Context, holder string, hand []uuid.UUID) error
 	// OwnOpen returns the grants and attempts without an outcome that a process began.
 	OwnOpen(ctx context.Context, holder string) ([]Attempt, error)
+	// Silent returns attempts without an outcome, of any consent, whose process has shown no heartbeat for longer than
+	// quiet.
+	Silent(ctx context.Context, quiet time.Duration, limit int) ([]Attempt, error)
 	// Overdue returns grants whose attempt has outlived its lease, and those that need consent and have a spare.
 	Overdue(ctx context.Context, limit int) ([]uuid.UUID, error)
 	// Due returns grants that are worth refreshing ahead of time, the most urgent first.
@@ -124,7 +128,7 @@ const (
 	OutcomeNotSent   Outcome = "not_sent"
 	OutcomeRefused   Outcome = "refused"
 	OutcomeLost      Outcome = "lost"     // no answer that can be read
-	OutcomeOrphaned  Outcome = "orphaned" // its process works on it no more
+	OutcomeOrphaned  Outcome = "orphaned" // its process works on it no more, or is silent; its pair is stored all the same
 )
 
 // Settled reports whether the pair of the attempt has been dealt with.
