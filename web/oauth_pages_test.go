@@ -357,6 +357,14 @@ func testAuditPages(t *testing.T) {
 	if strings.Contains(older.text(), "t30 ") || strings.Contains(older.body, "Older events") {
 		t.Error("the second page does not continue the first")
 	}
+	damaged := audit.Event{
+		Actor: audit.Actor{Kind: audit.System, Name: "refresh"}, Action: "grant.refresh", Outcome: audit.Failed, Detail: map[string]string{"outcome": "spool_damaged", "attempt": "x"},
+	}
+	if err := o.store.Record(t.Context(), damaged); err != nil {
+		t.Fatal(err)
+	}
+	o.ada.get("/audit").says(t, http.StatusOK, "The tokens of a grant were to be renewed failed grant.refresh", "outcome new tokens that waited in the data directory cannot be read", "test.act failed test.act")
+	o.ada.get("/audit?action=session").says(t, http.StatusOK, "Signed in session.start")
 	o.ada.get("/audit?target=thing:t7").says(t, http.StatusOK, "t7")
 	o.ada.get("/audit?action=nothing").says(t, http.StatusOK, "No event matches")
 	o.ada.get("/audit?until=2001-01-01").says(t, http.StatusOK, "No event matches")

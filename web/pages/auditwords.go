@@ -1,0 +1,91 @@
+package pages
+
+// ActionWords says what an action of the audit log is; "" for one that this version does not know.
+func ActionWords(action string) string { return actionWords()[action] }
+
+// actionWords are the words for every action that this version writes.
+func actionWords() map[string]string {
+	return map[string]string{ //nolint:gosec // words about secrets are none
+		"account.create":   "An account was made",
+		"account.role":     "The role of an account was changed",
+		"account.disable":  "An account was disabled",
+		"account.enable":   "An account was enabled again",
+		"account.password": "The password of an account was set",
+		"account.delete":   "An account was deleted",
+		"setup.token":      "A token for the first account was made",
+		"setup.redeem":     "The first account was made",
+		"setup.refused":    "A set-up was refused",
+		"session.start":    "Signed in",
+		"session.end":      "A session was ended",
+		"session.refused":  "A sign-in was refused",
+
+		"connection.create":     "A connection was made",
+		"connection.sync":       "A sync was asked for",
+		"connection.pause":      "A connection was paused",
+		"connection.resume":     "A connection was resumed",
+		"connection.expiry":     "The end of a connection was set",
+		"connection.expire":     "A connection has reached its end",
+		"connection.disconnect": "A connection was disconnected",
+		"connection.delete":     "A connection was deleted with its documents",
+
+		"registration.create": "A registration was made",
+		"registration.save":   "The credentials of a registration were saved",
+		"registration.change": "A registration was changed",
+		"registration.delete": "A registration was deleted",
+
+		"oauth.ticket":   "A link for a consent was made",
+		"oauth.start":    "A consent was begun",
+		"oauth.consent":  "Consent was given",
+		"oauth.denied":   "Consent was denied",
+		"oauth.refused":  "A provider's answer was not accepted",
+		"oauth.mixup":    "A provider's answer to another request was refused",
+		"oauth.fixation": "An answer in somebody else's session was refused",
+
+		"grant.check":   "A grant was tried at its provider",
+		"grant.refresh": "The tokens of a grant were to be renewed",
+		"grant.expiry":  "The end of a grant was set",
+		"grant.expire":  "A grant has reached its end",
+		"grant.revoke":  "A grant was revoked",
+		"grant.close":   "A grant was closed, and its tokens were forgotten",
+		"token.use":     "The tokens of a grant were used",
+		"secret.open":   "Sealed secrets were opened",
+
+		"database.history_changed": "The database goes on from another point of its history, as after a restore: grants whose refresh tokens are good once count as uncertain",
+
+		"master_key.rotate":  "A new master key was made",
+		"master_key.retire":  "An old master key was retired",
+		"master_key.replace": "The master key was replaced, and what it had sealed was forgotten",
+
+		"reader.create":  "A reader was made",
+		"reader.link":    "A reader was linked to a principal",
+		"reader.unlink":  "A reader was unlinked from a principal",
+		"reader.disable": "A reader was disabled",
+		"reader.enable":  "A reader was enabled again",
+		"api_key.create": "An API key was made",
+		"api_key.revoke": "An API key was revoked",
+
+		"profile.create":   "An embedding profile was made",
+		"profile.activate": "An embedding profile was made the active one",
+	}
+}
+
+// outcomeWords says how a refresh ended, as the details of the audit log name it; "" for what it does not know.
+func outcomeWords(outcome string) string {
+	words := map[string]string{
+		"rotated":       "new tokens",
+		"spare":         "new tokens, kept aside",
+		"promoted":      "tokens that were kept aside are used",
+		"discarded":     "came too late",
+		"not_sent":      "not sent",
+		"refused":       "refused",
+		"lost":          "answer lost",
+		"orphaned":      "its process ended",
+		"uncertain":     "not known whether the refresh token was used up",
+		"spool_damaged": "new tokens that waited in the data directory cannot be read",
+		"active":        "active",
+		"needs_reauth":  "needs consent",
+		"config_error":  "client refused",
+		"closing":       "being revoked",
+	}
+	return words[outcome]
+}
