@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"tributary/connectors"
 )
@@ -20,7 +21,7 @@ const (
 
 var (
 	errNoJSON    = errors.New("the answer is no complete JSON of the kind that was asked for")
-	errElsewhere = errors.New("the address to go on at is not one of this server")
+	errElsewhere = errors.New("the address to go on at is not one of this server; where people host it themselves, the address it calls itself by must be the one that was entered")
 )
 
 // API sends the requests of one session to one service: it builds addresses, repeats what may be repeated, decodes answers and
@@ -84,84 +85,115 @@ type Meta struct {
 	Next string
 }
 
-// JSON sends c and decodes the answer into v, which may be nil.
+// JSON sends c and decodes the answer into v. Where v is nil, what the answer holds does not matter, and nothing (204) is a
+// success too.
 func (a *API) JSON(ctx context.Context, c Call, v any) (Meta, error) {
-	resp, err := a.send(ctx, c) //nolint:bodyclose // drop closes it
+	var m Meta
+	err := a.send(ctx, c, func(resp *http.Response) (bool, error) {
+		if v == nil && resp.StatusCode == http.StatusNoContent {
+			m = a.meta(resp)
+			drop(resp.Body)
+			return true, nil
+		}
+		if !usable(c, resp) {
+			return false, nil
+		}
+		defer drop(resp.Body)
+		m = a.meta(resp)
+		if m.NotModified || v == nil {
+			return true, nil
+		}
+		return true, decode(ctx, c, resp.Body, v)
+	})
 	if err != nil {
 		return Meta{}, err
-	}
-	defer drop(resp.Body)
-	m := a.meta(resp)
-	if m.NotModified || v == nil {
-		return m, nil
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxJSON+1))
-	if err != nil {
-		return m, Failure(ctx, c.Op, err)
-	}
-	// SECURITY: the decoder's own message is dropped, because it quotes the answer.
-	if len(data) > maxJSON || json.Unmarshal(data, v) != nil {
-		return m, &connectors.Error{Op: c.Op, Class: connectors.Transient, Ref: c.Ref, Err: errNoJSON}
 	}
 	return m, nil
 }
 
 // Open sends c and returns the answer's content, which the caller closes. Reading it fails as the client's limits say.
 func (a *API) Open(ctx context.Context, c Call) (io.ReadCloser, Meta, error) {
-	resp, err := a.send(ctx, c)
-	if err != nil {
-		return nil, Meta{}, err
-	}
-	return resp.Body, a.meta(resp), nil
+	var content io.ReadCloser
+	var m Meta
+	err := a.send(ctx, c, func(resp *http.Response) (bool, error) {
+		if !usable(c, resp) {
+			return false, nil
+		}
+		content, m = resp.Body, a.meta(resp)
+		return true, nil
+	})
+	return content, m, err
 }
 
-// send returns the first answer that is a success or an unchanged one, or the last error.
-func (a *API) send(ctx context.Context, c Call) (*http.Response, error) {
+// usable reports whether resp is what c asks for: the whole content, or that it is the one that c keeps.
+func usable(c Call, resp *http.Response) bool {
+	return resp.StatusCode == http.StatusOK || NotModified(resp) && c.Kept != (Validators{})
+}
+
+// decode reads one JSON value, and nothing after it. SECURITY: the decoder's own message is dropped, because it quotes the
+// answer.
+func decode(ctx context.Context, c Call, body io.Reader, v any) error {
+	data, err := io.ReadAll(io.LimitReader(body, maxJSON+1))
+	if err != nil {
+		return Failure(ctx, c.Op, err)
+	}
+	if len(data) > maxJSON || json.Unmarshal(data, v) != nil {
+		return &connectors.Error{Op: c.Op, Class: connectors.Transient, Ref: c.Ref, Err: errNoJSON}
+	}
+	return nil
+}
+
+// send sends c until accept takes an answer without an error, or trying again is of no use. accept closes what it takes, or
+// leaves that to the caller of send; what it does not take is judged.
+func (a *API) send(ctx context.Context, c Call, accept func(*http.Response) (taken bool, err error)) error {
 	req, err := a.request(ctx, c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	retry := a.Retry.withDefaults()
 	for attempt := 1; ; attempt++ {
-		resp, err := a.once(ctx, c, req)
+		err := a.once(ctx, c, req, accept)
 		if err == nil {
-			return resp, nil
+			return nil
 		}
 		class, after := connectors.ClassOf(err), connectors.RetryAfterOf(err)
 		// A limit that says no time is not known to be short: the job comes back later.
 		again := class == connectors.Transient || class == connectors.RateLimited && after > 0
-		if !again || attempt >= retry.Attempts || after > retry.MaxWait || ctx.Err() != nil {
-			return nil, err
+		if !again || errors.Is(err, errNoJSON) || attempt >= retry.Attempts || after > retry.MaxWait || ctx.Err() != nil {
+			return err
 		}
 		if err := wait(ctx, retry.Clock, retry.pause(attempt, after)); err != nil {
-			return nil, Failure(ctx, c.Op, err)
+			return Failure(ctx, c.Op, err)
 		}
 	}
 }
 
-// once sends req and judges the answer.
-func (a *API) once(ctx context.Context, c Call, req *http.Request) (*http.Response, error) {
+// once sends req and judges the answer that accept does not take.
+func (a *API) once(ctx context.Context, c Call, req *http.Request, accept func(*http.Response) (taken bool, err error)) error {
 	resp, err := Do(a.HTTP, req)
 	if err != nil {
-		return nil, Failure(ctx, c.Op, err)
+		return Failure(ctx, c.Op, err)
 	}
 	if a.Log != nil {
 		a.Log.DebugContext(ctx, "source answered", "what", c.Op, "status", resp.StatusCode)
 	}
-	if resp.StatusCode == http.StatusOK || NotModified(resp) && c.Kept != (Validators{}) {
-		return resp, nil
+	if taken, err := accept(resp); taken {
+		return err
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what cannot be read says nothing
 	drop(resp.Body)
 	if a.Judge != nil {
 		if e := a.Judge(Refusal{Call: c, Status: resp.StatusCode, Header: resp.Header, Body: body}); e != nil {
-			return nil, e
+			if e.RetryAfter == 0 && (e.Class == connectors.RateLimited || e.Class == connectors.Transient) {
+				e.RetryAfter = a.Retry.Headers.RetryAfter(resp.Header, time.Now())
+			}
+			return e
 		}
 	}
 	if resp.StatusCode < http.StatusBadRequest {
-		return nil, &connectors.Error{Op: c.Op, Class: connectors.Transient, Ref: c.Ref, Err: &StatusError{Code: resp.StatusCode}}
+		return &connectors.Error{Op: c.Op, Class: connectors.Transient, Ref: c.Ref, Err: &StatusError{Code: resp.StatusCode}}
 	}
-	return nil, a.refused(c, resp)
+	return a.refused(c, resp)
 }
 
 // refused returns the error of a refusal that Judge leaves to its status: for one item, what is not given out is ItemRefused.
@@ -216,17 +248,31 @@ func (a *API) address(c Call) (string, error) {
 		return "", errElsewhere
 	}
 	u, err := base.Parse(c.URL)
-	if err != nil || u.Scheme != base.Scheme || !strings.EqualFold(u.Host, base.Host) || u.User != nil {
+	if err != nil || u.User != nil || !sameServer(u, base) {
 		return "", errElsewhere
 	}
 	return u.String(), nil
 }
 
+// sameServer reports whether scheme, host and port are equal; 443 and 80 are what https and http mean without a port.
+func sameServer(a, b *url.URL) bool {
+	to, ok := targetOf(a)
+	at, known := targetOf(b)
+	return ok && known && to == at
+}
+
+// meta reads the header. A next page is named relative to the page that names it (RFC 8288 §3.2).
 func (a *API) meta(resp *http.Response) Meta {
-	return Meta{
+	m := Meta{
 		Status: resp.StatusCode, Header: resp.Header, Kept: ValidatorsOf(resp), NotModified: NotModified(resp),
 		Next: NextLink(resp.Header),
 	}
+	if m.Next != "" && resp.Request != nil {
+		if u, err := resp.Request.URL.Parse(m.Next); err == nil {
+			m.Next = u.String()
+		}
+	}
+	return m
 }
 
 // Failure returns the error of a request without a whole answer: the client's own class and wait stay, and no address, query or

@@ -18,59 +18,102 @@ var (
 	errEndless = errors.New("the server's list does not end")
 )
 
-// NextLink returns the target of the first Link with rel=next (RFC 8288 §3), or "".
+// NextLink returns the target of the first Link with rel=next (RFC 8288 §3), or "". A header that is not of that form ends
+// where it stops being so.
 func NextLink(h http.Header) string {
 	for _, line := range h.Values("Link") {
-		for line != "" {
-			start := strings.IndexByte(line, '<')
-			if start < 0 {
+		for {
+			target, rels, rest, ok := cutLink(line)
+			if !ok {
 				break
 			}
-			end := strings.IndexByte(line[start:], '>')
-			if end < 0 {
-				break
+			for rel := range strings.FieldsSeq(rels) {
+				if strings.EqualFold(rel, "next") {
+					return target
+				}
 			}
-			target := line[start+1 : start+end]
-			params := line[start+end+1:]
-			line = ""
-			if i := strings.Index(params, ",<"); i >= 0 {
-				params, line = params[:i], params[i+1:]
-			} else if i := strings.Index(params, ", <"); i >= 0 {
-				params, line = params[:i], params[i+2:]
-			}
-			if relNext(params) {
-				return target
-			}
+			line = rest
 		}
 	}
 	return ""
 }
 
-// relNext reports whether the parameters of a link say that it is the next page.
-func relNext(params string) bool {
-	for p := range strings.SplitSeq(params, ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-		if !strings.EqualFold(strings.TrimSpace(name), "rel") {
-			continue
+// cutLink reads one link: its target, the value of its first parameter rel, and what follows. A link whose context is another
+// page (anchor) has no rel here.
+func cutLink(line string) (target, rels, rest string, ok bool) {
+	line = strings.TrimLeft(line, ", \t")
+	target, rest, ok = strings.Cut(strings.TrimPrefix(line, "<"), ">")
+	if !ok || !strings.HasPrefix(line, "<") {
+		return "", "", "", false
+	}
+	seen, elsewhere := false, false
+	for {
+		rest = strings.TrimLeft(rest, " \t")
+		if !strings.HasPrefix(rest, ";") {
+			break
 		}
-		for rel := range strings.FieldsSeq(strings.Trim(strings.TrimSpace(value), `"`)) {
-			if strings.EqualFold(rel, "next") {
-				return true
-			}
+		var name, value string
+		if name, value, rest, ok = cutParameter(rest[1:]); !ok {
+			return "", "", "", false
+		}
+		switch {
+		case strings.EqualFold(name, "rel") && !seen:
+			rels, seen = value, true
+		case strings.EqualFold(name, "anchor"):
+			elsewhere = true
 		}
 	}
-	return false
+	if elsewhere {
+		rels = ""
+	}
+	return target, rels, rest, rest == "" || rest[0] == ','
+}
+
+// cutParameter reads name, name=token or name="quoted" (RFC 9110 §5.6.4).
+func cutParameter(s string) (name, value, rest string, ok bool) {
+	end := strings.IndexAny(s, "=;,")
+	if end < 0 {
+		return strings.TrimSpace(s), "", "", true
+	}
+	name, rest = strings.TrimSpace(s[:end]), s[end:]
+	if rest[0] != '=' {
+		return name, "", rest, true
+	}
+	rest = strings.TrimLeft(rest[1:], " \t")
+	if !strings.HasPrefix(rest, `"`) {
+		end := strings.IndexAny(rest, ";, \t")
+		if end < 0 {
+			end = len(rest)
+		}
+		return name, rest[:end], rest[end:], true
+	}
+	var b strings.Builder
+	for i := 1; i < len(rest); i++ {
+		switch rest[i] {
+		case '"':
+			return name, b.String(), rest[i+1:], true
+		case '\\':
+			if i++; i == len(rest) {
+				return "", "", "", false
+			}
+		}
+		b.WriteByte(rest[i])
+	}
+	return "", "", "", false
 }
 
 // Paged yields the entries of all pages of a list. page reads the one that at names, "" being the first, and returns what names
-// the next, "" after the last. A server that repeats a page, or does not end, is Transient.
+// the next, "" after the last. A server that comes back to a page, or does not end, is Transient.
 func Paged[T any](ctx context.Context, op string, page func(ctx context.Context, at string) (entries []T, next string, err error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		at := ""
-		for range maxPages {
+		at, met, seek := "", "", 1 // met is an earlier page, moved up at every power of two: any circle comes to it (Brent)
+		for n := 1; n <= maxPages; n++ {
 			entries, next, err := page(ctx, at)
-			if err == nil && next != "" && next == at {
+			if n == seek {
+				met, seek = at, 2*seek
+			}
+			if err == nil && next != "" && (next == at || next == met) {
 				err = &connectors.Error{Op: op, Class: connectors.Transient, Err: errRepeats}
 			}
 			if err != nil {
