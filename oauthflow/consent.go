@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"tributary/connectors"
-	"tributary/internal/secret"
 )
 
 // Consent is what SaveConsent stores in one transaction: a grant with its first pair, and what the plan says.
@@ -170,7 +169,7 @@ func (f *Flows) discard(ctx context.Context, client Client, t *Token, subject st
 			return
 		}
 	}
-	_ = revokePair(ctx, f.client, client, Pair{Access: t.Access, Refresh: t.Refresh})
+	_ = f.client.RevokePair(ctx, client, Pair{Access: t.Access, Refresh: t.Refresh})
 }
 
 // replaced revokes the pair that a renewal replaced, where the provider would leave it alive and nothing else ends
@@ -183,29 +182,7 @@ func (f *Flows) replaced(ctx context.Context, client Client, saved ConsentResult
 	if err != nil || old.Refresh.IsSet() && old.Refresh.Reveal() == t.Refresh.Reveal() || old.Access.Reveal() == t.Access.Reveal() {
 		return
 	}
-	_ = revokePair(ctx, f.client, client, old) // what is left of it ends by itself
-}
-
-// revokePair revokes the refresh token, then the access token, and returns the first error. ErrNoRevocation is one.
-func revokePair(ctx context.Context, c *TokenClient, client Client, p Pair) error {
-	var errs []error
-	for _, t := range []struct {
-		token secret.Text
-		hint  TokenHint
-	}{{p.Refresh, HintRefresh}, {p.Access, HintAccess}} {
-		if t.token.IsSet() {
-			errs = append(errs, c.Revoke(ctx, client, t.token, t.hint))
-		}
-		if len(errs) > 0 && client.Registration.Profile.Revocation.Style == RevokeGitHub && errs[0] == nil {
-			break // the grant is gone
-		}
-	}
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	_ = f.client.RevokePair(ctx, client, old) // what is left of it ends by itself
 }
 
 // worthRetry reports whether a call that failed may succeed later.

@@ -103,6 +103,7 @@ func TestOADisconnect(t *testing.T) {
 	t.Run("OA-24 another grant of the same account in use", testSameAccount)
 	t.Run("OA-24 a consent during the revocation", testConsentMeanwhile)
 	t.Run("OA-24 a consent before the revocation", testConsentBeforeRevoking)
+	t.Run("OA-24 GitHub ends a grant by an access token", testGitHubRevocation)
 }
 
 // testSharedAccount: where a revocation ends all that an account granted, none is sent while another grant of it lives.

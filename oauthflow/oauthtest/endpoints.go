@@ -125,6 +125,9 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request, entry *Request) 
 	}
 	entry.Token = Digest(value)
 	t := s.find(value)
+	if r.Method == http.MethodDelete && t != nil && t.access != value { // GitHub takes no refresh tokens
+		t = nil
+	}
 	if t == nil {
 		switch {
 		case r.Method == http.MethodDelete:
