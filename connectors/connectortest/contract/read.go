@@ -38,3 +38,17 @@ func parse(path string) (*route.Table[operation], error) {
 	}
 	return table, nil
 }
+
+// Operations returns the operations of a description: "GET /repos/{owner}" by
+// the name that violations have.
+func Operations(path string) (map[string]string, error) {
+	table, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for template, op := range table.All() {
+		all[op.name()] = template
+	}
+	return all, nil
+}

@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"iter"
 	"net/url"
 	"regexp"
 	"slices"
@@ -91,4 +92,15 @@ func (t *Table[T]) Find(method, path string) (Match[T], bool) {
 		return m, true
 	}
 	return Match[T]{}, false
+}
+
+// All yields every operation with its method and template: "GET /user".
+func (t *Table[T]) All() iter.Seq2[string, T] {
+	return func(yield func(string, T) bool) {
+		for _, r := range t.routes {
+			if !yield(r.method+" "+r.template, r.op) {
+				return
+			}
+		}
+	}
 }
