@@ -40,6 +40,7 @@ type OAuthStore interface {
 	// GrantByID returns nil where there is none.
 	GrantByID(ctx context.Context, id uuid.UUID) (*oauthflow.Grant, error)
 	Connections(ctx context.Context) ([]store.Connection, error)
+	ConnectionOverviews(ctx context.Context) ([]store.ConnectionOverview, error)
 	Connection(ctx context.Context, nameOrID string) (store.Connection, error)
 	Totals(ctx context.Context, connection uuid.UUID) (store.Totals, error)
 	Schedules(ctx context.Context, connection uuid.UUID) ([]store.Schedule, error)

@@ -29,7 +29,7 @@ func (s *Server) connectionOf(c echo.Context) (store.Connection, error) {
 func (s *Server) connectionsPage(c echo.Context) error {
 	ctx := c.Request().Context()
 	o := s.cfg.OAuth
-	list, err := o.Store.Connections(ctx)
+	list, err := o.Store.ConnectionOverviews(ctx)
 	if err != nil {
 		return err
 	}
@@ -42,19 +42,9 @@ func (s *Server) connectionsPage(c echo.Context) error {
 		return err
 	}
 	for _, k := range list {
-		row := pages.ConnectionRow{Connection: k}
+		row := pages.ConnectionRow{ConnectionOverview: k}
 		if i := slices.IndexFunc(grants, func(g oauthflow.Grant) bool { return k.GrantID != nil && g.ID == *k.GrantID }); i >= 0 {
 			row.Grant = &grants[i]
-		}
-		if row.Totals, err = o.Store.Totals(ctx, k.ID); err != nil {
-			return err
-		}
-		runs, err := o.Store.Runs(ctx, store.RunFilter{Connection: k.ID, Lane: store.Content, Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(runs) > 0 {
-			row.Last = &runs[0]
 		}
 		v.Rows = append(v.Rows, row)
 	}

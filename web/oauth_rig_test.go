@@ -85,6 +85,12 @@ func fakeSpec() connectors.Spec {
 
 func newOAuthRig(t *testing.T) *oauthRig {
 	t.Helper()
+	return newOAuthRigThrough(t, func(databaseURL string) string { return databaseURL })
+}
+
+// newOAuthRigThrough reaches its database by another address.
+func newOAuthRigThrough(t *testing.T, through func(databaseURL string) string) *oauthRig {
+	t.Helper()
 	o := &oauthRig{provider: oauthtest.New(t, oauthtest.Generic())}
 	var err error
 	if o.ring, err = seal.Create(filepath.Join(t.TempDir(), "key"), seal.Options{}); err != nil {
@@ -94,14 +100,14 @@ func newOAuthRig(t *testing.T) *oauthRig {
 	if parts.Providers, err = oauthflow.Shipped(); err != nil {
 		t.Fatal(err)
 	}
-	o.rig = newRig(t, false, func(c *web.Config) {
+	o.rig = newRigThrough(t, false, func(c *web.Config) {
 		st, ok := c.Store.(*store.Store)
 		if !ok {
 			t.Fatal("the store is another")
 		}
 		o.parts(t, parts, st, c.PublicURL.String())
 		c.OAuth = parts
-	})
+	}, through)
 	ada := o.account("ada", store.RoleOwner)
 	o.ada = o.signedIn("ada")
 	o.by = oauthflow.By{Actor: audit.Actor{Kind: audit.Account, Name: "ada", Authenticated: true}, Account: ada.ID, Owner: true}

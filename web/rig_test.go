@@ -53,9 +53,15 @@ func (p countingPasswords) Verify(ctx context.Context, hash string, s secret.Tex
 
 func newRig(t *testing.T, tls bool, change func(*web.Config)) *rig {
 	t.Helper()
+	return newRigThrough(t, tls, change, func(databaseURL string) string { return databaseURL })
+}
+
+// newRigThrough reaches its database by another address.
+func newRigThrough(t *testing.T, tls bool, change func(*web.Config), through func(databaseURL string) string) *rig {
+	t.Helper()
 	r := &rig{t: t, db: pgtest.New(t), log: &lockedBuffer{}}
 	var err error
-	r.store, err = store.Open(t.Context(), store.Config{URL: r.db.URL, Purpose: store.Web})
+	r.store, err = store.Open(t.Context(), store.Config{URL: through(r.db.URL), Purpose: store.Web})
 	if err != nil {
 		t.Fatal(err)
 	}

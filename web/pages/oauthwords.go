@@ -201,8 +201,8 @@ func grantKinds(list []oauthflow.GrantType) string {
 }
 
 // runWords says how a run ended.
-func runWords(r store.Run) (tone, word string) {
-	switch r.State {
+func runWords(state store.RunState) (tone, word string) {
+	switch state {
 	case store.RunSucceeded:
 		return "ok", "done"
 	case store.RunPartial:
@@ -218,7 +218,7 @@ func runWords(r store.Run) (tone, word string) {
 	case store.RunSuperseded:
 		return "", "superseded"
 	default:
-		return "", string(r.State)
+		return "", string(state)
 	}
 }
 

@@ -365,7 +365,7 @@ func firstSync(v ConnectedView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			tone, word := runWords(*v.Run)
+			tone, word := runWords(v.Run.State)
 			templ_7745c5c3_Err = Tag(tone, word).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
