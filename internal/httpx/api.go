@@ -111,7 +111,8 @@ func (a *API) JSON(ctx context.Context, c Call, v any) (Meta, error) {
 	return m, nil
 }
 
-// Open sends c and returns the answer's content, which the caller closes. Reading it fails as the client's limits say.
+// Open sends c and returns the answer's content, which the caller closes. Reading it fails with the class of [Failure]; what is
+// too large is ItemSkipped and names Call.Ref.
 func (a *API) Open(ctx context.Context, c Call) (io.ReadCloser, Meta, error) {
 	var content io.ReadCloser
 	var m Meta
@@ -119,10 +120,31 @@ func (a *API) Open(ctx context.Context, c Call) (io.ReadCloser, Meta, error) {
 		if !usable(c, resp) {
 			return false, nil
 		}
-		content, m = resp.Body, a.meta(resp)
+		content, m = &contents{ReadCloser: resp.Body, ctx: ctx, call: c}, a.meta(resp)
 		return true, nil
 	})
 	return content, m, err
+}
+
+// contents gives the failures of reading an answer a class.
+type contents struct {
+	io.ReadCloser
+
+	ctx  context.Context //nolint:containedctx // it is the request's, and tells why a read ended
+	call Call
+}
+
+// Read reads on. Content that ends before its announced length is an error, not the end.
+func (b *contents) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	err = Failure(b.ctx, b.call.Op, err)
+	if e, ok := errors.AsType[*connectors.Error](err); ok && e.Class == connectors.ItemSkipped {
+		e.Ref = b.call.Ref
+	}
+	return n, err
 }
 
 // usable reports whether resp is what c asks for: the whole content, or that it is the one that c keeps.

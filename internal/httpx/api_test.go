@@ -366,7 +366,22 @@ func TestAPIOpen(t *testing.T) {
 		if (err == nil) != want || string(b) != "whole!"[:len(n)] {
 			t.Errorf("%q: %v", b, err)
 		}
+		if e, ok := errors.AsType[*connectors.Error](err); !want && (!ok || e.Op != opTest || e.Class != connectors.Transient) {
+			t.Errorf("%#v", err)
+		}
 		content.Close()
+	}
+	s := server(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "too much") })
+	small := &API{HTTP: plain(t, Options{Limits: Limits{Body: 3}}, s), Base: s.URL}
+	ref := connectors.ItemRef{ID: "7", Revision: "1"}
+	content, _, err := small.Open(t.Context(), Call{Op: opTest, Path: "file", Ref: ref})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Close()
+	_, err = io.ReadAll(content)
+	if e, ok := errors.AsType[*connectors.Error](err); !ok || e.Class != connectors.ItemSkipped || e.Ref != ref || e.Op != opTest {
+		t.Errorf("too large: %#v", err)
 	}
 }
 
