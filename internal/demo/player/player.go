@@ -228,6 +228,23 @@ func (p *Player) Connect(ctx context.Context) error {
 	return p.consent(ctx, pg)
 }
 
+// Ticket follows a link of the command line.
+func (p *Player) Ticket(ctx context.Context, link secret.Text) error {
+	const step = "following the link"
+	u, err := url.Parse(link.Reveal())
+	if err != nil {
+		return fmt.Errorf("%s: it is no address", step)
+	}
+	pg, f, err := p.fill(ctx, step, link.Reveal(), u.Path)
+	if err != nil {
+		return err
+	}
+	if pg, err = p.send(ctx, step, pg, f, http.StatusOK); err != nil {
+		return err
+	}
+	return p.consent(ctx, pg)
+}
+
 // consent goes from the page that leads to the sandbox to its consent page, and
 // allows everything.
 func (p *Player) consent(ctx context.Context, pg *page) error {

@@ -94,7 +94,7 @@ func TestAPageThatRefuses(t *testing.T) {
 	t.Parallel()
 	refusal := `<h1>Set up</h1><p role="alert">The token is not right.</p><form method="post" action="/setup"></form>`
 	public := serve(t, map[string]http.HandlerFunc{
-		"GET /setup": says(http.StatusOK, refusal), "POST /setup": says(http.StatusForbidden, refusal),
+		"GET /setup": says(http.StatusOK, refusal), "POST /setup": says(http.StatusForbidden, refusal), "GET /connect/{ticket}": says(http.StatusNotFound, "<h1>This link is over</h1>"),
 	})
 	p := newPlayer(t, public, public)
 	err := p.SetUp(t.Context(), secret.New("tok-en-1"))
@@ -104,6 +104,9 @@ func TestAPageThatRefuses(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "tok-en-1") || strings.Contains(err.Error(), "pass-word-1") {
 		t.Errorf("the error holds a secret: %v", err)
+	}
+	if err := p.Ticket(t.Context(), secret.New(public+"/connect/t1cket")); err == nil || strings.Contains(err.Error(), "t1cket") {
+		t.Errorf("a link that is over: %v", err)
 	}
 }
 
