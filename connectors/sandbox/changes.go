@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"tributary/connectors"
+	"tributary/internal/httpx"
 )
 
 // Start returns the feed's position of this moment.
@@ -14,7 +15,7 @@ func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
 	var answer struct {
 		Token string `json:"page_token"`
 	}
-	if err := s.api.get(ctx, request{op: op, scope: scopeFiles, path: "changes/start"}, &answer); err != nil {
+	if _, err := s.api.JSON(ctx, httpx.Call{Op: op, Scope: scopeFiles, Path: "changes/start"}, &answer); err != nil {
 		return nil, err
 	}
 	if answer.Token == "" {
@@ -55,8 +56,8 @@ func (s *session) Changes(ctx context.Context, from connectors.Cursor) iter.Seq2
 // the items on it stand as they are now, and so must what they inherit.
 func (s *session) changes(ctx context.Context, op, token string) (page connectors.Page, next string, more bool, err error) {
 	var answer changesPage
-	r := request{op: op, scope: scopeFiles, path: "changes", query: s.paging(token)}
-	if err := s.api.get(ctx, r, &answer); err != nil {
+	c := httpx.Call{Op: op, Scope: scopeFiles, Path: "changes", Query: s.paging(token)}
+	if _, err := s.api.JSON(ctx, c, &answer); err != nil {
 		return page, "", false, err
 	}
 	if answer.Next == "" || (answer.Next == token && (answer.More || len(answer.Changes) > 0)) {

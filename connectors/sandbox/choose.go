@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"tributary/connectors"
+	"tributary/internal/httpx"
 )
 
 // Choices yields the folders directly in parent. A folder whose own folder the
@@ -43,19 +44,16 @@ func (s *session) Choices(ctx context.Context, parent string) iter.Seq2[connecto
 // ids.
 func (s *session) allFolders(ctx context.Context, op string) ([]item, error) {
 	var all []item
-	for token := ""; ; {
+	for it, err := range httpx.Paged(ctx, op, func(ctx context.Context, token string) ([]item, string, error) {
 		answer, err := s.items(ctx, op, token)
+		return answer.Items, answer.Next, err
+	}) {
 		if err != nil {
 			return nil, err
 		}
-		for _, it := range answer.Items {
-			if it.Kind == kindFolder {
-				all = append(all, it)
-			}
+		if it.Kind == kindFolder {
+			all = append(all, it)
 		}
-		if answer.Next == "" {
-			return all, nil
-		}
-		token = answer.Next
 	}
+	return all, nil
 }

@@ -26,7 +26,7 @@ func started(t testing.TB, change ...func(*connectors.Env)) (*site, *session) {
 	for _, c := range change {
 		c(&env)
 	}
-	opened, err := New(Config{PageSize: pageSize}).Open(t.Context(), env)
+	opened, err := New(Config{PageSize: pageSize, Retry: httpx.Retry{Attempts: 1}}).Open(t.Context(), env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,6 @@
 // not import internal/sandbox.
 //
 // Start reading at [New]; then listing.go and changes.go for what is read,
-// access.go for how folders and entries become an ACL, api.go for requests
-// and the classes of their failures.
+// permissions.go for how folders and entries become an ACL, api.go for
+// what its answers mean.
 package sandbox

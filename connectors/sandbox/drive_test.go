@@ -97,7 +97,7 @@ func (d drive) session(t *testing.T, token string) *session {
 			return base.RoundTrip(r)
 		}),
 	}
-	opened, err := New(Config{PageSize: 50}).Open(t.Context(), connectors.Env{HTTP: client, Base: d.URL})
+	opened, err := New(Config{PageSize: 50, Retry: httpx.Retry{Attempts: 1}}).Open(t.Context(), connectors.Env{HTTP: client, Base: d.URL})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"net/http"
 
 	"tributary/connectors"
 	"tributary/internal/httpx"
@@ -46,26 +45,19 @@ func (f *folders) get(ctx context.Context, id string) (*item, error) {
 		return it, nil
 	}
 	kept := f.s.kept[id]
-	r := request{op: f.op, scope: scopeFiles, path: itemPath(id), kept: kept.validators}
-	resp, err := f.s.api.do(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
+	var answer item
+	c := httpx.Call{Op: f.op, Scope: scopeFiles, Path: itemPath(id), Kept: kept.validators, Ref: connectors.ItemRef{ID: id}}
+	m, err := f.s.api.JSON(ctx, c, &answer)
 	switch {
-	case resp.StatusCode == http.StatusNotModified && kept.item.ID == id:
-	case resp.StatusCode == http.StatusOK:
-		kept = keptFolder{validators: httpx.ValidatorsOf(resp)}
-		if err := decode(ctx, f.op, resp, &kept.item); err != nil {
-			return nil, err
-		}
-		f.s.kept[id] = kept
-	case refused(resp):
+	case connectors.ClassOf(err) == connectors.ItemRefused:
 		delete(f.s.kept, id)
 		f.seen[id] = nil
 		return nil, nil
-	default:
-		return nil, r.failure(resp)
+	case err != nil:
+		return nil, err
+	case !m.NotModified:
+		kept = keptFolder{item: answer, validators: m.Kept}
+		f.s.kept[id] = kept
 	}
 	if kept.item.ID != id || kept.item.Kind != kindFolder {
 		f.seen[id] = nil

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"tributary/connectors"
+	"tributary/internal/httpx"
 )
 
 // Snapshot yields every file of the selection, in the order of ids.
@@ -38,20 +39,6 @@ func (s *session) ListIDs(ctx context.Context, from connectors.Cursor) iter.Seq2
 		}
 		page.Changes = append(page.Changes, connectors.Change{Op: connectors.Upsert, Ref: it.ref()})
 		return nil
-	})
-}
-
-// Permissions yields the ACL of every file of the selection.
-func (s *session) Permissions(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
-	const op = "listing sandbox permissions"
-	return s.list(ctx, op, from, func(ctx context.Context, f *folders, it *item, page *connectors.Page) error {
-		chain, whole, err := f.path(ctx, it)
-		if err != nil || !s.sel.file(it, chain) || it.Size > connectors.MaxBody {
-			return err
-		}
-		acl, err := s.acl(ctx, f, chain, whole)
-		page.Changes = append(page.Changes, connectors.Change{Op: connectors.SetACL, Ref: it.ref(), ACL: acl})
-		return err
 	})
 }
 
@@ -108,17 +95,18 @@ func (s *session) next(
 }
 
 var (
-	errNoID   = errors.New("the answer holds an item without id or revision")
-	errNoEnd  = errors.New("the listing stops without saying that it is complete")
-	errBadEnd = errors.New("the listing says that it is complete, and that there is more")
+	errRepeats = errors.New("the server repeats its page token")
+	errNoID    = errors.New("the answer holds an item without id or revision")
+	errNoEnd   = errors.New("the listing stops without saying that it is complete")
+	errBadEnd  = errors.New("the listing says that it is complete, and that there is more")
 )
 
 // items asks for one page of items. SECURITY: a page that contradicts itself is
 // an error, because an end that is none would delete documents.
 func (s *session) items(ctx context.Context, op, token string) (itemsPage, error) {
 	var answer itemsPage
-	r := request{op: op, scope: scopeFiles, path: "items", query: s.paging(token)}
-	if err := s.api.get(ctx, r, &answer); err != nil {
+	c := httpx.Call{Op: op, Scope: scopeFiles, Path: "items", Query: s.paging(token)}
+	if _, err := s.api.JSON(ctx, c, &answer); err != nil {
 		return answer, err
 	}
 	var wrong error

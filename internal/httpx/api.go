@@ -192,7 +192,7 @@ func (a *API) send(ctx context.Context, c Call, accept func(*http.Response) (tak
 
 // once sends req and judges the answer that accept does not take.
 func (a *API) once(ctx context.Context, c Call, req *http.Request, accept func(*http.Response) (taken bool, err error)) error {
-	resp, err := Do(a.HTTP, req)
+	resp, err := Do(a.HTTP, req) //nolint:bodyclose // accept closes what it takes, drop the rest
 	if err != nil {
 		return Failure(ctx, c.Op, err)
 	}

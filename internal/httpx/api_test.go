@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -31,9 +32,7 @@ func service(t *testing.T, h http.HandlerFunc, others ...*httptest.Server) (*API
 func statuses(header http.Header, body string, list ...int) (http.HandlerFunc, *atomic.Int64) {
 	var n atomic.Int64
 	return func(w http.ResponseWriter, _ *http.Request) {
-		for name, v := range header {
-			w.Header()[name] = v
-		}
+		maps.Copy(w.Header(), header)
 		w.WriteHeader(list[min(int(n.Add(1)), len(list))-1])
 		if body != "" {
 			fmt.Fprint(w, body)

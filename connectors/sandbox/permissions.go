@@ -3,10 +3,25 @@ package sandbox
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 
 	"tributary/connectors"
 )
+
+// Permissions yields the ACL of every file of the selection.
+func (s *session) Permissions(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	const op = "listing sandbox permissions"
+	return s.list(ctx, op, from, func(ctx context.Context, f *folders, it *item, page *connectors.Page) error {
+		chain, whole, err := f.path(ctx, it)
+		if err != nil || !s.sel.file(it, chain) || it.Size > connectors.MaxBody {
+			return err
+		}
+		acl, err := s.acl(ctx, f, chain, whole)
+		page.Changes = append(page.Changes, connectors.Change{Op: connectors.SetACL, Ref: it.ref(), ACL: acl})
+		return err
+	})
+}
 
 // acl returns who may read it, of the path from it up to the root.
 //
