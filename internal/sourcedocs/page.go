@@ -24,3 +24,13 @@ func Replace(page, block string) (string, error) {
 	}
 	return before + begin + "\n\n" + strings.TrimSpace(block) + "\n\n" + end + after, nil
 }
+
+// NewPage returns the first page of a source: the generated part's place, and
+// what has to be written by hand.
+func NewPage(title string) string {
+	return "# The " + title + " source\n\n" +
+		"## Connect it\n\nHow to register a client there, step by step, with the redirect URI that the registration's page shows.\n\n" +
+		"## Reference\n\n" + begin + "\n" + end + "\n\n" +
+		"## What is synced\n\nWhat becomes a document, and what does not.\n\n" +
+		"## Who sees what\n\nHow the source's permissions become those of documents, and where less is shown than the source shows.\n"
+}
