@@ -10,8 +10,11 @@ import (
 )
 
 // TestConformance is not parallel: the kit looks for goroutines left behind.
-func TestConformance(t *testing.T) {
-	connectortest.Run(t, connectortest.Harness{Setup: func(tb connectortest.TB) connectortest.Fixture {
+func TestConformance(t *testing.T) { connectortest.Run(t, harness()) }
+
+// harness is the connector at a site of small pages.
+func harness() connectortest.Harness {
+	return connectortest.Harness{Setup: func(tb connectortest.TB) connectortest.Fixture {
 		s := newSite()
 		client, release := s.client()
 		tb.Cleanup(func() {
@@ -22,5 +25,5 @@ func TestConformance(t *testing.T) {
 			Connector: New(Config{PageSize: pageSize, Retry: httpx.Retry{Attempts: 1}}), Site: s, Secret: canary,
 			Env: connectors.Env{HTTP: client, Base: strings.TrimSuffix(s.server.URL, "/")},
 		}
-	}})
+	}}
 }
