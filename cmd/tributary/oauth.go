@@ -73,7 +73,7 @@ func newConsent(c consentConfig) (*consent, error) {
 	}
 	keeper, err := refresh.New(refresh.Config{
 		Store: c.store.Credentials(), Vault: sealed, VaultErr: c.noRing, Gate: gate, SpoolDir: filepath.Join(c.settings.DataDir, spoolName),
-		Sender: &refresh.TokenSender{Tokens: tokens, Shared: c.store.SharesAccount, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
+		Sender: &refresh.TokenSender{Tokens: tokens, Client: func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
 			return openClient(ctx, c.store, sealed, id)
 		}},
 		OnUncertainReauth: c.settings.ReauthUncertain, Log: c.log,
@@ -155,7 +155,7 @@ func (c *consent) authorise(ctx context.Context, conn store.Connection, spec con
 	h, err := client.New(client.Config{
 		Grant: grant.ID, Tokens: c.keeper, Gate: c.gate, GateKey: "api:" + r.ID.String(), Hosts: tokenHosts(spec, r, grant),
 		Options: httpx.Options{Allow: allow, PlainLoopback: true},
-		Retry:   httpx.Retry{Headers: httpx.HeadersOf(spec.Pace)},
+		Retry:   httpx.Retry{Headers: httpx.HeadersOf(spec.Pace)}, Reasons: spec.Pace.Reasons,
 	})
 	return jobs.Authorised{HTTP: h, Base: r.BaseURL, Grant: actingFor(grant, r)}, err
 }

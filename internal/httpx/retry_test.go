@@ -56,6 +56,39 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// TestUsedUp: the last call that a source gives says so, whatever it answers.
+func TestUsedUp(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	in := func(d time.Duration) string { return fmt.Sprint(now.Add(d).Unix()) }
+	named := RetryHeaders{EpochSeconds: []string{"X-RateLimit-Reset"}, Remaining: []string{"X-RateLimit-Remaining"}}
+	for name, c := range map[string]struct {
+		headers RetryHeaders
+		give    map[string]string
+		want    time.Duration
+	}{
+		"calls are left":          {named, map[string]string{"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": in(time.Minute)}, 0},
+		"none is left":            {named, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": in(time.Minute)}, time.Minute},
+		"by the server's clock":   {named, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": in(time.Minute), "Date": now.Add(50 * time.Second).Format(http.TimeFormat)}, 10 * time.Second},
+		"for long":                {named, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": in(48 * time.Hour)}, time.Hour},
+		"it has started again":    {named, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": in(-time.Minute)}, 0},
+		"no time":                 {named, map[string]string{"X-RateLimit-Remaining": "0"}, 0},
+		"nonsense":                {named, map[string]string{"X-RateLimit-Remaining": "none", "X-RateLimit-Reset": in(time.Minute)}, 0},
+		"no counter":              {named, map[string]string{"X-RateLimit-Reset": in(time.Minute)}, 0},
+		"no counter is named":     {RetryHeaders{EpochSeconds: named.EpochSeconds}, map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": in(time.Minute)}, 0},
+		"Retry-After of a 200":    {named, map[string]string{"Retry-After": "5"}, 0},
+		"a limit of another kind": {named, map[string]string{"X-Search-Remaining": "0", "X-RateLimit-Reset": in(time.Minute)}, 0},
+	} {
+		h := http.Header{}
+		for k, v := range c.give {
+			h.Set(k, v)
+		}
+		if got := c.headers.UsedUp(h, now); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
 func FuzzRetryAfter(f *testing.F) {
 	for _, s := range []string{"1", "Wed, 02 Jan 2030 03:04:05 GMT", "-1", "1e9", ".", "99999999999999999999"} {
 		f.Add(s)

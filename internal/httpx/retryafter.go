@@ -3,6 +3,7 @@ package httpx
 import (
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,25 @@ func (r RetryHeaders) RetryAfter(h http.Header, now time.Time) time.Duration {
 	if at, err := http.ParseTime(after); err == nil {
 		return capped(at.Sub(now))
 	}
-	if !r.exhausted(h) {
+	return r.reset(h, now, len(r.Remaining) == 0)
+}
+
+// UsedUp returns how long it is until a counter that is zero starts again, whatever the answer's status: the next call would be
+// one too many. It is 0 where no counter is named or none is zero.
+func (r RetryHeaders) UsedUp(h http.Header, now time.Time) time.Duration {
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return r.reset(h, now, false)
+}
+
+// reset returns how long it is until the reset time, where a counter is zero or always.
+func (r RetryHeaders) reset(h http.Header, now time.Time, always bool) time.Duration {
+	zero := slices.ContainsFunc(r.Remaining, func(name string) bool {
+		n, ok := number(h.Get(name))
+		return ok && n == 0
+	})
+	if !zero && !always {
 		return 0
 	}
 	for _, name := range r.EpochSeconds {
@@ -54,16 +73,6 @@ func (r RetryHeaders) RetryAfter(h http.Header, now time.Time) time.Duration {
 		}
 	}
 	return 0
-}
-
-// exhausted reports whether a counter is zero, or none is named.
-func (r RetryHeaders) exhausted(h http.Header) bool {
-	for _, name := range r.Remaining {
-		if n, ok := number(h.Get(name)); ok && n == 0 {
-			return true
-		}
-	}
-	return len(r.Remaining) == 0
 }
 
 // span reads a number of units, fractions included.

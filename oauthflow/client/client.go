@@ -32,6 +32,8 @@ type Config struct {
 	Options httpx.Options
 	// Retry says which requests may be repeated after a 401, and which headers say when to come back.
 	Retry httpx.Retry
+	// Reasons are values of a member "reason" in the JSON of a 403 that mean a limit (connectors.Pace).
+	Reasons []string
 	// ShortWait is the longest that a call waits for the gate at a time, 2 s; LongWait bounds all its waits together, 20 s.
 	ShortWait, LongWait time.Duration
 }

@@ -10,14 +10,11 @@ import (
 	"time"
 
 	"tributary/connectors"
-	"tributary/internal/httpx"
 	"tributary/oauthflow"
 )
 
 const (
 	op = "calling the source"
-	// leaveTimeout bounds the report to the gate, which is made even when the caller has gone.
-	leaveTimeout = 5 * time.Second
 	// drained is how much of a 401 is read to keep its connection usable.
 	drained = 4 << 10
 )
@@ -124,35 +121,6 @@ func (t *transport) enter(ctx context.Context) (waited bool, err error) {
 			return false, ctx.Err()
 		}
 	}
-}
-
-// leave tells the gate how a call ended. What the caller broke off told nothing about the server: then a probe's place
-// becomes free by its own time limit. A report that cannot be written is lost; the calls that follow make theirs.
-func (t *transport) leave(ctx context.Context, resp *http.Response, err error) {
-	if t.c.Gate == nil || err != nil && ctx.Err() != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
-	defer cancel()
-	_ = t.c.Gate.Leave(ctx, t.c.GateKey, t.endOf(resp, err))
-}
-
-// endOf classifies a call for the gate. A request that never left (class Invalid) is nobody's failure.
-func (t *transport) endOf(resp *http.Response, err error) oauthflow.CallEnd {
-	if err == nil {
-		err = httpx.CheckStatus(op, resp, t.c.Retry.Headers)
-	}
-	end := oauthflow.CallEnd{RetryAfter: connectors.RetryAfterOf(err)}
-	switch connectors.ClassOf(err) {
-	case connectors.Transient, connectors.RateLimited:
-		end.Failed = true
-	case connectors.Unknown, connectors.GrantLost, connectors.ClientRejected, connectors.ScopeDenied, connectors.CursorExpired,
-		connectors.ItemSkipped, connectors.Invalid, connectors.Bug, connectors.ItemRefused:
-	}
-	if end.Failed {
-		end.Reason = oauthflow.CleanText(err.Error())
-	}
-	return end
 }
 
 // untraced hides the caller's httptrace: SECURITY: a trace is told every header that is written.
