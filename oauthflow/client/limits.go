@@ -43,7 +43,7 @@ func (t *transport) endOf(resp *http.Response, err error) oauthflow.CallEnd {
 	if err == nil {
 		err = httpx.CheckStatus(op, resp, headers)
 		if connectors.ClassOf(err) == connectors.ScopeDenied && t.limited(resp) {
-			err = &connectors.Error{Op: op, Class: connectors.RateLimited, RetryAfter: headers.RetryAfter(resp.Header, time.Now()), Err: &httpx.StatusError{Code: resp.StatusCode}}
+			err = &connectors.Error{Op: op, Class: connectors.RateLimited, Err: &httpx.StatusError{Code: resp.StatusCode}}
 		}
 	}
 	end := oauthflow.CallEnd{RetryAfter: connectors.RetryAfterOf(err)}
@@ -71,12 +71,8 @@ func (t *transport) limited(resp *http.Response) bool {
 	if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") || len(t.c.Reasons) == 0 {
 		return false
 	}
-	start, err := io.ReadAll(io.LimitReader(resp.Body, maxPeek))
-	rest := io.Reader(resp.Body)
-	if err != nil {
-		rest = broken{err}
-	}
-	resp.Body = peeked{io.MultiReader(bytes.NewReader(start), rest), resp.Body}
+	start, _ := io.ReadAll(io.LimitReader(resp.Body, maxPeek)) // reading on fails again
+	resp.Body = peeked{io.MultiReader(bytes.NewReader(start), resp.Body), resp.Body}
 	var said any
 	return json.Unmarshal(start, &said) == nil && t.hasReason(said)
 }
@@ -101,9 +97,3 @@ type peeked struct {
 	io.Reader
 	io.Closer
 }
-
-// broken is where reading had failed.
-type broken struct{ err error }
-
-// Read fails again.
-func (b broken) Read([]byte) (int, error) { return 0, b.err }
