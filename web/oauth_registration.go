@@ -99,7 +99,7 @@ func (s *Server) saveRegistration(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := formValues(c, "client_id", "secret", "subject", "private_key", "key_id", "service_account", "expires", "digest", "force")
+	f, wrong, err := formWithFiles(c, []string{"private_key", "service_account"}, "client_id", "secret", "subject", "private_key", "key_id", "service_account", "expires", "digest", "force")
 	if err != nil {
 		return err
 	}
@@ -107,6 +107,10 @@ func (s *Server) saveRegistration(c echo.Context) error {
 	who, _ := identityOf(c)
 	if r.State == oauthflow.RegistrationDraft && !s.isShipped(r) && !who.MayAct(store.RoleOwner) {
 		return s.showRegistration(c, http.StatusForbidden, r, "an owner has to confirm the hosts of this registration", v)
+	}
+	if wrong != nil {
+		text, _ := oauthProblem(wrong)
+		return s.showRegistration(c, http.StatusUnprocessableEntity, r, "nothing was saved: "+text, v)
 	}
 	p := oauthflow.SaveParams{
 		ID: r.ID, Digest: f["digest"], ClientID: f["client_id"], Subject: f["subject"], Force: f["force"] == "yes",

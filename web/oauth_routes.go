@@ -75,7 +75,7 @@ func (s *Server) registrationRoutes() []route {
 		{method: post, path: "/registrations", access: accessAdmin, handler: s.draftRegistration, calls: true},
 		{method: get, path: "/registrations/new", access: accessAdmin, handler: s.newRegistrationPage, returnable: true},
 		{method: get, path: "/registrations/:id", access: accessAuditor, handler: s.registrationPage, returnable: true},
-		{method: post, path: "/registrations/:id/save", access: accessAdmin, handler: s.saveRegistration, calls: true},
+		{method: post, path: "/registrations/:id/save", access: accessAdmin, handler: s.saveRegistration, calls: true, files: true},
 		{method: post, path: "/registrations/:id/check", access: accessAdmin, handler: s.checkRegistration, calls: true},
 		{method: get, path: "/registrations/:id/change", access: accessOwner, handler: s.changeRegistrationPage, returnable: true},
 		{method: post, path: "/registrations/:id/change", access: accessOwner, handler: s.changeRegistration, calls: true},

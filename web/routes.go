@@ -66,6 +66,8 @@ type route struct {
 	// hashes says that the handler hashes a password: it waits in a line of its
 	// own, so that those lines do not keep others from the database.
 	hashes bool
+	// files says that its form may bring files, as multipart/form-data.
+	files bool
 	// calls says that the handler calls a provider, which takes its time: it waits
 	// in a line of its own too.
 	calls bool
@@ -110,9 +112,9 @@ func (s *Server) add(list ...route) {
 		case accessKey:
 			front = []echo.MiddlewareFunc{s.authenticated(r.right)}
 		case accessVisitor:
-			front = []echo.MiddlewareFunc{s.page, limit}
+			front = []echo.MiddlewareFunc{s.page(r), limit}
 		case accessAuditor, accessAdmin, accessOwner:
-			front = []echo.MiddlewareFunc{s.page, limit, s.signedIn(r)}
+			front = []echo.MiddlewareFunc{s.page(r), limit, s.signedIn(r)}
 		default:
 			// SECURITY: deny by default.
 			continue

@@ -170,21 +170,23 @@ func isSafe(method string) bool { return method == http.MethodGet || method == h
 
 // page stands in front of every page: nothing is cached, and what changes
 // something is a form of this server's own pages.
-func (s *Server) page(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		c.Response().Header().Set("Cache-Control", "no-store")
-		if isSafe(r.Method) {
+func (s *Server) page(at route) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			c.Response().Header().Set("Cache-Control", "no-store")
+			if isSafe(r.Method) {
+				return next(c)
+			}
+			if err := s.sameOrigin(r); err != nil {
+				return err
+			}
+			mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+			if err != nil || (mediaType != echo.MIMEApplicationForm && (mediaType != echo.MIMEMultipartForm || !at.files)) {
+				return problem(http.StatusUnsupportedMediaType, codeMediaType, "pages take forms only: Content-Type: "+echo.MIMEApplicationForm)
+			}
 			return next(c)
 		}
-		if err := s.sameOrigin(r); err != nil {
-			return err
-		}
-		mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if err != nil || mediaType != echo.MIMEApplicationForm {
-			return problem(http.StatusUnsupportedMediaType, codeMediaType, "pages take forms only: Content-Type: "+echo.MIMEApplicationForm)
-		}
-		return next(c)
 	}
 }
 

@@ -108,7 +108,7 @@ func readForm(n *html.Node) *form {
 // input takes what a browser would send of a field.
 func (f *form) input(e *html.Node, name string) {
 	switch value(e, "type") {
-	case "submit", "button", "image", "reset":
+	case "submit", "button", "image", "reset", "file":
 	case "checkbox", "radio":
 		v, ok := attr(e, "value")
 		if !ok {
