@@ -21,6 +21,10 @@ type Consent struct {
 	Kind         GrantType
 	PerAccount   bool
 	Renew        *uuid.UUID
+	// RenewEpoch is the epoch of Renew when the consent began. A grant that was renewed since is a *GrantReplacedError,
+	// unless the same account gives all that it has; one that ended since is ErrGrantEnded, unless Plan has a connection
+	// for another.
+	RenewEpoch *int
 	// OtherAccount allows Renew and its connections to change to another subject; else that is an *OtherAccountError.
 	OtherAccount bool
 	Subject      string
@@ -62,8 +66,23 @@ type ConsentResult struct {
 	ReplacedGen   int64
 }
 
-// ErrRegistrationChanged means that a registration is not the one that a consent was given for.
-var ErrRegistrationChanged = errors.New("the registration was changed meanwhile")
+// ErrRegistrationChanged means that a registration is not the one that was read, or that a consent was given for.
+var ErrRegistrationChanged = errors.New("the registration was changed meanwhile, and nothing was saved: look at it again, and repeat what is still to change")
+
+// ErrGrantEnded means that the grant to renew ended after the consent began.
+var ErrGrantEnded = errors.New("the grant ended meanwhile")
+
+// GrantReplacedError means that the grant to renew was renewed after the consent began, with more than this consent
+// gives. Pair is what it has, sealed for its epoch and generation.
+type GrantReplacedError struct {
+	Grant uuid.UUID
+	Epoch int
+	Gen   int64
+	Pair  []byte
+}
+
+// Error says what happened.
+func (e *GrantReplacedError) Error() string { return "the grant was renewed meanwhile" }
 
 // ErrAccountClosing means that what the account granted was being revoked while it consented.
 var ErrAccountClosing = errors.New("an earlier grant of the account was being revoked")
@@ -77,7 +96,7 @@ func (e *OtherAccountError) Error() string { return "the grant belongs to " + e.
 // consentOf makes the consent of a token that a person gave.
 func consentOf(v Vault, r *Registration, row *FlowRow, t *Token, info Userinfo, answered time.Time) Consent {
 	c := tokenConsent(v, r, GrantCode, t, answered)
-	c.Renew, c.OtherAccount = row.Grant, row.Plan.OtherAccount
+	c.Renew, c.RenewEpoch, c.OtherAccount = row.Grant, row.GrantEpoch, row.Plan.OtherAccount
 	c.Subject, c.Account = info.Subject, info.Name
 	c.PerAccount = r.Profile.GrantPer == PerAccount && info.Subject != ""
 	c.Asked, c.Plan = row.Scopes, row.Plan
@@ -134,6 +153,11 @@ func consentRefused(err error, info Userinfo) error {
 	if errors.Is(err, ErrAccountClosing) {
 		return flowError(FlowClosing)
 	}
+	if _, ok := errors.AsType[*GrantReplacedError](err); ok || errors.Is(err, ErrGrantEnded) {
+		e := flowError(FlowReplaced)
+		e.Came = err.Error()
+		return e
+	}
 	return notSaved(err)
 }
 
@@ -165,11 +189,29 @@ func (f *Flows) discard(ctx context.Context, client Client, t *Token, subject st
 		if subject == "" {
 			return // SECURITY: somebody else's working grant could be ended by it
 		}
-		if shared, err := f.store.SharesAccount(ctx, client.Registration.ID, subject); err != nil || shared {
+		id, shared, err := f.store.BeginDiscarding(ctx, client.Registration.ID, subject, revokingLife)
+		if err != nil || shared {
 			return
 		}
+		defer func() { _ = f.store.EndDiscarding(context.WithoutCancel(ctx), id) }() // its life ends it too
 	}
 	_ = f.client.RevokePair(ctx, client, Pair{Access: t.Access, Refresh: t.Refresh})
+}
+
+// refusedPair reports whether the tokens are those that the grant has which refused them: a provider may give the same
+// again, and then they are not discarded.
+func (f *Flows) refusedPair(err error, t *Token) bool {
+	held, ok := errors.AsType[*GrantReplacedError](err)
+	if !ok || len(held.Pair) == 0 {
+		return false
+	}
+	pair, err := OpenPair(f.vault, PairPlace(held.Grant, held.Epoch, held.Gen, FieldTokens), held.Pair)
+	return err != nil || samePair(pair, t)
+}
+
+// samePair reports whether a provider gave what it had given before.
+func samePair(old Pair, t *Token) bool {
+	return old.Refresh.IsSet() && old.Refresh.Reveal() == t.Refresh.Reveal() || old.Access.Reveal() == t.Access.Reveal()
 }
 
 // replaced revokes the pair that a renewal replaced, where the provider would leave it alive and nothing else ends
@@ -179,7 +221,7 @@ func (f *Flows) replaced(ctx context.Context, client Client, saved ConsentResult
 		return
 	}
 	old, err := OpenPair(f.vault, PairPlace(saved.Grant, saved.ReplacedEpoch, saved.ReplacedGen, FieldTokens), saved.Replaced)
-	if err != nil || old.Refresh.IsSet() && old.Refresh.Reveal() == t.Refresh.Reveal() || old.Access.Reveal() == t.Access.Reveal() {
+	if err != nil || samePair(old, t) {
 		return
 	}
 	_ = f.client.RevokePair(ctx, client, old) // what is left of it ends by itself

@@ -108,8 +108,11 @@ type FlowStore interface {
 	CheckPlan(ctx context.Context, p Plan) (needed []string, err error)
 	// SaveConsent stores a grant with its first pair and what the plan says, in one transaction.
 	SaveConsent(ctx context.Context, c Consent) (ConsentResult, error)
-	// SharesAccount reports whether a live grant of the registration belongs to the account of the provider.
-	SharesAccount(ctx context.Context, registration uuid.UUID, subject string) (bool, error)
+	// BeginDiscarding reports whether a live grant of the registration belongs to the account of the provider. Where none
+	// does, no consent of the account that began before EndDiscarding, or else before life is over, is stored any more.
+	BeginDiscarding(ctx context.Context, registration uuid.UUID, subject string, life time.Duration) (id uuid.UUID, shared bool, err error)
+	// EndDiscarding ends what BeginDiscarding began.
+	EndDiscarding(ctx context.Context, id uuid.UUID) error
 	Record(ctx context.Context, e audit.Event) error
 
 	TicketStore

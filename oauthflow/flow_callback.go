@@ -243,8 +243,9 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 	c.By, c.Began = by, row.TakenAt
 	saved, err := f.store.SaveConsent(ctx, c)
 	if err != nil {
+		kept := f.refusedPair(err, token)
 		err = consentRefused(err, info)
-		if e, ok := errors.AsType[*FlowError](err); ok && e.Code != FlowNotSaved { // else it may be stored, and in use
+		if e, ok := errors.AsType[*FlowError](err); ok && e.Code != FlowNotSaved && !kept { // else it may be stored, and in use
 			f.discard(ctx, client, token, info.Subject)
 		}
 		return nil, err

@@ -45,6 +45,7 @@ const (
 	FlowUnavailable    FlowCode = "unavailable"    // 5xx
 	FlowHeldBack       FlowCode = "held_back"      // by the limit of calls to the token endpoint, or its breaker
 	FlowClosing        FlowCode = "closing"        // an earlier grant of the account was being revoked
+	FlowReplaced       FlowCode = "replaced"       // the grant was renewed, or ended, while the person was away
 )
 
 // FlowError says how a consent failed: what was sent, what came back and what to do. It holds no secret; what came from
@@ -159,6 +160,8 @@ func flowTextsAfter(code FlowCode) flowText {
 		return flowText{"The provider is not asked at the moment", "Wait a few minutes, and start again.", http.StatusServiceUnavailable}
 	case FlowClosing:
 		return flowText{"An earlier access of this account was being ended", again + " What the provider gave may have ended with it, and is thrown away.", http.StatusConflict}
+	case FlowReplaced:
+		return flowText{"The grant was changed while you were away", "Nothing of it was touched, and what the provider gave is thrown away. Look at the grant: if it is active and lacks nothing, nothing is to do; else start again from its connection.", http.StatusConflict}
 	case FlowRateLimited:
 		return flowText{"The provider asks to wait", "Wait a few minutes, and start again.", http.StatusServiceUnavailable}
 	default:

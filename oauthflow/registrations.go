@@ -39,7 +39,8 @@ var ErrOwner = errors.New("only an owner may do this: it decides where secrets g
 // RegistrationUpdate is what SaveRegistration writes.
 type RegistrationUpdate struct {
 	Registration Registration // without its credentials; CredentialGen is the new one
-	Expect       int64        // the generation that was read
+	Expect       int64        // the generation that was read; every update moves it
+	KeepState    bool         // a refusal of the credentials that came meanwhile stands
 	SecretCT     []byte       // sealed for CredentialGen; nil is none
 	Drop         string       // why the grants end; "" lets them live
 }
@@ -156,8 +157,8 @@ func (s *Registrations) Save(ctx context.Context, by By, p SaveParams) (*Registr
 	if err != nil || r == nil {
 		return nil, nil, missingRegistration(err)
 	}
-	client, err := openClient(ctx, s.store, s.vault, r)
-	if err != nil && !p.Credentials.anySet() {
+	client, err := s.open(ctx, r)
+	if err != nil && (!p.Credentials.anySet() || errors.Is(err, ErrRegistrationChanged)) {
 		return nil, nil, err
 	}
 	u := RegistrationUpdate{Registration: *r, Expect: r.CredentialGen}
@@ -195,7 +196,8 @@ func missingRegistration(err error) error {
 }
 
 // Change points a registration elsewhere, or opens other hosts for it; only an owner may. Another server gets nothing
-// that was made for the first: the credentials are forgotten and the grants end (OA-30).
+// that was made for the first: the credentials are forgotten and the grants end (OA-30). Whatever it changes, it is of
+// a new generation: who read the one before, to save or to change it, gets ErrRegistrationChanged.
 func (s *Registrations) Change(ctx context.Context, by By, id uuid.UUID, d Draft) (*Registration, error) {
 	if !by.Owner {
 		return nil, ErrOwner
@@ -210,25 +212,44 @@ func (s *Registrations) Change(ctx context.Context, by By, id uuid.UUID, d Draft
 	}
 	u := RegistrationUpdate{Registration: *r, Expect: r.CredentialGen}
 	next := &u.Registration
+	next.CredentialGen++
 	next.Provider, next.Profile, next.Digest, next.BaseURL, next.AllowHosts = p.Name, p, p.Digest(), strings.TrimRight(d.BaseURL, "/"), d.AllowHosts
 	if d.Name != "" {
 		next.Name = d.Name
 	}
 	detail := map[string]string{"hosts_before": strings.Join(r.Profile.Hosts(), " ")}
 	if next.Digest != r.Digest || next.BaseURL != r.BaseURL || !slices.Equal(p.Hosts(), r.Profile.Hosts()) {
-		next.CredentialGen, next.CredentialKinds, next.CredentialExpiresAt, next.ClientID, next.Subject = r.CredentialGen+1, nil, nil, "", ""
+		next.CredentialKinds, next.CredentialExpiresAt, next.ClientID, next.Subject = nil, nil, "", ""
 		next.State, next.StateReason = RegistrationDraft, "the provider's address was changed: enter the credentials again"
 		u.Drop = "the provider's address was changed by an owner"
 		detail["dropped"] = "credentials and grants"
-	} else if ct, gen, err := s.store.RegistrationSecret(ctx, id); err != nil || gen != r.CredentialGen {
-		return nil, errors.Join(err, ErrRegistrationChanged)
+	} else if u.SecretCT, err = s.resealed(ctx, r, next.CredentialGen); err != nil {
+		return nil, err
 	} else {
-		u.SecretCT = ct
+		u.KeepState = true
 	}
 	if err := s.store.SaveRegistration(ctx, u, s.event(by, "registration.change", next, detail)); err != nil {
 		return nil, err
 	}
 	return next, nil
+}
+
+// resealed returns the credentials of a registration, sealed for the generation gen; nil is none.
+func (s *Registrations) resealed(ctx context.Context, r *Registration, gen int64) ([]byte, error) {
+	client, err := s.open(ctx, r)
+	if err != nil || !client.Credentials.anySet() {
+		return nil, err
+	}
+	return SealCredentials(s.vault, RegistrationPlace(r.ID, gen), client.Credentials)
+}
+
+// open opens the credentials of a registration as it was read.
+func (s *Registrations) open(ctx context.Context, r *Registration) (Client, error) {
+	client, err := openClient(ctx, s.store, s.vault, r)
+	if fe, ok := errors.AsType[*FlowError](err); ok && fe.Code == FlowChanged {
+		return Client{}, ErrRegistrationChanged
+	}
+	return client, err
 }
 
 // Delete deletes a registration that has no live grant.

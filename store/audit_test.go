@@ -92,11 +92,40 @@ func TestWB(t *testing.T) {
 				t.Errorf("%s: %v, want insufficient_privilege", sql, err)
 			}
 		}
+		// Nor does it choose the number or the time of an event, or use numbers up.
+		const values = ` (actor_kind, actor, authenticated, action, outcome`
+		for _, sql := range []string{
+			`INSERT INTO audit_event` + values + `, id) OVERRIDING SYSTEM VALUE VALUES ('cli', 'x', true, 'a.b', 'ok', 7)`,
+			`INSERT INTO audit_event` + values + `, id) VALUES ('cli', 'x', true, 'a.b', 'ok', DEFAULT)`,
+			`INSERT INTO audit_event` + values + `, at) VALUES ('cli', 'x', true, 'a.b', 'ok', '2001-01-01')`,
+			`COPY audit_event (id, at, actor_kind, actor, authenticated, action, outcome) FROM STDIN`,
+			`SELECT setval('audit_event_id_seq', 1000)`, `SELECT nextval('audit_event_id_seq')`,
+		} {
+			if _, err := db.Pool.Exec(context.Background(), sql); sqlState(err) != "42501" {
+				t.Errorf("%s: %v, want insufficient_privilege", sql, err)
+			}
+		}
 		// The owner of the tables is held by the trigger, so that a mistake of a migration changes nothing.
 		for _, sql := range []string{`UPDATE audit_event SET actor = 'y'`, `DELETE FROM audit_event`, `TRUNCATE audit_event`} {
 			if _, err := db.Owner.Exec(context.Background(), sql); sqlState(err) != "42501" {
 				t.Errorf("as owner: %s: %v, want it refused by the trigger", sql, err)
 			}
+		}
+	})
+	t.Run("WB-13 the time of an event is the database's", func(t *testing.T) {
+		t.Parallel()
+		db := pgtest.New(t)
+		for _, sql := range []string{ // as the owner too, whom no privilege holds
+			`INSERT INTO audit_event (actor_kind, actor, authenticated, action, outcome, at) VALUES ('cli', 'x', true, 'a.b', 'ok', '2001-01-01')`,
+			`CREATE FUNCTION pg_temp.clock() RETURNS timestamptz LANGUAGE sql AS $$ SELECT timestamptz '2001-01-01' $$; SET search_path = pg_temp, tributary;
+			 INSERT INTO tributary.audit_event (actor_kind, actor, authenticated, action, outcome) VALUES ('cli', 'y', true, 'a.b', 'ok')`,
+		} {
+			if _, err := db.Owner.Exec(context.Background(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := pgtest.Scalar[int](t, db, `SELECT count(*)::int FROM tributary.audit_event WHERE at > '2020-01-01'`); n != 2 {
+			t.Errorf("%d of 2 events are of their time", n)
 		}
 	})
 	t.Run("WB-13 readers have no rights on credential tables", func(t *testing.T) {
@@ -107,7 +136,7 @@ func TestWB(t *testing.T) {
 				SELECT c.relname::text FROM pg_class c
 				WHERE c.relnamespace = 'tributary'::regnamespace
 				  AND c.relname IN ('account', 'web_session', 'setup_token', 'seal_check', 'client_registration', 'oauth_grant', 'credential',
-				    'credential_spare', 'refresh_attempt', 'oauth_flow', 'connect_ticket', 'outbound_limit', 'audit_event')
+				    'credential_spare', 'refresh_attempt', 'oauth_flow', 'connect_ticket', 'account_revoking', 'outbound_limit', 'audit_event')
 				  AND (has_table_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, DELETE') OR has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE'))`,
 				pgtest.RolePrefix()+role)
 			if len(held) > 0 {

@@ -113,7 +113,10 @@ func scanTicket(row pgx.Row) (*oauthflow.Ticket, error) {
 func (s *Store) PurgeFlows(ctx context.Context) (int64, error) {
 	var n int64
 	err := s.inTxErr(ctx, "purging consents", func(tx pgx.Tx) error {
-		for _, q := range [...]string{`DELETE FROM oauth_flow WHERE expires_at <= clock() - interval '1 hour'`, `DELETE FROM connect_ticket WHERE expires_at <= clock()`} {
+		for _, q := range [...]string{
+			`DELETE FROM oauth_flow WHERE expires_at <= clock() - interval '1 hour'`, `DELETE FROM connect_ticket WHERE expires_at <= clock()`,
+			`DELETE FROM account_revoking WHERE until <= clock() - interval '1 hour'`,
+		} {
 			tag, err := tx.Exec(ctx, q)
 			if err != nil {
 				return err

@@ -70,7 +70,9 @@ func outlives(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) error {
 		return nil
 	}
 	var ended bool
-	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM oauth_grant WHERE registration_id = $1 AND subject = $2 AND revoking_until > $3)`,
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM oauth_grant WHERE registration_id = $1 AND subject = $2 AND revoking_until > $3)
+			OR EXISTS (SELECT FROM account_revoking WHERE registration_id = $1 AND subject = $2 AND until > $3)`,
 		c.Registration, c.Subject, c.Began).Scan(&ended)
 	if err == nil && ended {
 		err = oauthflow.ErrAccountClosing
@@ -87,7 +89,11 @@ func findGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) (held *heldG
 			return nil, nil, err
 		}
 		switch {
-		case held == nil: // it ended meanwhile
+		case held == nil && c.RenewEpoch != nil && c.Plan.Connection == uuid.Nil && c.Plan.Source == "":
+			return nil, nil, oauthflow.ErrGrantEnded
+		case held == nil: // it ended meanwhile: the plan's connection gets another
+		case c.RenewEpoch != nil && held.epoch != *c.RenewEpoch && !covers(c, held):
+			return nil, nil, &oauthflow.GrantReplacedError{Grant: held.id, Epoch: held.epoch, Gen: held.gen, Pair: held.secret}
 		case held.subject == "" || held.subject == c.Subject:
 			return held, nil, nil
 		case !c.OtherAccount:
@@ -103,6 +109,11 @@ func findGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) (held *heldG
 		WHERE g.registration_id = $1 AND g.subject = $2 AND g.kind = $3 AND coalesce(g.params->>'resource', '') = $4 AND g.closed_at IS NULL AND c.state <> 'closing'
 		ORDER BY g.created_at, g.id LIMIT 1 FOR UPDATE OF c`, c.Registration, c.Subject, c.Kind, c.Params.Resource))
 	return held, moved, err
+}
+
+// covers reports whether a consent takes nothing from the grant: the same account gives all scopes that it has.
+func covers(c oauthflow.Consent, held *heldGrant) bool {
+	return c.Subject != "" && c.Subject == held.subject && len(c.Missing(held.scopes)) == 0
 }
 
 const heldColumns = `SELECT g.id, g.subject, g.account, c.epoch, c.gen, c.secret_ct, g.scopes FROM oauth_grant g JOIN credential c ON c.grant_id = g.id`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -68,7 +69,7 @@ func (s *Store) GrantConnections(ctx context.Context, grant uuid.UUID) ([]oauthf
 	return list, translate("listing connections of a grant", err)
 }
 
-// SharesAccount implements oauthflow.FlowStore.
+// SharesAccount reports whether a live grant of the registration belongs to the account of the provider.
 func (s *Store) SharesAccount(ctx context.Context, registration uuid.UUID, subject string) (bool, error) {
 	return sharesAccount(ctx, s.pool, registration, subject)
 }
@@ -84,6 +85,32 @@ func sharesAccount(ctx context.Context, q rowQuerier, registration uuid.UUID, su
 		SELECT EXISTS (SELECT FROM oauth_grant g JOIN credential c ON c.grant_id = g.id
 			WHERE g.registration_id = $1 AND g.subject = $2 AND g.closed_at IS NULL AND c.state <> 'closing')`, registration, subject).Scan(&shared)
 	return shared, translate("reading grants", err)
+}
+
+// BeginDiscarding implements oauthflow.FlowStore. The registration is locked as by SaveConsent, so that a consent of the
+// account is stored before it, and then it is shared, or is refused.
+func (s *Store) BeginDiscarding(ctx context.Context, registration uuid.UUID, subject string, life time.Duration) (uuid.UUID, bool, error) {
+	var id uuid.UUID
+	var shared bool
+	err := s.inTxErr(ctx, "beginning to revoke", func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT FROM client_registration WHERE id = $1 FOR NO KEY UPDATE`, registration)
+		if err != nil {
+			return err
+		}
+		if shared, err = sharesAccount(ctx, tx, registration, subject); err != nil || shared {
+			return err
+		}
+		return tx.QueryRow(ctx, `
+			INSERT INTO account_revoking (registration_id, subject, until) VALUES ($1, $2, clock() + $3::interval) RETURNING id`,
+			registration, subject, life).Scan(&id)
+	})
+	return id, shared, err
+}
+
+// EndDiscarding implements oauthflow.FlowStore.
+func (s *Store) EndDiscarding(ctx context.Context, id uuid.UUID) error {
+	_, err := s.pool.Exec(ctx, `UPDATE account_revoking SET until = least(until, clock()) WHERE id = $1`, id)
+	return translate("ending a revocation", err)
 }
 
 // GrantAttempts implements oauthflow.GrantStore: it returns the newest presentations of a grant's refresh token.

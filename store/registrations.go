@@ -110,10 +110,11 @@ func (s *Store) SaveRegistration(ctx context.Context, u oauthflow.RegistrationUp
 		tag, err := tx.Exec(ctx, `
 			UPDATE client_registration SET name = $2, provider = $3, profile = $4, endpoints_digest = $5, base_url = $6, client_id = $7, subject = $8,
 				credential_kinds = coalesce($9, '{}'::text[]), credential_gen = $10, credential_ct = $11, credential_expires_at = $12,
-				allow_hosts = coalesce($13, '{}'::text[]), state = $14, state_reason = $15, updated_at = clock()
+				allow_hosts = coalesce($13, '{}'::text[]), updated_at = clock(),
+				state = CASE WHEN $17 AND state = 'rejected' THEN state ELSE $14 END, state_reason = CASE WHEN $17 AND state = 'rejected' THEN state_reason ELSE $15 END
 			WHERE id = $1 AND credential_gen = $16`,
 			r.ID, r.Name, r.Provider, profile, r.Digest, r.BaseURL, r.ClientID, r.Subject, r.CredentialKinds, r.CredentialGen, u.SecretCT, r.CredentialExpiresAt,
-			r.AllowHosts, r.State, r.StateReason, u.Expect)
+			r.AllowHosts, r.State, r.StateReason, u.Expect, u.KeepState)
 		if err != nil {
 			return err
 		}

@@ -13,7 +13,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tributary TO {{app}
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA river TO {{app}};
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA tributary, river TO {{app}};
 REVOKE INSERT, UPDATE, DELETE ON setting, goose_version, migration_sum FROM {{app}};
-REVOKE UPDATE, DELETE ON audit_event FROM {{app}};
+-- SECURITY: of an event the service writes what it says, and neither its number nor its time.
+REVOKE INSERT, UPDATE, DELETE ON audit_event FROM {{app}};
+GRANT INSERT (actor_kind, actor, authenticated, ip, action, target_kind, target, outcome, detail) ON audit_event TO {{app}};
+REVOKE ALL ON SEQUENCE audit_event_id_seq FROM {{app}};
 
 -- The owner of the query path: reads what it decides on, and nothing else.
 -- Secrets of keys are not among the columns.
