@@ -213,8 +213,9 @@ func findings(err error, opts []openapi3.SchemaValidationOption) []finding {
 	if err == nil {
 		return nil
 	}
-	var many openapi3.MultiError
-	if errors.As(err, &many) {
+	// The type of err itself counts: a schema error wraps those of its branches.
+	many, ok := err.(openapi3.MultiError) //nolint:errorlint // see above
+	if ok {
 		var all []finding
 		for _, e := range many {
 			all = append(all, findings(e, opts)...)
@@ -229,13 +230,25 @@ func findings(err error, opts []openapi3.SchemaValidationOption) []finding {
 	if one.SchemaField == "oneOf" || one.SchemaField == "anyOf" {
 		if best := closest(one, opts); len(best) > 0 {
 			for i := range best {
-				best[i].where = strings.TrimSuffix(where+best[i].where, "/")
+				best[i].where = below(where, best[i].where)
 				best[i].message = "no branch of " + one.SchemaField + " fits; in the closest: " + best[i].message
 			}
 			return best
 		}
 	}
 	return []finding{{where, one.Reason}}
+}
+
+// below joins two pointers.
+func below(at, where string) string {
+	switch {
+	case at == "/":
+		return where
+	case where == "/":
+		return at
+	default:
+		return at + where
+	}
 }
 
 func closest(e *openapi3.SchemaError, opts []openapi3.SchemaValidationOption) []finding {
