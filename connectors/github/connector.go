@@ -1,0 +1,183 @@
+package github
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"tributary/connectors"
+	"tributary/internal/httpx"
+)
+
+// Config is what the wiring decides for every connection to GitHub.
+type Config struct {
+	// API is the address of GitHub.com's API; "" means the real one.
+	API string
+	// PageSize is the number of changes on a page; 0 means 200.
+	PageSize int
+	// PerPage is the number of entries asked for at a time; 0 means 100, the
+	// most that GitHub gives.
+	PerPage int
+	// Retry says what is repeated; its zero value is ready.
+	Retry httpx.Retry
+}
+
+const (
+	defaultAPI      = "https://api.github.com"
+	defaultPageSize = 200
+	defaultPerPage  = 100
+	cloudRealm      = "github.com"
+)
+
+// Connector reads GitHub.
+type Connector struct{ cfg Config }
+
+var _ connectors.Connector = (*Connector)(nil)
+
+// New returns the connector.
+func New(cfg Config) *Connector {
+	if cfg.API == "" {
+		cfg.API = defaultAPI
+	}
+	if cfg.PageSize <= 0 {
+		cfg.PageSize = defaultPageSize
+	}
+	if cfg.PerPage <= 0 || cfg.PerPage > defaultPerPage {
+		cfg.PerPage = defaultPerPage
+	}
+	return &Connector{cfg: cfg}
+}
+
+// session reads one connection's selection.
+type session struct {
+	cfg   Config
+	api   *httpx.API
+	sel   *selection
+	opt   options
+	grant connectors.Grant
+	// realm is GitHub.com or the server's host; server says which.
+	realm  string
+	server bool
+	log    *slog.Logger
+
+	mu sync.Mutex
+	// unread are repositories whose readers were refused, by id.
+	unread map[int64]bool
+}
+
+var (
+	_ connectors.Session        = (*session)(nil)
+	_ connectors.ChangeFeed     = (*session)(nil)
+	_ connectors.IDLister       = (*session)(nil)
+	_ connectors.PermissionFeed = (*session)(nil)
+	_ connectors.GroupLister    = (*session)(nil)
+	_ connectors.Fetcher        = (*session)(nil)
+	_ connectors.Chooser        = (*session)(nil)
+	_ connectors.Verifier       = (*session)(nil)
+	_ connectors.Realmer        = (*session)(nil)
+	_ connectors.PrincipalNamer = (*session)(nil)
+	_ connectors.Counter        = (*session)(nil)
+)
+
+// options are the settings of a connection.
+type options struct {
+	files, issues, pulls, archived, forks bool
+	// maxFile is in bytes.
+	maxFile int64
+}
+
+const opOpen = "opening github"
+
+// Open checks the settings. It makes no request.
+func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Session, error) {
+	base, realm, err := c.address(env.Base)
+	if err != nil {
+		return nil, invalid("the registration's address", err)
+	}
+	opt, err := readOptions(env.Settings)
+	if err != nil {
+		return nil, err
+	}
+	sel, err := newSelection(env.Selection)
+	if err != nil {
+		return nil, err
+	}
+	if env.HTTP == nil {
+		return nil, &connectors.Error{Op: opOpen, Class: connectors.Invalid, Err: errors.New("the connection has no grant: connect it first")}
+	}
+	log := env.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	retry := c.cfg.Retry
+	retry.Headers = httpx.HeadersOf(pace())
+	return &session{
+		cfg: c.cfg, sel: sel, opt: opt, grant: env.Grant, realm: realm, server: realm != cloudRealm, log: log, unread: map[int64]bool{},
+		api: &httpx.API{HTTP: env.HTTP, Base: base, Retry: retry, Judge: judge, Log: log, Header: http.Header{
+			"Accept": {"application/vnd.github+json"}, "X-Github-Api-Version": {"2022-11-28"}, "User-Agent": {"tributary"},
+		}},
+	}, nil
+}
+
+// Close has nothing to release: the client belongs to the engine.
+func (s *session) Close(context.Context) error { return nil }
+
+// address returns where the API is, and the realm: GitHub.com has hosts of its
+// own, a server has its API below its own address.
+func (c *Connector) address(base string) (api, realm string, err error) {
+	switch strings.TrimSuffix(base, "/") {
+	case "", "https://github.com", "https://www.github.com", defaultAPI:
+		return c.cfg.API, cloudRealm, nil
+	}
+	u, err := url.Parse(base)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return "", "", errors.New("is not an address such as https://github.example.com")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", "", errors.New("has more than scheme, host and port: leave out users, queries and fragments")
+	}
+	return u.JoinPath("/api/v3").String(), strings.ToLower(u.Host), nil
+}
+
+func readOptions(settings map[string]string) (options, error) {
+	var o options
+	for name, into := range map[string]*bool{
+		settingFiles: &o.files, settingIssues: &o.issues, settingPulls: &o.pulls, settingArchived: &o.archived, settingForks: &o.forks,
+	} {
+		on, err := strconv.ParseBool(setting(settings, name))
+		if err != nil {
+			return o, invalid(name, errors.New("is neither true nor false"))
+		}
+		*into = on
+	}
+	const most = 65536
+	kb, err := strconv.ParseInt(setting(settings, settingMaxFile), 10, 64)
+	if err != nil || kb < 1 || kb > most {
+		return o, invalid(settingMaxFile, fmt.Errorf("is not a number of kilobytes from 1 to %d", most))
+	}
+	o.maxFile = kb << 10
+	return o, nil
+}
+
+// setting returns a setting's value, or its default.
+func setting(values map[string]string, name string) string {
+	if v := strings.TrimSpace(values[name]); v != "" {
+		return v
+	}
+	for _, f := range settings() {
+		if f.Name == name {
+			return f.Default
+		}
+	}
+	return ""
+}
+
+func invalid(field string, err error) error {
+	return &connectors.Error{Op: opOpen, Class: connectors.Invalid, Err: fmt.Errorf("setting %s: %w", field, err)}
+}

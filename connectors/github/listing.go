@@ -1,0 +1,77 @@
+package github
+
+import (
+	"context"
+	"iter"
+
+	"tributary/connectors"
+)
+
+// Snapshot yields every document of the selection, repository by repository in
+// the order of ids.
+func (s *session) Snapshot(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return s.list(ctx, "listing github repositories", from, modeWhole)
+}
+
+// ListIDs yields the ids of the selection.
+func (s *session) ListIDs(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return s.list(ctx, "listing github ids", from, modeIDs)
+}
+
+// list walks every repository of the selection. It is complete where the list
+// of repositories was.
+func (s *session) list(ctx context.Context, op string, from connectors.Cursor, m mode) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		at, err := parseList(op, from)
+		if err != nil || at.End {
+			if err != nil {
+				yield(connectors.Page{}, err)
+			}
+			return
+		}
+		c, err := s.selected(ctx, op)
+		if err != nil {
+			yield(connectors.Page{}, err)
+			return
+		}
+		for i := range c.repos {
+			r := &c.repos[i]
+			if r.ID < at.Repo {
+				continue
+			}
+			start := place{}
+			if r.ID == at.Repo {
+				start = at.At
+			}
+			for page, err := range s.repository(ctx, op, r, start, m) {
+				if !yield(page, err) || err != nil {
+					return
+				}
+			}
+		}
+		yield(connectors.Page{Complete: !c.partial, Next: listCursor{End: true}.encode()}, nil)
+	}
+}
+
+// repository yields the pages of one repository.
+func (s *session) repository(ctx context.Context, op string, r *repository, at place, m mode) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		w := &walker{s: s, op: op, r: r, mode: m}
+		if m != modeIDs && at.Stage != stageEnd {
+			var err error
+			if w.acl, _, err = s.access(ctx, op, r); err != nil {
+				yield(connectors.Page{}, err)
+				return
+			}
+		}
+		for st, err := range w.steps(ctx, at) {
+			page := connectors.Page{
+				Changes: st.changes, Skipped: st.skipped, Blocked: st.blocked,
+				Next: listCursor{Repo: r.ID, At: st.next}.encode(),
+			}
+			if !yield(page, err) || err != nil {
+				return
+			}
+		}
+	}
+}
