@@ -1,0 +1,103 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"tributary/connectors"
+	"tributary/store"
+)
+
+// TestChangeConnection: who was listing stops, the next listing is a snapshot of the new selection, and what was taken out hides.
+func TestChangeConnection(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.connect(t, "c", "realm")
+	ctx := t.Context()
+	ids := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"}
+	s.list(t, store.DefaultSweepRules(), false, nil, ids...)
+	old := s.start(t, store.Content)
+	if err := r.store.SetFeedStart(ctx, old, connectors.Cursor(`{"at":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	permissions := s.start(t, store.Permissions)
+	enqueued := 0
+	change := store.ConnectionChange{
+		Settings: map[string]string{"deep": "true"}, Selection: connectors.Selection{Containers: []string{"one"}}, Narrowed: true,
+	}
+	then := func(_ context.Context, _ pgx.Tx, run store.Run) error {
+		enqueued++
+		if run.Kind != store.RunSnapshot || !run.ApproveDeletions || !run.Cursor.IsZero() || !run.FeedStart.IsZero() || run.Listing == old.Listing {
+			t.Errorf("the next run is %+v", run)
+		}
+		return nil
+	}
+	c, changed, err := r.store.ChangeConnection(ctx, s.conn, change, then)
+	if err != nil || !changed || enqueued != 1 {
+		t.Fatalf("changed %t, %d runs: %v", changed, enqueued, err)
+	}
+	if !slices.Equal(c.Selection.Containers, []string{"one"}) || c.Settings["deep"] != "true" || !c.FeedCursor.IsZero() || c.SelectionVersion != 2 {
+		t.Errorf("the connection is %+v", c)
+	}
+	if err := r.store.SetFeedStart(ctx, old, connectors.Cursor(`{"at":2}`)); !errors.Is(err, store.ErrFenced) {
+		t.Errorf("the old run goes on: %v", err)
+	}
+	if err := r.store.Heartbeat(ctx, permissions.ID, permissions.Fence); err != nil {
+		t.Errorf("the run of permissions ended: %v", err)
+	}
+	if ended, err := r.store.Run(ctx, old.ID); err != nil || ended.State != store.RunSuperseded || ended.FinishedAt == nil {
+		t.Errorf("the old run is %+v, %v", ended, err)
+	}
+
+	// The run of the change is the live one; it hides eleven of twelve documents without a further question.
+	if got := s.list(t, store.DefaultSweepRules(), false, nil, "a"); got.Hidden != 11 || got.Held != 0 {
+		t.Errorf("swept %+v", got)
+	}
+
+	if _, changed, err = r.store.ChangeConnection(ctx, s.conn, change, then); err != nil || changed || enqueued != 1 {
+		t.Errorf("the same again: changed %t, %d runs: %v", changed, enqueued, err)
+	}
+}
+
+// TestChangeConnectionStates: a run is made where the connection works, and nothing ends a pause or a lost grant.
+func TestChangeConnectionStates(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for state, want := range map[store.ConnectionState]struct {
+		after store.ConnectionState
+		runs  bool
+	}{
+		store.StateActive: {store.StateActive, true}, store.StateDegraded: {store.StateActive, true}, store.StateConfigError: {store.StateActive, true},
+		store.StateFailed: {store.StateActive, true}, store.StateThrottled: {store.StateThrottled, true},
+		store.StatePaused: {store.StatePaused, false}, store.StateNeedsReauth: {store.StateNeedsReauth, false},
+	} {
+		s := r.connect(t, "c-"+string(state[:5]), "realm-"+string(state))
+		run := s.start(t, store.Content)
+		if err := r.store.ReleaseRun(t.Context(), run, store.Release{State: store.RunQueued, Connection: state, RetryIn: time.Minute}, nil); err != nil {
+			t.Fatal(err)
+		}
+		ran := false
+		c, changed, err := r.store.ChangeConnection(t.Context(), s.conn, store.ConnectionChange{Selection: connectors.Selection{Include: []string{"**/*.md"}}},
+			func(_ context.Context, _ pgx.Tx, next store.Run) error {
+				ran = true
+				if next.ID == run.ID || next.ApproveDeletions {
+					t.Errorf("%s: the next run is %+v", state, next)
+				}
+				return nil
+			})
+		if err != nil || !changed || ran != want.runs || c.State != want.after {
+			t.Errorf("%s: changed %t, ran %t, state %s: %v", state, changed, ran, c.State, err)
+		}
+		if old, err := r.store.Run(t.Context(), run.ID); err != nil || old.State != store.RunSuperseded {
+			t.Errorf("%s: the queued run is %s: %v", state, old.State, err)
+		}
+	}
+	if _, _, err := r.store.ChangeConnection(t.Context(), [16]byte{1}, store.ConnectionChange{}, nil); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("no connection: %v", err)
+	}
+}
