@@ -302,12 +302,11 @@ func (e *engine) upsert(c connectors.Change) error {
 	d := stored{revision: c.Ref.Revision, text: old.text, acl: c.ACL, container: c.Document.Container, path: c.Document.Path}
 	if !had || old.revision != c.Ref.Revision {
 		text, err := e.s.body(e.s.ctx, c)
-		switch connectors.ClassOf(err) {
-		case connectors.ItemRefused:
+		refused := connectors.ClassOf(err) == connectors.ItemRefused
+		if refused {
 			delete(e.docs, c.Ref.ID)
-			e.owed[c.Ref.ID] = true
-			return nil
-		case connectors.ItemSkipped:
+		}
+		if refused || connectors.ClassOf(err) == connectors.ItemSkipped {
 			e.owed[c.Ref.ID] = true
 			return nil
 		}

@@ -57,7 +57,8 @@ type Violation struct {
 	// the method: "drive.files.list".
 	Operation string
 	// Where is the JSON pointer of a value in the answer, "*" for the index of
-	// an array: "/items/*/id"; or "query per_page", "header Accept", "request
+	// an array: "/items/*/id", with "null " before it where the value is null;
+	// or "query per_page", "header Accept", "request
 	// body /name", "status 418", "media type text/html".
 	Where string
 	// Message says what was expected.
@@ -146,8 +147,9 @@ func (c *Checker) Undescribed(method, path, reason string) {
 }
 
 // Differs admits a violation where the real server differs from its
-// description. Operation and where are as in [Violation]; "*" in a pointer is
-// any element.
+// description. Operation and where are as in [Violation]; the operation "*" is
+// every one, "*" in a pointer any member or element, "**" any number of them:
+// Differs("*", "null /**", "the server sends null for what is absent").
 func (c *Checker) Differs(operation, where, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -239,7 +241,7 @@ func (c *Checker) find(x *exchange) (operation, bool) {
 
 func (c *Checker) excused(v Violation) bool {
 	for _, e := range c.excuses {
-		if e.where != "" && e.what == v.Operation && fits(e.where, v.Where) {
+		if e.where != "" && (e.what == "*" || e.what == v.Operation) && fits(e.where, v.Where) {
 			e.used++
 			return true
 		}
@@ -247,21 +249,25 @@ func (c *Checker) excused(v Violation) bool {
 	return false
 }
 
-// fits reports whether a pointer with "*" for any element covers where.
+// fits reports whether a pattern covers where.
 func fits(pattern, where string) bool {
-	if pattern == where {
-		return true
+	kind, steps, ok := strings.Cut(pattern, "/")
+	at, elements, is := strings.Cut(where, "/")
+	if !ok || !is || strings.Contains(kind, "media type") {
+		return pattern == where
 	}
-	ps, ws := strings.Split(pattern, "/"), strings.Split(where, "/")
-	if len(ps) != len(ws) || !strings.HasPrefix(where, "/") {
-		return false
+	return kind == at && covers(strings.Split(steps, "/"), strings.Split(elements, "/"))
+}
+
+func covers(pattern, at []string) bool {
+	switch {
+	case len(pattern) == 0:
+		return len(at) == 0
+	case pattern[0] == "**":
+		return covers(pattern[1:], at) || len(at) > 0 && covers(pattern, at[1:])
+	default:
+		return len(at) > 0 && (pattern[0] == "*" || pattern[0] == at[0]) && covers(pattern[1:], at[1:])
 	}
-	for i, p := range ps {
-		if p != "*" && p != ws[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // found returns the violations so far, and those of stale exceptions.

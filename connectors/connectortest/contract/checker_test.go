@@ -187,7 +187,7 @@ func TestOpenAPI(t *testing.T) {
 		"two JSON values":                {ask: list, with: json200(`[] []`), want: []string{things + ": /"}},
 		"a missing member":               {ask: list, with: json200(`[{"id":1},{}]`), want: []string{things + ": /*/id"}},
 		"a member of another type":       {ask: list, with: json200(`[{"id":"1"}]`), want: []string{things + ": /*/id"}},
-		"null where none is allowed":     {ask: list, with: json200(`[{"id":null}]`), want: []string{things + ": /*/id"}},
+		"null where none is allowed":     {ask: list, with: json200(`[{"id":null}]`), want: []string{things + ": null /*/id"}},
 		"no time":                        {ask: list, with: json200(`[{"id":1,"at":"yesterday"}]`), want: []string{things + ": /*/at"}},
 		"a made-up member":               {ask: list, with: json200(`[{"id":1,"colour":"red"}]`), want: []string{things + ": /*/colour"}},
 		"a made-up member of a mixture":  {ask: list, with: json200(`[{"id":1,"owner":{"login":"a","age":3}}]`), want: []string{things + ": /*/owner/age"}},
@@ -232,7 +232,7 @@ func TestDiscovery(t *testing.T) {
 		"a 64-bit number as a number":     {ask: list, with: json200(`{"files":[{"size":12}]}`), want: []string{"drive.files.list: /files/*/size"}},
 		"a 64-bit number that is none":    {ask: list, with: json200(`{"files":[{"size":"big"}]}`), want: []string{"drive.files.list: /files/*/size"}},
 		"a string for a boolean":          {ask: list, with: json200(`{"files":[{"trashed":"false"}]}`), want: []string{"drive.files.list: /files/*/trashed"}},
-		"null for a string":               {ask: list, with: json200(`{"files":[{"id":null}]}`), want: []string{"drive.files.list: /files/*/id"}},
+		"null for a string":               {ask: list, with: json200(`{"files":[{"id":null}]}`), want: []string{"drive.files.list: null /files/*/id"}},
 		"a role outside the enum":         {ask: list, with: json200(`{"files":[{"role":"king"}]}`), want: []string{"drive.files.list: /files/*/role"}},
 		"no time":                         {ask: list, with: json200(`{"files":[{"at":"today"}]}`), want: []string{"drive.files.list: /files/*/at"}},
 		"an object for an array":          {ask: list, with: json200(`{"files":{}}`), want: []string{"drive.files.list: /files"}},
@@ -295,6 +295,34 @@ func (e exchangeCase) send(t *testing.T, c *Checker) {
 	t.Helper()
 	method, address, _ := strings.Cut(e.ask, " ")
 	ask(t, c, httptest.NewRequestWithContext(t.Context(), method, address, nil), e.with)
+}
+
+// TestPatterns: an exception covers what it says and nothing beside it.
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pattern, where string
+		want           bool
+	}{
+		{"/*/id", "/*/id", true},
+		{"/*/id", "/a/id", true},
+		{"/*/id", "/a/b/id", false},
+		{"/*/id", "null /a/id", false},
+		{"null /**", "null /a/b", true},
+		{"null /**", "/a/b", false},
+		{"/**/id", "/id", true},
+		{"/**/id", "/a/b/id", true},
+		{"/**/id", "/a/id/b", false},
+		{"query page", "query page", true},
+		{"query *", "query page", false},
+		{"media type text/*", "media type text/html", false},
+		{"media type text/html", "media type text/html", true},
+		{"status 418", "status 422", false},
+	} {
+		if got := fits(c.pattern, c.where); got != c.want {
+			t.Errorf("%q covers %q: %t", c.pattern, c.where, got)
+		}
+	}
 }
 
 // TestCutAnswers: an answer that breaks off is not judged; its request is.

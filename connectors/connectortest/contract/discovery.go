@@ -98,7 +98,7 @@ func (m *discoveryMethod) request(x *exchange) []Violation {
 			return append(all, m.violation("request body /", "no JSON: %s", err))
 		}
 		for _, f := range m.doc.judge(m.Request, v, everything()) {
-			all = append(all, m.violation("request body "+f.where, "%s", f.message))
+			all = append(all, m.violation("request body "+f.place(), "%s", f.message))
 		}
 	}
 	return all
@@ -191,7 +191,7 @@ func (m *discoveryMethod) answer(x *exchange) []Violation {
 	}
 	var all []Violation
 	for _, f := range m.doc.judge(m.Response, v, sel) {
-		all = append(all, m.violation(f.where, "%s", f.message))
+		all = append(all, m.violation(f.place(), "%s", f.message))
 	}
 	return all
 }

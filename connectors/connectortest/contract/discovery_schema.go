@@ -44,7 +44,7 @@ func (doc *discoveryDoc) judge(s *discoverySchema, v any, sel selector, at ...st
 		return nil
 	}
 	problem := func(format string, args ...any) []finding {
-		return []finding{{pointer(at...), fmt.Sprintf(format, args...)}}
+		return []finding{{where: pointer(at...), message: fmt.Sprintf(format, args...), null: v == nil}}
 	}
 	var all []finding
 	switch s.Type {
@@ -62,9 +62,9 @@ func (doc *discoveryDoc) judge(s *discoverySchema, v any, sel selector, at ...st
 			deeper, picked := sel.pick(name)
 			switch {
 			case schema == nil:
-				all = append(all, finding{pointer(below...), "the description has no such property"})
+				all = append(all, finding{where: pointer(below...), message: "the description has no such property"})
 			case !picked:
-				all = append(all, finding{pointer(below...), "the request's fields do not select it"})
+				all = append(all, finding{where: pointer(below...), message: "the request's fields do not select it"})
 			default:
 				all = append(all, doc.judge(schema, members[name], deeper, below...)...)
 			}

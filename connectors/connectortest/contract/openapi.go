@@ -128,7 +128,7 @@ func (d *described) sentBody(x *exchange) []Violation {
 	}
 	var all []Violation
 	for _, f := range d.judge(content.Schema.Value, v, openapi3.VisitAsRequest()) {
-		all = append(all, d.violation("request body "+f.where, f.message))
+		all = append(all, d.violation("request body "+f.place(), f.message))
 	}
 	return all
 }
@@ -170,7 +170,7 @@ func (d *described) answer(x *exchange) []Violation {
 	var all []Violation
 	schema := content.Schema.Value
 	for _, f := range append(d.judge(schema, v, openapi3.VisitAsResponse()), unknown([]*openapi3.Schema{schema}, v)...) {
-		all = append(all, d.violation(f.where, f.message))
+		all = append(all, d.violation(f.place(), f.message))
 	}
 	return all
 }
@@ -193,7 +193,19 @@ func (d *described) bare(x *exchange) []Violation {
 }
 
 // finding is one violation of a schema.
-type finding struct{ where, message string }
+type finding struct {
+	where, message string
+	// null says that the value is null and may not be.
+	null bool
+}
+
+// place is where the finding is, in the words of [Violation].
+func (f finding) place() string {
+	if f.null {
+		return "null " + f.where
+	}
+	return f.where
+}
 
 // judge holds v to schema.
 func (d *described) judge(schema *openapi3.Schema, v any, as openapi3.SchemaValidationOption) []finding {
@@ -224,7 +236,7 @@ func findings(err error, opts []openapi3.SchemaValidationOption) []finding {
 	}
 	var one *openapi3.SchemaError
 	if !errors.As(err, &one) {
-		return []finding{{"/", firstLine(err)}}
+		return []finding{{where: "/", message: firstLine(err)}}
 	}
 	where := starred(one.JSONPointer())
 	if one.SchemaField == "oneOf" || one.SchemaField == "anyOf" {
@@ -236,7 +248,7 @@ func findings(err error, opts []openapi3.SchemaValidationOption) []finding {
 			return best
 		}
 	}
-	return []finding{{where, one.Reason}}
+	return []finding{{where: where, message: one.Reason, null: one.Value == nil}}
 }
 
 // below joins two pointers.

@@ -1,7 +1,7 @@
 package contract
 
 import (
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -9,10 +9,12 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
+var errTime = errors.New("no RFC 3339 time")
+
 // checkTime is the format date-time of RFC 3339.
 func checkTime(s string) error {
 	if _, err := time.Parse(time.RFC3339, s); err != nil {
-		return fmt.Errorf("no RFC 3339 time")
+		return errTime
 	}
 	return nil
 }
@@ -42,7 +44,7 @@ func unknown(schemas []*openapi3.Schema, v any, at ...string) []finding {
 			case ok:
 				found = append(found, unknown(known, v[name], below...)...)
 			case !open:
-				found = append(found, finding{pointer(below...), "the description has no such property"})
+				found = append(found, finding{where: pointer(below...), message: "the description has no such property"})
 			}
 		}
 	}
