@@ -65,6 +65,7 @@ type SealedPair struct {
 
 // GrantStore keeps grants. A missing one is nil.
 type GrantStore interface {
+	LateStore
 	RegistrationByID(ctx context.Context, id uuid.UUID) (*Registration, error)
 	RegistrationSecret(ctx context.Context, id uuid.UUID) (ciphertext []byte, gen int64, err error)
 	GrantByID(ctx context.Context, id uuid.UUID) (*Grant, error)

@@ -140,8 +140,8 @@ func (g *Grants) revokeAll(ctx context.Context, r *Registration, c *Closing) err
 	return first
 }
 
-// Tend does what is due: it ends grants and connections whose time is over, revokes what is left to revoke, and deletes
-// consents that nobody finished. A job calls it every minute; any number of processes may.
+// Tend does what is due: it ends grants and connections whose time is over, revokes what is left to revoke and what came
+// late, and deletes consents that nobody finished. A job calls it every minute; any number of processes may.
 func (g *Grants) Tend(ctx context.Context) error {
 	_, err := g.store.ExpireDue(ctx)
 	errs := []error{err}
@@ -151,6 +151,7 @@ func (g *Grants) Tend(ctx context.Context) error {
 		_, err := g.CloseGrant(ctx, id)
 		errs = append(errs, err)
 	}
+	errs = append(errs, g.tendLate(ctx))
 	_, err = g.store.PurgeFlows(ctx)
 	return errors.Join(append(errs, err)...)
 }

@@ -40,11 +40,17 @@ type sealedPair struct {
 	Refresh string     `json:"r,omitempty"`
 	Type    string     `json:"t"`
 	Expires *time.Time `json:"e,omitempty"`
+	Digest  string     `json:"d,omitempty"` // of a LatePair, as Subject
+	Subject string     `json:"s,omitempty"`
 }
 
 // SealPair seals a pair for its place.
 func SealPair(v Vault, place seal.Context, p Pair) ([]byte, error) {
-	raw, err := json.Marshal(sealedPair{1, p.Access.Reveal(), p.Refresh.Reveal(), p.Type, p.Expires})
+	return sealAny(v, place, LatePair{Pair: p})
+}
+
+func sealAny(v Vault, place seal.Context, p LatePair) ([]byte, error) {
+	raw, err := json.Marshal(sealedPair{1, p.Pair.Access.Reveal(), p.Pair.Refresh.Reveal(), p.Pair.Type, p.Pair.Expires, p.Digest, p.Subject})
 	if err != nil {
 		return nil, errors.New("sealing tokens: they cannot be written")
 	}
@@ -57,15 +63,44 @@ func SealPair(v Vault, place seal.Context, p Pair) ([]byte, error) {
 
 // OpenPair opens what SealPair made for the same place.
 func OpenPair(v Vault, place seal.Context, ciphertext []byte) (Pair, error) {
+	p, err := openAny(v, place, ciphertext)
+	return p.Pair, err
+}
+
+func openAny(v Vault, place seal.Context, ciphertext []byte) (LatePair, error) {
 	raw, err := v.Unseal(place, ciphertext)
 	if err != nil {
-		return Pair{}, fmt.Errorf("opening tokens: %w", err)
+		return LatePair{}, fmt.Errorf("opening tokens: %w", err)
 	}
 	var s sealedPair
 	if json.Unmarshal(raw, &s) != nil || s.Version != 1 {
-		return Pair{}, fmt.Errorf("opening tokens: %w", errSealed)
+		return LatePair{}, fmt.Errorf("opening tokens: %w", errSealed)
 	}
-	return Pair{Access: secret.New(s.Access), Refresh: secret.New(s.Refresh), Type: s.Type, Expires: s.Expires}, nil
+	return LatePair{
+		Pair:   Pair{Access: secret.New(s.Access), Refresh: secret.New(s.Refresh), Type: s.Type, Expires: s.Expires},
+		Digest: s.Digest, Subject: s.Subject,
+	}, nil
+}
+
+// LatePair is a pair that came when its grant had ended, or was another account's: nobody uses it, and it is revoked.
+// It is sealed as a spare of the consent LateEpoch.
+type LatePair struct {
+	Pair    Pair
+	Digest  string // of the endpoints that gave it, the only ones that it may be sent to
+	Subject string // the account that it is of
+}
+
+// LateEpoch is the epoch under which the late pairs of a consent stand among the spares. No consent has it.
+func LateEpoch(epoch int) int { return -epoch }
+
+// SealLate seals a late pair of a grant's consent.
+func SealLate(v Vault, grant uuid.UUID, epoch int, gen int64, p LatePair) ([]byte, error) {
+	return sealAny(v, PairPlace(grant, LateEpoch(epoch), gen, FieldSpare), p)
+}
+
+// OpenLate opens what SealLate made; late is the epoch that it stands under.
+func OpenLate(v Vault, grant uuid.UUID, late int, gen int64, ciphertext []byte) (LatePair, error) {
+	return openAny(v, PairPlace(grant, late, gen, FieldSpare), ciphertext)
 }
 
 // RegistrationPlace is the place that the credentials of a registration are sealed for.

@@ -183,7 +183,7 @@ func writeGrant(ctx context.Context, tx pgx.Tx, c oauthflow.Consent, held *heldG
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM credential_spare WHERE grant_id = $1`, out.Grant)
+	_, err = tx.Exec(ctx, `DELETE FROM credential_spare WHERE grant_id = $1 AND epoch > 0`, out.Grant)
 	return err
 }
 

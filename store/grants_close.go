@@ -137,7 +137,7 @@ func (s *Store) LoadClosing(ctx context.Context, grant uuid.UUID) (*oauthflow.Cl
 	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT epoch, gen, 'tokens', secret_ct FROM credential WHERE grant_id = $1 AND secret_ct IS NOT NULL
-		UNION ALL (SELECT epoch, base_gen, 'spare', secret_ct FROM credential_spare WHERE grant_id = $1 ORDER BY at DESC)`, grant)
+		UNION ALL (SELECT epoch, base_gen, 'spare', secret_ct FROM credential_spare WHERE grant_id = $1 AND epoch > 0 ORDER BY at DESC)`, grant)
 	if err != nil {
 		return nil, translate("reading grant", err)
 	}
@@ -166,7 +166,7 @@ func (s *Store) FinishClosing(ctx context.Context, grant uuid.UUID, note string,
 		}
 		for _, q := range [...]string{
 			`UPDATE credential SET secret_ct = NULL, at_expires = NULL, updated_at = clock() WHERE grant_id = $1`,
-			`DELETE FROM credential_spare WHERE grant_id = $1`,
+			`DELETE FROM credential_spare WHERE grant_id = $1 AND epoch > 0`, // late pairs stay until they are revoked
 		} {
 			if _, err := tx.Exec(ctx, q, grant); err != nil {
 				return err

@@ -53,6 +53,9 @@ func pointedElsewhere(t *testing.T, where refresh.Point, first int) {
 	if n := other.count(); n != 0 {
 		t.Errorf("%d token requests to the other server", n)
 	}
+	if v := r.row(g); v.Spares != 0 {
+		t.Errorf("the pair is kept: %+v", v)
+	}
 	if got := other.revocations(); len(got) != 0 {
 		t.Errorf("the other server was sent %s", strings.Join(got, ", "))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 	"tributary/store"
 )
 
-// TestClosing: a pair that comes after the disconnect is stored nowhere, and revoked.
+// TestClosing: a pair that comes after the disconnect is kept apart, and never used.
 func TestClosing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "F")
@@ -32,43 +31,17 @@ func TestClosing(t *testing.T) {
 	})
 	_, err := r.keeper(cfg).Access(t.Context(), g)
 	wantClass(t, err, connectors.GrantLost)
-	if v := r.row(g); v.State != "closing" || v.Gen != 0 || v.Spares != 0 || v.Connection != "closing" {
+	if v := r.row(g); v.State != "closing" || v.Gen != 0 || v.Spares != 1 || v.Connection != "closing" {
 		t.Errorf("row %+v", v)
 	}
-	if got := r.server.revocations(); !slices.Equal(got, []string{atOf(g, 1), refreshToken(g.String(), 1)}) {
-		t.Errorf("revoked %v", got)
+	sealed := pgtest.Scalar[[]byte](t, r.db, `SELECT secret_ct FROM credential_spare WHERE epoch = -1`)
+	late, err := oauthflow.OpenLate(r.ring, g, -1, 0, sealed)
+	if err != nil || late.Pair.Refresh.Reveal() != refreshToken(g.String(), 1) || late.Subject != g.String() || late.Digest == "" {
+		t.Errorf("kept %+v, %v", late, err)
 	}
-}
-
-// TestRevokeSpares : where a revocation ends all that an account granted, nothing is revoked while another grant of the
-// account lives, or nobody knows.
-func TestRevokeSpares(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		shared func(context.Context, uuid.UUID, string) (bool, error)
-		want   int
-	}{
-		"another grant lives": {func(context.Context, uuid.UUID, string) (bool, error) { return true, nil }, 0},
-		"the database fails":  {func(context.Context, uuid.UUID, string) (bool, error) { return false, errTest }, 0},
-		"nobody can tell":     {nil, 0},
-		"there is no other":   {func(_ context.Context, _ uuid.UUID, subject string) (bool, error) { return subject != "someone", nil }, 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			srv := newServer(t, "F")
-			s := sender(srv.http.URL, uuid.New())
-			inner := s.Client
-			s.Client = func(ctx context.Context, id uuid.UUID) (oauthflow.Client, error) {
-				client, err := inner(ctx, id)
-				client.Registration.Profile.Revocation.Reach = oauthflow.ReachGrant
-				return client, err
-			}
-			s.Shared = c.shared
-			err := s.Revoke(t.Context(), uuid.New(), fakeProfile(srv.http.URL, oauthflow.RefreshRule{}).Digest(), "someone", oauthflow.Pair{Access: secretText("at"), Refresh: secretText("rt")})
-			if got := len(srv.revocations()); got != c.want || (err == nil) != (c.want > 0) {
-				t.Errorf("%d revocations, %v", got, err)
-			}
-		})
+	r.db.MustExec(t, `UPDATE credential SET state = 'needs_reauth', fail_class = 'revoked' WHERE grant_id = $1`, g)
+	if err := r.keeper(r.config(calm())).Sweep(t.Context()); err != nil || r.row(g).State != "needs_reauth" {
+		t.Errorf("it was promoted: %v, row %+v", err, r.row(g))
 	}
 }
 

@@ -27,20 +27,11 @@ type Sender interface {
 	Send(ctx context.Context, r Request, trace *oauthflow.Trace) (*oauthflow.Token, error)
 }
 
-// Revoker is a Sender that can end a pair at the provider which came too late. Digest names the endpoints that gave it,
-// subject the account that it is of.
-type Revoker interface {
-	Revoke(ctx context.Context, registration uuid.UUID, digest, subject string, pair oauthflow.Pair) error
-}
-
 // TokenSender is the Sender over HTTP.
 type TokenSender struct {
 	Tokens *oauthflow.TokenClient
 	// Client returns the client of a registration with its credentials.
 	Client func(ctx context.Context, registration uuid.UUID) (oauthflow.Client, error)
-	// Shared reports whether a live grant of the registration belongs to the account. Without it nothing is revoked that
-	// could end another grant.
-	Shared func(ctx context.Context, registration uuid.UUID, subject string) (bool, error)
 }
 
 // Send implements Sender.
@@ -70,34 +61,6 @@ func (s *TokenSender) clientOf(ctx context.Context, registration uuid.UUID, dige
 }
 
 var errMoved = errors.New("the registration is at another server since")
-
-// Revoke implements Revoker: the refresh token, then the access token. Where a revocation ends all that the account
-// granted, nothing is sent while another grant of the account lives (SECURITY: it would disconnect that one).
-func (s *TokenSender) Revoke(ctx context.Context, registration uuid.UUID, digest, subject string, pair oauthflow.Pair) error {
-	client, err := s.clientOf(ctx, registration, digest)
-	if err != nil {
-		return err
-	}
-	rule := client.Registration.Profile.Revocation
-	if rule.Reach == oauthflow.ReachGrant {
-		if s.Shared == nil {
-			return errShared
-		}
-		if shared, err := s.Shared(ctx, registration, subject); err != nil || shared {
-			return errors.Join(err, errShared)
-		}
-	}
-	var errs []error
-	if pair.Refresh.IsSet() && rule.Style != oauthflow.RevokeGitHub { // GitHub ends a grant by its access token
-		errs = append(errs, s.Tokens.Revoke(ctx, client, pair.Refresh, oauthflow.HintRefresh))
-	}
-	if pair.Access.IsSet() {
-		errs = append(errs, s.Tokens.Revoke(ctx, client, pair.Access, oauthflow.HintAccess))
-	}
-	return errors.Join(errs...)
-}
-
-var errShared = errors.New("another grant of the account may live, which a revocation would end")
 
 // call is one refresh in this process, which every caller of its grant waits for.
 type call struct {

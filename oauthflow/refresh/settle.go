@@ -127,18 +127,17 @@ func (k *Keeper) settlePair(ctx context.Context, a *attempt, token *oauthflow.To
 		k.park(o, err)
 		return nil, later(connectors.Transient, time.Second, "storing a new token: the database does not answer; it is kept and stored later: %w", err)
 	}
-	return k.stored(ctx, o, stored), nil
+	return k.stored(o, stored), nil
 }
 
 // fate is what T2 did with a pair.
 type fate struct {
 	outcome Outcome
-	revoke  bool
 	gen     int64 // of the row that holds it
 }
 
 // stored ends T2. It returns the token where the row holds it.
-func (k *Keeper) stored(ctx context.Context, o obtained, f fate) *oauthflow.Access {
+func (k *Keeper) stored(o obtained, f fate) *oauthflow.Access {
 	switch f.outcome {
 	case OutcomeRotated:
 		k.stats.rotated.Add(1)
@@ -152,19 +151,13 @@ func (k *Keeper) stored(ctx context.Context, o obtained, f fate) *oauthflow.Acce
 		k.stats.discarded.Add(1)
 	case OutcomeOpen, OutcomeNotSent, OutcomeRefused, OutcomeLost, OutcomeOrphaned:
 	}
-	if r, ok := k.cfg.Sender.(Revoker); ok && f.revoke {
-		ctx, cancel := context.WithTimeout(ctx, k.t.Send)
-		defer cancel()
-		if err := r.Revoke(ctx, o.Registration, o.Digest, o.Subject, o.Pair); err != nil {
-			k.cfg.Log.Warn("a token that came after the disconnect could not be revoked", "grant", o.Grant, "error", err)
-		}
-	}
 	return nil
 }
 
 // t2 stores a pair by generation, without a lease or attempt test: a rotation that the provider performed is never
 // thrown away. It is stored in the row, or in the place of the pair of an earlier attempt on the same generation, or as
-// a spare; a pair of an older consent is discarded, one of a grant that is closing revoked.
+// a spare; a pair of an older consent is discarded. One of a grant that is closing, or of another account than the
+// grant's, is kept apart until it is revoked.
 func (k *Keeper) t2(ctx context.Context, o obtained) (fate, error) {
 	var f fate
 	err := k.inRow(ctx, o.Grant, func(ctx context.Context, tx Tx) error {
@@ -179,13 +172,14 @@ func (k *Keeper) t2(ctx context.Context, o obtained) (fate, error) {
 		}
 		r := tx.Row()
 		switch {
-		case r == nil:
-			f = fate{outcome: OutcomeDiscarded, revoke: true}
+		case r == nil: // it went with its registration, and with the credentials that could revoke it
+			f.outcome = OutcomeDiscarded
 			return nil
-		case r.State == oauthflow.GrantClosing || r.Grant.ClosedAt != nil:
-			f = fate{outcome: OutcomeDiscarded, revoke: true}
-		case r.Epoch != o.Epoch:
-			f = fate{outcome: OutcomeDiscarded, revoke: o.Subject != "" && r.Grant.Subject != "" && o.Subject != r.Grant.Subject}
+		case r.State == oauthflow.GrantClosing || r.Grant.ClosedAt != nil || r.Epoch != o.Epoch:
+			f.outcome = OutcomeDiscarded
+			if err := k.keepLate(ctx, tx, r, o); err != nil {
+				return err
+			}
 		default:
 			if f, err = k.place(ctx, tx, r, o, own); err != nil {
 				return err
@@ -198,6 +192,26 @@ func (k *Keeper) t2(ctx context.Context, o obtained) (fate, error) {
 		return k.record(ctx, tx, o.Grant, audit.OK, map[string]string{"outcome": string(f.outcome), "attempt": o.Attempt.String(), "epoch": strconv.Itoa(o.Epoch), "gen": strconv.FormatInt(o.Gen, 10)})
 	})
 	return f, err
+}
+
+// keepLate keeps a pair that nobody may use until Grants.Tend has revoked it. A pair of the grant's own account that a
+// new consent has replaced is not revoked: that could end the new one.
+//
+// SECURITY: what a server gave that the registration is at no more is forgotten (OA-30).
+func (k *Keeper) keepLate(ctx context.Context, tx Tx, r *Row, o obtained) error {
+	ended := r.State == oauthflow.GrantClosing || r.Grant.ClosedAt != nil
+	another := o.Subject != "" && r.Grant.Subject != "" && o.Subject != r.Grant.Subject
+	if !ended && !another || o.Digest != r.Registration.Digest {
+		return nil
+	}
+	ct, err := oauthflow.SealLate(k.cfg.Vault, o.Grant, o.Epoch, o.Gen, oauthflow.LatePair{Pair: o.Pair, Digest: o.Digest, Subject: o.Subject})
+	if err != nil {
+		return err
+	}
+	due := r.Now
+	return tx.Keep(ctx, Spare{
+		Attempt: o.Attempt, Epoch: oauthflow.LateEpoch(o.Epoch), Base: o.Gen, Sealed: ct, Presentation: presentation(o.Pair, o.Grant, o.Epoch, o.Gen+1), Expires: &due,
+	})
 }
 
 // place puts a pair of the row's consent into the row or among the spares.

@@ -249,7 +249,7 @@ func (k *Keeper) unpark(ctx context.Context, o obtained) error {
 	if err != nil {
 		return err
 	}
-	k.stored(ctx, o, f)
+	k.stored(o, f)
 	k.mu.Lock()
 	delete(k.parked, o.Attempt)
 	k.mu.Unlock()

@@ -41,14 +41,15 @@ func actionWords() map[string]string {
 		"oauth.mixup":    "A provider's answer to another request was refused",
 		"oauth.fixation": "An answer in somebody else's session was refused",
 
-		"grant.check":   "A grant was tried at its provider",
-		"grant.refresh": "The tokens of a grant were to be renewed",
-		"grant.expiry":  "The end of a grant was set",
-		"grant.expire":  "A grant has reached its end",
-		"grant.revoke":  "A grant was revoked",
-		"grant.close":   "A grant was closed, and its tokens were forgotten",
-		"token.use":     "The tokens of a grant were used",
-		"secret.open":   "Sealed secrets were opened",
+		"grant.check":      "A grant was tried at its provider",
+		"grant.refresh":    "The tokens of a grant were to be renewed",
+		"grant.expiry":     "The end of a grant was set",
+		"grant.expire":     "A grant has reached its end",
+		"grant.revoke":     "A grant was revoked",
+		"grant.close":      "A grant was closed, and its tokens were forgotten",
+		"grant.close_late": "Tokens that came after their grant had ended were forgotten",
+		"token.use":        "The tokens of a grant were used",
+		"secret.open":      "Sealed secrets were opened",
 
 		"database.history_changed": "The database goes on from another point of its history, as after a restore: grants whose refresh tokens are good once count as uncertain",
 
