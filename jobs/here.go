@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -112,22 +111,17 @@ func (r *Runner) Verify(ctx context.Context, source string, settings map[string]
 // NamePrincipal resolves how a person writes a principal of a connection's
 // source, such as "unix:alice", to the principal and the row of its realm.
 func (r *Runner) NamePrincipal(ctx context.Context, conn store.Connection, name string) (p connectors.Principal, realm int64, err error) {
-	grant, err := r.authorise(ctx, conn)
+	err = r.inSession(ctx, conn, "naming a principal", func(o opened) error {
+		namer, ok := o.session.(connectors.PrincipalNamer)
+		if !ok {
+			return &store.InputError{Field: "principal", Problem: "source " + conn.Source + " has no names for principals"}
+		}
+		realm = o.realm
+		p, err = namer.NamePrincipal(ctx, name)
+		return err
+	})
 	if err != nil {
 		return connectors.Principal{}, 0, err
 	}
-	defer func() {
-		err = errors.Join(err, r.endUse(ctx, grant.HTTP, map[string]string{"connection": conn.ID.String(), "for": "naming a principal"}))
-	}()
-	o, err := r.open(ctx, conn, grant)
-	if err != nil {
-		return connectors.Principal{}, 0, err
-	}
-	defer func() { _ = o.session.Close(context.WithoutCancel(ctx)) }()
-	namer, ok := o.session.(connectors.PrincipalNamer)
-	if !ok {
-		return connectors.Principal{}, 0, &store.InputError{Field: "principal", Problem: "source " + conn.Source + " has no names for principals"}
-	}
-	p, err = namer.NamePrincipal(ctx, name)
-	return p, o.realm, err
+	return p, realm, nil
 }
