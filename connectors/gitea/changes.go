@@ -261,7 +261,7 @@ func (s *session) shape(r *repository) string {
 // about shows the repository's own document where it changed.
 func (f *feed) about(ctx context.Context, r *repository, st *repoState, page *connectors.Page) error {
 	ref := r.aboutRef()
-	if ref.Revision == st.About {
+	if ref.Revision == st.About || !f.s.want.about {
 		return nil
 	}
 	st.About = ref.Revision

@@ -64,7 +64,7 @@ type session struct {
 
 // options are the settings of a connection.
 type options struct {
-	files, issues, pulls, wiki bool
+	files, issues, pulls, wiki, about bool
 	// everybody says that public repositories are seen without signing in.
 	everybody bool
 }
@@ -131,7 +131,9 @@ func baseURL(text string) (*url.URL, error) {
 
 func readOptions(settings map[string]string) (options, error) {
 	var o options
-	for name, field := range map[string]*bool{settingFiles: &o.files, settingIssues: &o.issues, settingPulls: &o.pulls, settingWiki: &o.wiki} {
+	for name, field := range map[string]*bool{
+		settingFiles: &o.files, settingIssues: &o.issues, settingPulls: &o.pulls, settingWiki: &o.wiki, settingAbout: &o.about,
+	} {
 		switch settings[name] {
 		case "", "true":
 			*field = true

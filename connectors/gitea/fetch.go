@@ -25,6 +25,9 @@ func (s *session) Fetch(ctx context.Context, id string) (connectors.Change, erro
 	var page connectors.Page
 	switch kind {
 	case "":
+		if !s.want.about {
+			break
+		}
 		err = w.add(ctx, &page, r, unitAny, r.aboutRef(), s.aboutDocument(r))
 	case "file":
 		err = w.fetchFile(ctx, &page, r, rest)

@@ -136,7 +136,7 @@ func (w *walker) add(ctx context.Context, page *connectors.Page, r *repository, 
 // files reads the repository's own document and one page of its files.
 func (w *walker) files(ctx context.Context, r *repository, at place, page *connectors.Page) (place, error) {
 	next := place{Repo: r.ID, Part: partIssues}
-	if at.Page == 0 {
+	if at.Page == 0 && w.s.want.about {
 		if err := w.add(ctx, page, r, unitAny, r.aboutRef(), w.s.aboutDocument(r)); err != nil {
 			return next, err
 		}

@@ -11,6 +11,7 @@ const (
 	settingIssues = "issues"
 	settingPulls  = "pulls"
 	settingWiki   = "wiki"
+	settingAbout  = "descriptions"
 	settingPublic = "public"
 
 	publicAccounts  = "accounts"
@@ -58,6 +59,7 @@ func (c *Connector) Spec() connectors.Spec {
 			{Name: settingIssues, Type: connectors.Bool, Default: "true", Description: "Read issues with their comments."},
 			{Name: settingPulls, Type: connectors.Bool, Default: "true", Description: "Read pull requests with their comments and reviews."},
 			{Name: settingWiki, Type: connectors.Bool, Default: "true", Description: "Read wiki pages."},
+			{Name: settingAbout, Type: connectors.Bool, Default: "true", Description: "Read each repository's name, description and topics as a document of its own."},
 			{
 				Name: settingPublic, Type: connectors.Enum, Default: publicAccounts, Options: []string{publicAccounts, publicEverybody},
 				Description: "Who finds what stands in public repositories: the server's accounts, or everybody. Choose everybody only where the server shows them without signing in.",
