@@ -14,7 +14,7 @@ import (
 // its own clock.
 const overlap = 2 * time.Minute
 
-var errVanished = errors.New("a public repository is gone: a whole listing decides what is left")
+var errVanished = errors.New("a repository is gone: a whole listing decides what is left")
 
 // Start returns what is known of every repository at this moment.
 func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
@@ -121,7 +121,7 @@ func (f *feed) page(changes []connectors.Change, skipped []connectors.Skip) erro
 }
 
 // refresh brings the list of repositories up to date. It is asked for whole
-// where it changed, or where a repository has to be read as a whole.
+// where it changed, or where what it said of a repository was not all told.
 func (f *feed) refresh(ctx context.Context) error {
 	whole := false
 	for i := range f.at.Repos {
@@ -135,7 +135,7 @@ func (f *feed) refresh(ctx context.Context) error {
 				rs.Readers, rs.Walk, f.moved = readersGroup, &place{}, true
 			}
 		}
-		whole = whole || rs.Walk != nil
+		whole = whole || rs.Walk != nil || rs.Text == ""
 	}
 	if !whole {
 		same, err := f.s.unchanged(ctx, f.op, f.at.Lists)
@@ -169,17 +169,18 @@ func (f *feed) merge(c *catalogue) error {
 		if !known || rs.Name != r.FullName || rs.NoIssue != r.noIssues() || f.s.visible(r) != rs.Readers.visible() {
 			rs.Walk = &place{}
 		}
+		if ref, _ := repoDocument(r); ref.Revision != rs.Text {
+			rs.Text = ""
+		}
 		rs.Name, rs.Branch, rs.NoIssue = r.FullName, r.DefaultBranch, r.noIssues()
 		repos = append(repos, rs)
 	}
 	for _, rs := range old {
-		switch {
-		case c.partial:
-			repos = append(repos, rs)
-		case rs.Readers == readersPublic:
-			// SECURITY: nobody can be taken out of the readers of its documents.
+		if !c.partial {
+			// SECURITY: of a public one nobody can be taken out of the readers.
 			return expired(f.op, errVanished)
 		}
+		repos = append(repos, rs)
 	}
 	slices.SortFunc(repos, func(a, b repoState) int { return int(min(max(a.ID-b.ID, -1), 1)) })
 	f.at.Lists, f.at.Repos, f.moved = c.pages, repos, true
@@ -222,19 +223,13 @@ func (f *feed) repository(ctx context.Context, rs *repoState) error {
 
 // text yields the repository's own document where it changed.
 func (f *feed) text(rs *repoState, r *repository) error {
-	if f.full[rs.ID] == nil {
+	if rs.Text != "" {
 		return nil
 	}
-	ref, d := repoDocument(r)
-	if ref.Revision == rs.Text {
-		return nil
-	}
+	ref, _ := repoDocument(r)
 	rs.Text, f.moved = ref.Revision, true
-	w := f.walker(rs, r)
 	st := step{}
-	if f.s.sel.path(d.Path) {
-		w.add(&st, ref, d)
-	}
+	f.walker(rs, r).about(&st)
 	return f.page(st.changes, nil)
 }
 

@@ -87,7 +87,7 @@ var (
 
 // options are the settings of a connection.
 type options struct {
-	files, issues, pulls, archived, forks bool
+	about, files, issues, pulls, archived, forks bool
 	// maxFile is in bytes.
 	maxFile int64
 }
@@ -148,7 +148,7 @@ func (c *Connector) address(base string) (api, realm string, err error) {
 func readOptions(settings map[string]string) (options, error) {
 	var o options
 	for name, into := range map[string]*bool{
-		settingFiles: &o.files, settingIssues: &o.issues, settingPulls: &o.pulls, settingArchived: &o.archived, settingForks: &o.forks,
+		settingAbout: &o.about, settingFiles: &o.files, settingIssues: &o.issues, settingPulls: &o.pulls, settingArchived: &o.archived, settingForks: &o.forks,
 	} {
 		on, err := strconv.ParseBool(setting(settings, name))
 		if err != nil {

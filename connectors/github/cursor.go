@@ -52,9 +52,9 @@ type feedCursor struct {
 	V    int    `json:"v"`
 	List string `json:"list"`
 	// Lists are the lists of repositories that were read, with their ETags.
-	Lists []listPage  `json:"lists"`
+	Lists []listPage `json:"lists"`
 	// Seq counts pages, because what two of them know can be equal.
-	Seq int64 `json:"seq"`
+	Seq   int64       `json:"seq"`
 	Repos []repoState `json:"repos"`
 }
 
@@ -70,7 +70,8 @@ type repoState struct {
 	ID     int64  `json:"id"`
 	Name   string `json:"name"`
 	Branch string `json:"branch,omitempty"`
-	// Readers is the kind of its ACL, Text the revision of its own document.
+	// Readers is the kind of its ACL, Text the revision of its own document, ""
+	// until that is told.
 	Readers readers `json:"readers,omitempty"`
 	Text    string  `json:"text,omitempty"`
 	NoIssue bool    `json:"no_issues,omitempty"`

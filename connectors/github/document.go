@@ -44,8 +44,11 @@ func repoText(r *repository) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n", r.FullName)
 	for _, part := range []struct{ before, text string }{
-		{"", r.Description}, {"Topics: ", strings.Join(r.Topics, ", ")}, {"Homepage: ", r.Homepage},
-		{"Language: ", r.Language}, {"Licence: ", licenseName(r.License)},
+		{"", r.Description},
+		{"Topics: ", strings.Join(r.Topics, ", ")},
+		{"Homepage: ", r.Homepage},
+		{"Language: ", r.Language},
+		{"Licence: ", licenseName(r.License)},
 	} {
 		if part.text != "" {
 			fmt.Fprintf(&b, "\n%s%s\n", part.before, part.text)

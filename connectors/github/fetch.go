@@ -48,10 +48,7 @@ func (s *session) Fetch(ctx context.Context, id string) (connectors.Change, erro
 // one adds the document whose id ends with rest.
 func (w *walker) one(ctx context.Context, st *step, rest string) error {
 	if rest == "" {
-		ref, d := repoDocument(w.r)
-		if w.s.sel.path(d.Path) {
-			w.add(st, ref, d)
-		}
+		w.about(st)
 		return nil
 	}
 	if path, ok := strings.CutPrefix(rest, ":file:"); ok && w.s.opt.files {

@@ -2,9 +2,12 @@ package github
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"tributary/connectors"
@@ -138,9 +141,13 @@ func (s *session) wanted(r *repository, i *issue) bool {
 func issueID(r *repository, number int) string { return r.id() + ":issue:" + strconv.Itoa(number) }
 
 // issueRef names the state of an issue: a comment that is made, edited or
-// deleted changes the time or the number of comments.
+// deleted changes the time or the number of comments, and what was edited
+// twice within the second that times are told in has another digest.
 func issueRef(r *repository, i *issue) connectors.ItemRef {
-	return connectors.ItemRef{ID: issueID(r, i.Number), Revision: stamp(i.UpdatedAt) + "." + strconv.Itoa(i.Comments)}
+	merged := strconv.FormatBool(i.merged())
+	sum := sha256.Sum256([]byte(strings.Join([]string{i.Title, i.Body, i.State, labelNames(i), merged}, "\x00")))
+	revision := []string{stamp(i.UpdatedAt), strconv.Itoa(i.Comments), hex.EncodeToString(sum[:6])}
+	return connectors.ItemRef{ID: issueID(r, i.Number), Revision: strings.Join(revision, ".")}
 }
 
 func issuePath(r *repository, i *issue) string {

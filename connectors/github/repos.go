@@ -184,8 +184,14 @@ func (s *session) head(ctx context.Context, op string, r *repository, tag string
 	m, err = s.api.JSON(ctx, call, &b)
 	switch {
 	case statusOf(err) == http.StatusNotFound && codeOf(err) == "":
-		// A missing repository and a missing branch look the same.
-		return "", httpx.Meta{}, s.exists(ctx, op, r)
+		// A missing repository and a missing branch look the same, and the
+		// default may have become another one since r was read.
+		now, err := s.again(ctx, op, r)
+		if err != nil || now.DefaultBranch == r.DefaultBranch {
+			return "", httpx.Meta{}, err
+		}
+		r.DefaultBranch = now.DefaultBranch
+		return s.head(ctx, op, r, "")
 	case err != nil || m.NotModified:
 		return "", m, err
 	case b.Commit == nil || b.Commit.SHA == "":
@@ -194,9 +200,9 @@ func (s *session) head(ctx context.Context, op string, r *repository, tag string
 	return b.Commit.SHA, m, nil
 }
 
-// exists returns an error where the repository cannot be read.
-func (s *session) exists(ctx context.Context, op string, r *repository) error {
-	var again repository
-	_, err := s.api.JSON(ctx, httpx.Call{Op: op, Path: repoPath(r)}, &again)
-	return err
+// again reads one repository.
+func (s *session) again(ctx context.Context, op string, r *repository) (repository, error) {
+	var now repository
+	_, err := s.api.JSON(ctx, httpx.Call{Op: op, Path: repoPath(r)}, &now)
+	return now, err
 }

@@ -13,6 +13,7 @@ const (
 
 // The settings of a connection.
 const (
+	settingAbout    = "about"
 	settingFiles    = "files"
 	settingIssues   = "issues"
 	settingPulls    = "pulls"
@@ -72,6 +73,7 @@ func pace() connectors.Pace {
 
 func settings() []connectors.Setting {
 	return []connectors.Setting{
+		{Name: settingAbout, Type: connectors.Bool, Default: "true", Description: "Sync a short document for each repository: its description, topics and homepage."},
 		{Name: settingFiles, Type: connectors.Bool, Default: "true", Description: "Sync the files of each repository's default branch."},
 		{Name: settingIssues, Type: connectors.Bool, Default: "true", Description: "Sync issues with their comments."},
 		{Name: settingPulls, Type: connectors.Bool, Default: "true", Description: "Sync pull requests with their comments and reviews."},

@@ -109,10 +109,15 @@ func (w *walker) step(ctx context.Context, at place) (step, error) {
 		return w.issueStep(ctx, at)
 	default:
 		st := step{next: place{Stage: stageFiles, Commit: at.Commit}}
-		if ref, d := repoDocument(w.r); w.s.sel.path(d.Path) {
-			w.add(&st, ref, d)
-		}
+		w.about(&st)
 		return st, nil
+	}
+}
+
+// about adds the repository's own document.
+func (w *walker) about(st *step) {
+	if ref, d := repoDocument(w.r); w.s.opt.about && w.s.sel.path(d.Path) {
+		w.add(st, ref, d)
 	}
 }
 
