@@ -52,8 +52,8 @@ func insteadOfError(page func(ctx context.Context, from connectors.Cursor) conne
 func brokenSyncs() []breakage {
 	return []breakage{
 		{name: "loses updates under a fault", says: "by the changes", twist: func(b *bench) twist {
-			return insteadOfError(func(context.Context, connectors.Cursor) connectors.Page {
-				return connectors.Page{Next: position(b)}
+			return insteadOfError(func(ctx context.Context, _ connectors.Cursor) connectors.Page {
+				return connectors.Page{Next: position(ctx, b)}
 			}, changes)
 		}},
 		{name: "misses changes of permissions", says: "reads it", twist: func(b *bench) twist {
@@ -104,7 +104,7 @@ func brokenSyncs() []breakage {
 		{name: "promises pages that were not read", says: "by the changes", twist: func(b *bench) twist {
 			return pageTwist(func(n int, page *connectors.Page) {
 				// Spaces make the cursors of one run differ.
-				page.Next = append(position(b), bytes.Repeat([]byte(" "), n)...)
+				page.Next = append(position(context.Background(), b), bytes.Repeat([]byte(" "), n)...)
 			}, changes)
 		}},
 		{name: "forgets what was blocked", says: "is at the site and is missing", twist: func(*bench) twist {
@@ -141,8 +141,8 @@ func brokenSyncs() []breakage {
 }
 
 // position is the feed's position of this moment.
-func position(b *bench) connectors.Cursor {
-	s, err := b.world.Connector().Open(context.Background(), connectors.Env{Settings: b.world.Settings(), Log: slog.New(slog.DiscardHandler), Clock: time.Now})
+func position(ctx context.Context, b *bench) connectors.Cursor {
+	s, err := b.world.Connector().Open(ctx, connectors.Env{Settings: b.world.Settings(), Log: slog.New(slog.DiscardHandler), Clock: time.Now})
 	if err != nil {
 		return nil
 	}
@@ -152,7 +152,7 @@ func position(b *bench) connectors.Cursor {
 	}
 	for {
 		// The faults that are set may strike; they do not for ever.
-		if c, err := f.Start(context.Background()); err == nil {
+		if c, err := f.Start(ctx); err == nil {
 			return c
 		}
 		b.world.Mend()

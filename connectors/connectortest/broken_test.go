@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,10 @@ type breakage struct {
 	says string
 	// twist makes the connector wrong. It is called once for each fixture.
 	twist func(b *bench) twist
+	// site, where not nil, makes the site another.
+	site func(b *bench, s connectortest.Site) connectortest.Site
+	// http says that the engine hands a client out.
+	http *http.Client
 }
 
 // bench is what a breakage may use: one fixture and the end of the test.
@@ -48,6 +53,8 @@ type bench struct {
 	// over is closed when the test ends, for goroutines that are left behind.
 	over chan struct{}
 	mu   sync.Mutex
+	// to is where the site misleads to, "" nowhere.
+	to string
 }
 
 // twist holds what is wrong; nil fields are right.
@@ -79,10 +86,14 @@ func (b breakage) harness(t *testing.T) connectortest.Harness {
 		w := reference.New()
 		w.SetPageSize(3)
 		w.SetToken(secret)
+		at := &bench{world: w, over: over}
+		var site connectortest.Site = reference.NewSite(w)
+		if b.site != nil {
+			site = b.site(at, site)
+		}
 		return connectortest.Fixture{
-			Connector: twistedConnector{inner: w.Connector(), twist: b.twist(&bench{world: w, over: over})},
-			Site:      reference.NewSite(w),
-			Env:       connectors.Env{Settings: w.Settings()}, Secret: secret,
+			Connector: twistedConnector{inner: w.Connector(), twist: b.twist(at)}, Site: site,
+			Env: connectors.Env{Settings: w.Settings(), HTTP: b.http}, Secret: secret,
 		}
 	}}
 }
@@ -272,9 +283,9 @@ func reclassed(err error, from, to connectors.Class) error {
 func breakages() []breakage {
 	var all []breakage
 	for _, group := range [][]breakage{
-		brokenSpecs(), brokenCrawls(), brokenCursors(), brokenResumes(), brokenBodies(), brokenErrors(),
+		brokenSpecs(), brokenParts(), brokenCrawls(), brokenCursors(), brokenResumes(), brokenBodies(), brokenErrors(),
 		brokenPermissions(), brokenGroups(), brokenFeeds(), brokenDeletions(), brokenOptional(),
-		brokenCancels(), brokenLeaks(), brokenSecrets(),
+		brokenCancels(), brokenLeaks(), brokenSecrets(), brokenElsewhere(),
 	} {
 		all = append(all, group...)
 	}

@@ -45,7 +45,7 @@ func Rules() []Rule {
 	for _, group := range [][]Rule{
 		specRules(), crawlRules(), cursorRules(), resumeRules(), bodyRules(), errorRules(), faultRules(),
 		permissionRules(), groupRules(), changeRules(), deletionRules(), optionalRules(),
-		cancelRules(), leakRules(), secretRules(),
+		cancelRules(), leakRules(), secretRules(), elsewhereRules(),
 	} {
 		all = append(all, group...)
 	}
