@@ -185,41 +185,45 @@ func itemCall(op, id, rest string, query url.Values) httpx.Call {
 
 // drives yields the shared drives that the account is a member of.
 func (s *session) drives(ctx context.Context, op string) iter.Seq2[drive, error] {
-	const most = 100
-	return httpx.Paged(ctx, op, func(ctx context.Context, at string) ([]drive, string, error) {
-		var page drivesPage
-		query := url.Values{"pageSize": {strconv.Itoa(min(s.pageSize, most))}, "fields": {"nextPageToken,drives(id,name)"}}
-		setToken(query, at)
-		_, err := s.api.JSON(ctx, httpx.Call{Op: op, Path: "drives", Query: query, Scope: scopeDrive}, &page)
-		if err == nil && slices.ContainsFunc(page.Drives, func(d drive) bool { return d.ID == "" }) {
-			err = broken(op, errNoID)
-		}
-		return page.Drives, page.Next, err
-	})
+	return httpx.Paged(ctx, op, func(ctx context.Context, at string) ([]drive, string, error) { return s.drivesPage(ctx, op, at) })
 }
 
-// permissions returns the permissions of one file, or of a shared drive, with the
-// time of the answer. What the account may not see is ItemRefused.
-func (s *session) permissions(ctx context.Context, op, id string) ([]permission, time.Time, error) {
-	const most = 100
-	var at time.Time
-	all := []permission{}
+func (s *session) drivesPage(ctx context.Context, op, at string) ([]drive, string, error) {
+	var page drivesPage
+	query := url.Values{"pageSize": {strconv.Itoa(min(s.pageSize, 100))}, "fields": {"nextPageToken,drives(id,name)"}}
+	setToken(query, at)
+	_, err := s.api.JSON(ctx, httpx.Call{Op: op, Path: "drives", Query: query, Scope: scopeDrive}, &page)
+	if err == nil && slices.ContainsFunc(page.Drives, func(d drive) bool { return d.ID == "" }) {
+		err = broken(op, errNoID)
+	}
+	return page.Drives, page.Next, err
+}
+
+// permissions returns those of one file, or of a shared drive, with the time of
+// the answer. What the account may not see is ItemRefused.
+func (s *session) permissions(ctx context.Context, op, id string) (granted, error) {
+	g := granted{known: true}
 	list := httpx.Paged(ctx, op, func(ctx context.Context, token string) ([]permission, string, error) {
-		var page permissionsPage
-		query := url.Values{
-			"pageSize": {strconv.Itoa(min(s.pageSize, most))}, "supportsAllDrives": {"true"},
-			"fields": {"nextPageToken,permissions(" + permissionFields + ")"},
-		}
-		setToken(query, token)
-		meta, err := s.api.JSON(ctx, itemCall(op, id, "/permissions", query), &page)
-		at = answered(meta)
+		page, at, err := s.permissionsPage(ctx, op, id, token)
+		g.at = at
 		return page.Permissions, page.Next, err
 	})
 	for p, err := range list {
 		if err != nil {
-			return nil, at, err
+			return granted{}, err
 		}
-		all = append(all, p)
+		g.list = append(g.list, p)
 	}
-	return all, at, nil
+	return g, nil
+}
+
+func (s *session) permissionsPage(ctx context.Context, op, id, token string) (permissionsPage, time.Time, error) {
+	var page permissionsPage
+	query := url.Values{
+		"pageSize": {strconv.Itoa(min(s.pageSize, 100))}, "supportsAllDrives": {"true"},
+		"fields": {"nextPageToken,permissions(" + permissionFields + ")"},
+	}
+	setToken(query, token)
+	meta, err := s.api.JSON(ctx, itemCall(op, id, "/permissions", query), &page)
+	return page, answered(meta), err
 }

@@ -257,21 +257,25 @@ func (s *site) Names() (map[string]connectors.Principal, error) {
 	}, nil
 }
 
-// fixture joins a connector to a site of its own.
-func fixture(tb connectortest.TB) connectortest.Fixture {
-	s := newSite()
-	client, release := s.client()
-	tb.Cleanup(func() {
-		release()
-		s.close()
-	})
-	return connectortest.Fixture{
-		Connector: New(s.config()), Site: s, Secret: canary,
-		Env: connectors.Env{HTTP: client, Settings: map[string]string{settingGroups: groupsDirectory}},
+// setup returns how to join a connector to a site of its own.
+func setup(t *testing.T) func(connectortest.TB) connectortest.Fixture {
+	t.Helper()
+	check := official(t)
+	return func(tb connectortest.TB) connectortest.Fixture {
+		s := newSite(check)
+		client, release := s.client()
+		tb.Cleanup(func() {
+			release()
+			s.close()
+		})
+		return connectortest.Fixture{
+			Connector: New(s.config()), Site: s, Secret: canary,
+			Env: connectors.Env{HTTP: client, Settings: map[string]string{settingGroups: groupsDirectory}},
+		}
 	}
 }
 
 // TestConformance is not parallel: the kit looks for goroutines left behind.
 func TestConformance(t *testing.T) {
-	connectortest.Run(t, connectortest.Harness{Setup: fixture, Items: 16})
+	connectortest.Run(t, connectortest.Harness{Setup: setup(t), Items: 16})
 }

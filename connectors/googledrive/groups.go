@@ -85,15 +85,15 @@ func (s *session) Groups(ctx context.Context) iter.Seq2[connectors.Membership, e
 // driveMembers emits who is in the shared drives of the selection. A drive that
 // does not tell has no members.
 func (s *session) driveMembers(ctx context.Context, op string, g *grantees, emit func(connectors.Membership) bool) (more bool, err error) {
-	all, err := s.corpora(ctx, op)
+	corpora, err := s.corpora(ctx, op)
 	if err != nil {
 		return false, err
 	}
-	for _, c := range all {
+	for _, c := range corpora {
 		if c == userCorpus {
 			continue
 		}
-		list, at, err := s.permissions(ctx, op, string(c))
+		all, err := s.permissions(ctx, op, string(c))
 		if refused(err) {
 			s.counts.refused++
 			continue
@@ -101,8 +101,8 @@ func (s *session) driveMembers(ctx context.Context, op string, g *grantees, emit
 		if err != nil {
 			return false, err
 		}
-		g.add(list)
-		readers, ok := s.readers(granted{list: list, at: at, known: true}, scope{})
+		g.add(all.list)
+		readers, ok := s.readers(all, scope{})
 		for _, r := range readers {
 			if ok && !emit(connectors.Membership{Member: r, Group: s.driveGroup(string(c))}) {
 				return false, nil
@@ -176,13 +176,16 @@ func (s *session) granteesOf(ctx context.Context, op string, f *file, g *grantee
 	if f.DriveID == "" || !slices.ContainsFunc(f.PermissionIDs, func(id string) bool { return !g.known[id] }) {
 		return nil
 	}
-	list, _, err := s.permissions(ctx, op, f.ID)
-	if err != nil && !refused(err) {
+	all, err := s.permissions(ctx, op, f.ID)
+	switch {
+	case refused(err):
+		return nil // another file may tell
+	case err != nil:
 		return err
 	}
-	g.add(list)
+	g.add(all.list)
 	for _, id := range f.PermissionIDs {
-		g.known[id] = true // asked for once, whatever was answered
+		g.known[id] = true // also where the answer says less of them
 	}
 	return nil
 }

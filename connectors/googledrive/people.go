@@ -112,11 +112,11 @@ func (s *session) inDrives(ctx context.Context, op, address string) (connectors.
 		if c == userCorpus {
 			continue
 		}
-		list, _, err := s.permissions(ctx, op, string(c))
+		members, err := s.permissions(ctx, op, string(c))
 		if err != nil && !refused(err) {
 			return connectors.Principal{}, err
 		}
-		if p := s.among(list, address); p.ID != "" {
+		if p := s.among(members.list, address); p.ID != "" {
 			return p, nil
 		}
 	}

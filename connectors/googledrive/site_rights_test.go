@@ -200,10 +200,14 @@ func (s *site) routeDirectory(rest string) (op, id string, handle func(*exchange
 
 func (s *site) user(id string) map[string]any {
 	p := s.people[id]
-	return map[string]any{
-		"kind": "admin#directory#user", "id": "1" + id, "primaryEmail": p.email, "aliases": p.alias, "customerId": customer,
+	row := map[string]any{
+		"kind": "admin#directory#user", "id": "1" + id, "primaryEmail": p.email, "customerId": customer,
 		"suspended": !p.active, "archived": false, "name": map[string]any{"fullName": strings.ToUpper(id)},
 	}
+	if len(p.alias) > 0 {
+		row["aliases"] = p.alias
+	}
+	return row
 }
 
 func (s *site) serveUsers(x *exchange) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tributary/connectors/connectortest"
+	"tributary/connectors/connectortest/contract"
 )
 
 const (
@@ -93,8 +94,9 @@ type siteFault struct {
 }
 
 // newSite starts a site with My Drive, a folder of another person, a shared
-// drive, people and nested groups.
-func newSite() *site {
+// drive, people and nested groups. What passes is held to the official
+// descriptions of both APIs.
+func newSite(official *contract.Checker) *site {
 	s := &site{
 		clock: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC), nodes: map[string]*node{}, epochs: map[string]int{}, log: map[string][]string{},
 		mended: make(chan struct{}), scopes: []string{scopeDrive, scopeUsers, scopeMembers},
@@ -114,13 +116,13 @@ func newSite() *site {
 		drives: map[string]*sharedDrive{driveA: {name: "a", members: []share{
 			{kind: typeUser, who: account, role: roleOrganizer}, {kind: typeGroup, who: "space", role: roleReader},
 			{kind: typeGroup, who: "outer", role: roleReader}, {kind: typeGroup, who: "void", role: roleReader},
-			{kind: typeUser, who: "dave", role: roleReader, deleted: true},
+			{kind: typeUser, who: "ghost", role: roleReader, deleted: true},
 			{kind: typeUser, who: "bob", role: roleReader, expires: "2020-01-01T00:00:00.000Z"},
 		}}},
 	}
 	s.nodes[rootID] = &node{id: rootID, name: nameMine, owner: account, mime: typeFolder}
 	s.nodes[driveA] = &node{id: driveA, name: "Drive", drive: driveA, mime: typeFolder}
-	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
+	s.server = httptest.NewServer(official.Handler(http.HandlerFunc(s.serve)))
 	return s
 }
 

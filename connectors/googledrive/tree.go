@@ -224,11 +224,10 @@ func (t *tree) permissions(ctx context.Context, id string) (granted, error) {
 	if g, ok := t.grants[id]; ok {
 		return g, nil
 	}
-	list, at, err := t.s.permissions(ctx, t.op, id)
+	g, err := t.s.permissions(ctx, t.op, id)
 	if err != nil && !refused(err) {
 		return granted{}, err
 	}
-	g := granted{list: list, at: at, known: err == nil}
 	t.grants[id] = g
 	return g, nil
 }
