@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"tributary/connectors"
 	"tributary/connectors/all"
 	"tributary/oauthflow"
 	"tributary/oauthflow/oauthtest"
@@ -33,39 +34,64 @@ func TestOA11(t *testing.T) {
 	for _, c := range list {
 		spec := c.Spec()
 		for _, s := range spec.Scopes {
-			text.WriteString("connector " + spec.Source + "\t" + s.Name + "\tneeded\t" + s.Reason + "\n")
+			text.WriteString("connector " + spec.Source + "\t" + s.Name + "\t" + whenAsked(s) + "\t" + s.Reason + "\n")
 			if strings.TrimSpace(s.Reason) == "" {
 				t.Errorf("%s gives no reason for %s", spec.Source, s.Name)
 			}
-			p := profiles[spec.Provider]
-			if p == nil || !slices.ContainsFunc(p.Scopes.Known, func(k oauthflow.Scope) bool { return k.Name == s.Name }) {
-				t.Errorf("%s needs %s, which provider %q does not list", spec.Source, s.Name, spec.Provider)
+			for name, p := range profiles {
+				if !spec.Accepts(name) || len(s.Providers) > 0 && !slices.Contains(s.Providers, name) {
+					continue
+				}
+				if !slices.ContainsFunc(p.Scopes.Known, func(k oauthflow.Scope) bool { return k.Name == s.Name }) {
+					t.Errorf("%s needs %s, which provider %q does not list", spec.Source, s.Name, name)
+				}
 			}
 		}
 	}
 	golden(t, "scopes.golden.txt", text.String())
 	for _, c := range list {
-		if spec := c.Spec(); len(spec.Scopes) > 0 {
-			t.Run(spec.Source, func(t *testing.T) {
-				t.Parallel()
-				r := newRig(t, oauthtest.Generic(), spec.Provider, func(m map[string]any) { m["client_auth"] = "client_secret_basic" })
-				var needed, want []string
-				for _, k := range profiles[spec.Provider].Scopes.Known {
-					if k.Always {
-						want = append(want, k.Name)
-					}
-				}
-				for _, s := range spec.Scopes {
-					needed = append(needed, s.Name)
-					if !slices.Contains(want, s.Name) {
-						want = append(want, s.Name)
-					}
-				}
-				r.start(t, plan("a", needed...))
-				if asked := strings.Fields(r.server.Log("authorize")[0].Form["scope"]); !slices.Equal(asked, want) {
-					t.Errorf("asked for %v, want %v", asked, want)
-				}
-			})
+		for name, p := range profiles {
+			if spec := c.Spec(); spec.Accepts(name) {
+				t.Run(spec.Source+" at "+name, func(t *testing.T) {
+					t.Parallel()
+					asksWhatIsNeeded(t, spec, p)
+				})
+			}
 		}
+	}
+}
+
+// whenAsked says where a connector's scope is needed.
+func whenAsked(s connectors.Scope) string {
+	text := "needed"
+	for _, c := range s.When {
+		text += " with " + c.Setting + "=" + c.Value
+	}
+	if len(s.Providers) > 0 {
+		text += " at " + strings.Join(s.Providers, ", ")
+	}
+	return text
+}
+
+// asksWhatIsNeeded: the authorization request has what the provider always
+// needs and what the settings' defaults need, and nothing else.
+func asksWhatIsNeeded(t *testing.T, spec connectors.Spec, p *oauthflow.Profile) {
+	t.Helper()
+	r := newRig(t, oauthtest.Generic(), p.Name, func(m map[string]any) { m["client_auth"] = "client_secret_basic" })
+	var needed, want []string
+	for _, k := range p.Scopes.Known {
+		if k.Always {
+			want = append(want, k.Name)
+		}
+	}
+	for _, s := range spec.ScopesFor(p.Name, nil) {
+		needed = append(needed, s.Name)
+		if !slices.Contains(want, s.Name) {
+			want = append(want, s.Name)
+		}
+	}
+	r.start(t, plan("a", needed...))
+	if asked := strings.Fields(r.server.Log("authorize")[0].Form["scope"]); !slices.Equal(asked, want) {
+		t.Errorf("asked for %v, want %v", asked, want)
 	}
 }

@@ -5,13 +5,19 @@ import (
 
 	"tributary/connectors"
 	"tributary/connectors/folder"
+	"tributary/connectors/gitea"
+	"tributary/connectors/github"
+	"tributary/connectors/googledrive"
 	"tributary/connectors/sandbox"
 )
 
 // Config is what the wiring decides for the connectors.
 type Config struct {
-	Folder  folder.Config
-	Sandbox sandbox.Config
+	Folder      folder.Config
+	GitHub      github.Config
+	Gitea       gitea.Config
+	GoogleDrive googledrive.Config
+	Sandbox     sandbox.Config
 }
 
 // List is the connectors of one process, in the order that people see them.
@@ -21,6 +27,9 @@ type List struct{ connectors []connectors.Connector }
 func New(cfg Config) List {
 	return List{connectors: []connectors.Connector{
 		folder.New(cfg.Folder),
+		github.New(cfg.GitHub),
+		gitea.New(cfg.Gitea),
+		googledrive.New(cfg.GoogleDrive),
 		sandbox.New(cfg.Sandbox),
 	}}
 }
