@@ -30,6 +30,8 @@ func (oneToken) Rejected(context.Context, uuid.UUID, oauthflow.Access) (oauthflo
 	return oauthflow.Access{}, &connectors.Error{Op: "refreshing", Class: connectors.GrantLost, Err: errors.New("revoked")}
 }
 
+func (oneToken) Lives(context.Context, uuid.UUID, oauthflow.Access) (bool, error) { return false, nil }
+
 // withProvider makes a connector one of a source with a grant, which calls home once per session.
 type withProvider struct {
 	connectors.Connector

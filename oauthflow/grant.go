@@ -125,6 +125,9 @@ type Tokens interface {
 	Access(ctx context.Context, grant uuid.UUID) (Access, error)
 	// Rejected returns another token than used, which a resource server answered with 401.
 	Rejected(ctx context.Context, grant uuid.UUID, used Access) (Access, error)
+	// Lives reports whether the provider stands by the grant, of which a resource server answered used with 401 although
+	// Rejected had returned it.
+	Lives(ctx context.Context, grant uuid.UUID, used Access) (bool, error)
 }
 
 // Gate bounds and breaks the calls to one endpoint across all processes: a token bucket, what the server asked for

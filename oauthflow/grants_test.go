@@ -237,6 +237,10 @@ func (f fixedTokens) Rejected(context.Context, uuid.UUID, oauthflow.Access) (oau
 	return f.access, nil
 }
 
+func (f fixedTokens) Lives(context.Context, uuid.UUID, oauthflow.Access) (bool, error) {
+	return true, nil
+}
+
 // TestCheck calls the account endpoint, or an address on a host that is allowed, and no other.
 func TestCheck(t *testing.T) {
 	t.Parallel()

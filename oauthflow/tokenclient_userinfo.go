@@ -34,6 +34,22 @@ func (c *TokenClient) Userinfo(ctx context.Context, r *Registration, access secr
 	return readUserinfo(body)
 }
 
+// Accepts asks the provider's account endpoint whether it takes an access token of the grant. known is false where that
+// cannot tell: there is none, or the consent did not learn its account from it.
+func (c *TokenClient) Accepts(ctx context.Context, r *Registration, g *Grant, access secret.Text) (accepted, known bool, err error) { //nolint:nonamedreturns // the names say what the three are
+	if !r.Profile.HasUserinfo() || g.Kind != GrantCode || g.Subject == "" {
+		return false, false, nil
+	}
+	status, _, err := c.Get(ctx, r, r.Profile.Endpoints.Userinfo, access)
+	if err != nil {
+		return false, false, err
+	}
+	if class := classOfStatus(status); class == connectors.Transient || class == connectors.RateLimited {
+		return false, false, &connectors.Error{Op: "asking for the account", Class: class, Err: &httpx.StatusError{Code: status}}
+	}
+	return status != http.StatusUnauthorized, true, nil
+}
+
 // readUserinfo takes the subject from sub (OpenID Connect Core §5.3.2), or from id, and the name from what says most.
 func readUserinfo(body []byte) (Userinfo, error) {
 	wrong := func(problem string) (Userinfo, error) {

@@ -36,6 +36,8 @@ type Config struct {
 	Reasons []string
 	// ShortWait is the longest that a call waits for the gate at a time, 2 s; LongWait bounds all its waits together, 20 s.
 	ShortWait, LongWait time.Duration
+	// JudgedFor is how long a token is not renewed because of a 401 that the provider stood by after another: 1 min.
+	JudgedFor time.Duration
 }
 
 // New returns a client that acts for the grant. Its errors are *connectors.Error inside a *url.Error, as httpx.Do takes
@@ -67,6 +69,9 @@ func New(c Config) (*http.Client, error) {
 	if t.c.LongWait <= 0 {
 		t.c.LongWait = 20 * time.Second
 	}
+	if t.c.JudgedFor <= 0 {
+		t.c.JudgedFor = time.Minute
+	}
 	c.Options.CredentialHosts = c.Hosts
 	inner, err := httpx.New(c.Options)
 	if err != nil {
@@ -95,6 +100,8 @@ type transport struct {
 	inner http.RoundTripper
 	hosts map[string]bool // "host:port"
 	uses  atomic.Int64
+
+	judged atomic.Pointer[judgement]
 }
 
 // CloseIdleConnections closes what the client underneath keeps.

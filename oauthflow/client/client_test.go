@@ -34,6 +34,16 @@ type fakeTokens struct {
 	gen       int64
 	refreshes int
 	err       error // of Rejected
+	lives     bool
+	unsure    error // of Lives
+	asked     int   // for Lives
+}
+
+func (f *fakeTokens) Lives(context.Context, uuid.UUID, oauthflow.Access) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	return f.lives, f.unsure
 }
 
 func (f *fakeTokens) access() oauthflow.Access {
@@ -392,7 +402,16 @@ func TestUnauthorizedIsRepeatedOnce(t *testing.T) {
 		}
 		equal(t, "at the api", api.auth(), []string{bearer0})
 	})
-	t.Run("and twice means that the grant is lost", func(t *testing.T) {
+	t.Run("and twice, where the provider stands by the grant, is that resource's own refusal", testOneResource)
+	t.Run("and twice, where nobody can tell whether the grant lives, is tried again", func(t *testing.T) {
+		t.Parallel()
+		unsure := &connectors.Error{Op: "asking", Class: connectors.Transient, Err: errors.New("no answer")}
+		api, tokens := newSite(t, answer(http.StatusUnauthorized)), &fakeTokens{unsure: unsure}
+		if _, err := get(t, newClient(t, tokens, nil, api), api.URL); !errors.Is(err, unsure) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("and twice, where the provider refuses too, means that the grant is lost", func(t *testing.T) {
 		t.Parallel()
 		api, tokens := newSite(t, answer(http.StatusUnauthorized)), &fakeTokens{}
 		_, err := get(t, newClient(t, tokens, nil, api), api.URL)

@@ -19,8 +19,11 @@ const (
 	drained = 4 << 10
 )
 
-// errRefused is the cause of GrantLost where the source refuses a token that the provider has just given.
-var errRefused = errors.New("the source answered HTTP 401 to a new access token: the account may have lost its access; grant again")
+// errRefused is the cause of GrantLost where the source and the provider refuse a token that has just been given.
+var errRefused = errors.New("the source and the provider answered HTTP 401 to a new access token: the account may have lost its access; grant again")
+
+// errNotThis is the cause of ScopeDenied where the source refuses a token that the provider stands by.
+var errNotThis = errors.New("the source answered HTTP 401 to an access token that the provider says is valid: the account may not read this")
 
 // errRenewed is the cause of Transient where a request cannot be sent twice.
 var errRenewed = errors.New("the access token was refused and renewed; the request is not one that may be sent twice")
@@ -42,6 +45,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	drop(resp)
+	if t.stoodBy(token) {
+		return nil, notThis()
+	}
 	if token, err = t.c.Tokens.Rejected(ctx, t.c.Grant, token); err != nil {
 		return nil, err
 	}
@@ -59,7 +65,38 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	drop(resp)
-	return nil, &connectors.Error{Op: op, Class: connectors.GrantLost, Err: errRefused}
+	return nil, t.judge(ctx, token)
+}
+
+// judge says what a second 401 in a row means: one resource's refusal does not end a grant that the provider stands by.
+func (t *transport) judge(ctx context.Context, token oauthflow.Access) error {
+	lives, err := t.c.Tokens.Lives(ctx, t.c.Grant, token)
+	if err != nil {
+		return err
+	}
+	if !lives {
+		return &connectors.Error{Op: op, Class: connectors.GrantLost, Err: errRefused}
+	}
+	t.judged.Store(&judgement{epoch: token.Epoch, gen: token.Gen, at: time.Now()})
+	return notThis()
+}
+
+func notThis() error {
+	return &connectors.Error{Op: op, Class: connectors.ScopeDenied, Err: errNotThis}
+}
+
+// judgement is a token that the provider stood by after two 401 in a row.
+type judgement struct {
+	epoch int
+	gen   int64
+	at    time.Time
+}
+
+// stoodBy reports whether the provider has stood by the token within JudgedFor. A source that refuses many resources
+// then costs no refresh for each.
+func (t *transport) stoodBy(token oauthflow.Access) bool {
+	j := t.judged.Load()
+	return j != nil && j.epoch == token.Epoch && j.gen == token.Gen && time.Since(j.at) < t.c.JudgedFor
 }
 
 // send passes the gate and sends a copy of req with the token. Where it had to wait, the token may be over: token is then

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"tributary/connectors"
+	"tributary/internal/secret"
 	"tributary/oauthflow"
 )
 
@@ -18,8 +19,12 @@ func (k *Keeper) Access(ctx context.Context, grant uuid.UUID) (oauthflow.Access,
 }
 
 // Rejected returns another token than used, which a resource server answered with 401. Where another process has
-// refreshed since, nothing is asked for. It is part of oauthflow.Tokens.
+// refreshed since, nothing is asked for. A token that nothing can replace is returned again where the provider itself
+// takes it: one resource's 401 does not end the grant. It is part of oauthflow.Tokens.
 func (k *Keeper) Rejected(ctx context.Context, grant uuid.UUID, used oauthflow.Access) (oauthflow.Access, error) {
+	if stands, err := k.standsBy(ctx, grant, used); err != nil || stands {
+		return used, err
+	}
 	err := k.inRow(ctx, grant, func(ctx context.Context, tx Tx) error {
 		r := tx.Row()
 		if r == nil || r.Epoch != used.Epoch || r.Gen != used.Gen || r.rejected() {
@@ -33,6 +38,57 @@ func (k *Keeper) Rejected(ctx context.Context, grant uuid.UUID, used oauthflow.A
 		return oauthflow.Access{}, later(connectors.Transient, 0, "recording a refused token: %w", err)
 	}
 	return k.obtain(ctx, grant, nil)
+}
+
+// standsBy reports whether a token is the row's, cannot be replaced, and is taken by the provider.
+func (k *Keeper) standsBy(ctx context.Context, grant uuid.UUID, used oauthflow.Access) (bool, error) {
+	row, err := k.load(ctx, grant)
+	if err != nil {
+		return false, err
+	}
+	if row.Epoch != used.Epoch || row.Gen != used.Gen || !row.valid() || row.State != oauthflow.GrantActive || row.ended() {
+		return false, nil
+	}
+	pair, err := k.open(row)
+	if err != nil || row.renewable(pair) {
+		return false, err
+	}
+	accepted, known, err := k.accepts(ctx, row, used)
+	return accepted && known, err
+}
+
+// Lives reports whether the provider stands by the grant although a resource server refused a token that Rejected had
+// just returned: it takes that token itself, or, where it has no account endpoint to ask, its token endpoint gave it.
+// It is part of oauthflow.Tokens.
+func (k *Keeper) Lives(ctx context.Context, grant uuid.UUID, used oauthflow.Access) (bool, error) {
+	row, err := k.load(ctx, grant)
+	if err != nil {
+		return false, err
+	}
+	if err := row.dead(); err != nil {
+		return false, err
+	}
+	accepted, known, err := k.accepts(ctx, row, used)
+	return err == nil && (accepted || !known), err
+}
+
+// Prober is a Sender that can ask whether the provider itself takes an access token; known is false where nobody can tell.
+type Prober interface {
+	Accepts(ctx context.Context, r Request, access secret.Text) (accepted, known bool, err error)
+}
+
+func (k *Keeper) accepts(ctx context.Context, row *Row, used oauthflow.Access) (accepted, known bool, err error) { //nolint:nonamedreturns // the names say what the three are
+	p, ok := k.cfg.Sender.(Prober)
+	if !ok {
+		return false, false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.t.Send)
+	defer cancel()
+	accepted, known, err = p.Accepts(ctx, Request{Grant: row.Grant, Registration: row.Registration}, used.Token)
+	if err != nil {
+		return false, false, later(engineClass(connectors.ClassOf(err)), connectors.RetryAfterOf(err), "asking whether the grant lives: %s", oauthflow.CleanText(err.Error(), used.Token))
+	}
+	return accepted, known, nil
 }
 
 // Refresh obtains a new pair although the present one is valid, and now rather than after a back-off.

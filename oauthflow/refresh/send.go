@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"tributary/connectors"
+	"tributary/internal/secret"
 	"tributary/oauthflow"
 )
 
@@ -44,6 +45,15 @@ func (s *TokenSender) Send(ctx context.Context, r Request, trace *oauthflow.Trac
 		return s.Tokens.Obtain(ctx, client, r.Grant, trace)
 	}
 	return s.Tokens.Refresh(ctx, client, r.Pair.Refresh, r.Grant.Scopes, r.Grant.Params, trace)
+}
+
+// Accepts implements Prober.
+func (s *TokenSender) Accepts(ctx context.Context, r Request, access secret.Text) (accepted, known bool, err error) { //nolint:nonamedreturns // the names say what the three are
+	client, err := s.clientOf(ctx, r.Registration.ID, r.Registration.Digest)
+	if err != nil {
+		return false, false, err
+	}
+	return s.Tokens.Accepts(ctx, client.Registration, &r.Grant, access)
 }
 
 // clientOf returns the client of a registration while it is at the endpoints of digest.
