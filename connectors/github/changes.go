@@ -207,6 +207,9 @@ func (f *feed) known(rs *repoState) *repository {
 // repository yields what is new in one repository.
 func (f *feed) repository(ctx context.Context, rs *repoState) error {
 	r := f.known(rs)
+	if f.full[rs.ID] == nil && (rs.Walk != nil || rs.Text == "") {
+		return nil // the list was partial: it is for another run
+	}
 	if rs.Walk != nil {
 		if err := f.walk(ctx, rs, r); err != nil || rs.Walk != nil {
 			return err
