@@ -22,6 +22,10 @@ type OAuth struct {
 	Grants        Grants        // *oauthflow.Grants
 	Refresher     Refresher     // *refresh.Keeper
 	Syncer        Syncer        // *jobs.Runner, which need not be started
+	Opener        Opener        // *jobs.Runner
+	// FolderRoots are the directories below which admins may connect folders of this machine, which the connector
+	// holds them to; none offers no folders.
+	FolderRoots []string
 	// Sources are the connectors of this version, as data.
 	Sources []connectors.Spec
 	// Providers are the profiles that come with the program, as oauthflow.Shipped returns them.
@@ -45,6 +49,8 @@ type OAuthStore interface {
 	Totals(ctx context.Context, connection uuid.UUID) (store.Totals, error)
 	Schedules(ctx context.Context, connection uuid.UUID) ([]store.Schedule, error)
 	Runs(ctx context.Context, f store.RunFilter) ([]store.Run, error)
+	// CreateConnection returns store.ErrConflict for a name that is taken.
+	CreateConnection(ctx context.Context, n store.NewConnection) (store.Connection, error)
 	SetPaused(ctx context.Context, connection uuid.UUID, paused bool) error
 	// DeleteConnection may be called again after a failure.
 	DeleteConnection(ctx context.Context, connection uuid.UUID) error
@@ -87,6 +93,11 @@ type Grants interface {
 // Refresher obtains a new token for a grant, whether or not one is due.
 type Refresher interface {
 	Refresh(ctx context.Context, grant uuid.UUID) (oauthflow.Access, error)
+}
+
+// Opener opens a source as a connection would that is not stored yet, and proves that it can be read.
+type Opener interface {
+	Verify(ctx context.Context, source string, settings map[string]string, selection connectors.Selection) (summary string, err error)
 }
 
 // Syncer asks for a run of a lane; a live one is returned instead, with made false.

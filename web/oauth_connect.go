@@ -31,6 +31,9 @@ func (s *Server) connectPage(c echo.Context) error {
 		v.Connection, source = k.Name, k.Source
 	}
 	spec, ok := s.sourceNamed(source)
+	if ok && spec.Provider == "" && v.Connection == "" {
+		return s.localForm(c, http.StatusOK, "", spec, pages.LocalView{})
+	}
 	if !ok || spec.Provider == "" || registration == "" {
 		return s.sourcesPage(c, v.Connection, source)
 	}
@@ -60,7 +63,7 @@ func (s *Server) sourcesPage(c echo.Context, connection, source string) error {
 	if err != nil {
 		return err
 	}
-	v := pages.SourcesView{Connection: connection}
+	v := pages.SourcesView{Connection: connection, Roots: s.cfg.OAuth.FolderRoots}
 	for _, spec := range s.cfg.OAuth.Sources {
 		if connection != "" && spec.Source != source {
 			continue
@@ -142,6 +145,9 @@ func (s *Server) connect(c echo.Context) error {
 		return s.grantAlone(c, f["registration"], strings.Fields(f["scopes"]))
 	}
 	spec, ok := s.sourceNamed(f["source"])
+	if ok && spec.Provider == "" && f["registration"] == "" {
+		return s.connectLocal(c, spec, f)
+	}
 	if !ok || spec.Provider == "" {
 		return invalid("source", "there is no such source to connect; choose one on the page Connect a source")
 	}
@@ -217,24 +223,29 @@ func (s *Server) planOf(c echo.Context, spec connectors.Spec, r *oauthflow.Regis
 		p.Connection, p.Name, p.Source = k.ID, k.Name, k.Source
 		return p, nil
 	}
+	var err error
+	p.Settings, err = readSettings(spec, f, v.Settings)
+	p.Include, p.Exclude = lines(v.Include), lines(v.Exclude)
+	return p, err
+}
+
+// readSettings returns the settings of a form that are not empty. All of them go to entered, to be shown again.
+func readSettings(spec connectors.Spec, f, entered map[string]string) (map[string]string, error) {
+	out := map[string]string{}
 	for _, set := range spec.Settings {
 		value := strings.TrimSpace(f["set."+set.Name])
 		if set.Type == connectors.Bool && value == "" {
 			value = "false" // a box that is not ticked is not sent
 		}
-		v.Settings[set.Name] = value
+		entered[set.Name] = value
 		if err := checkSetting(set, value); err != nil {
-			return p, err
+			return nil, err
 		}
-	}
-	p.Settings = map[string]string{}
-	for name, value := range v.Settings {
 		if value != "" {
-			p.Settings[name] = value
+			out[set.Name] = value
 		}
 	}
-	p.Include, p.Exclude = lines(v.Include), lines(v.Exclude)
-	return p, nil
+	return out, nil
 }
 
 // checkSetting refuses a value that does not have the setting's type. An empty one is the default.

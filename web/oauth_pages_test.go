@@ -28,6 +28,7 @@ func TestOAPages(t *testing.T) {
 		"OA-32 a document with reserved fields":    testBadDocument,
 		"a guided page for every shipped provider": testGuidedPages,
 		"credentials that expire":                  testExpiringCredentials,
+		"a folder of the server":                   testConnectFolder,
 		"a key from a file":                        testKeyFiles,
 		"WB-2 files of another site":               testForeignFiles,
 		"a registration that is used stays":        testDeleteRegistration,

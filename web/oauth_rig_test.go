@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"tributary/connectors"
+	"tributary/connectors/folder"
 	"tributary/internal/audit"
 	"tributary/internal/httpx"
 	"tributary/internal/seal"
@@ -34,6 +35,8 @@ type oauthRig struct {
 	by       oauthflow.By
 	ring     *seal.Ring
 	syncer   *countingSyncer
+	folders  *folders
+	parts    *web.OAuth
 	// key is what is wrong with the master key, which then opens and seals nothing.
 	key string
 }
@@ -96,16 +99,18 @@ func newOAuthRigThrough(t *testing.T, through func(databaseURL string) string) *
 	if o.ring, err = seal.Create(filepath.Join(t.TempDir(), "key"), seal.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	parts := &web.OAuth{Sources: []connectors.Spec{fakeSpec(), {Source: "folder", Name: "Folder", Description: "A folder.", CursorVersion: 1}}, KeyProblem: func() string { return o.key }}
+	parts := &web.OAuth{Sources: []connectors.Spec{fakeSpec(), folder.New(folder.Config{}).Spec()}, KeyProblem: func() string { return o.key }}
 	if parts.Providers, err = oauthflow.Shipped(); err != nil {
 		t.Fatal(err)
 	}
+	o.folders, o.parts = &folders{}, parts
+	parts.Opener = o.folders
 	o.rig = newRigThrough(t, false, func(c *web.Config) {
 		st, ok := c.Store.(*store.Store)
 		if !ok {
 			t.Fatal("the store is another")
 		}
-		o.parts(t, parts, st, c.PublicURL.String())
+		o.build(t, parts, st, c.PublicURL.String())
 		c.OAuth = parts
 	}, through)
 	ada := o.account("ada", store.RoleOwner)
@@ -115,8 +120,8 @@ func newOAuthRigThrough(t *testing.T, through func(databaseURL string) string) *
 	return o
 }
 
-// parts are what a process has of OAuth.
-func (o *oauthRig) parts(t *testing.T, p *web.OAuth, st *store.Store, public string) {
+// build makes what a process has of OAuth.
+func (o *oauthRig) build(t *testing.T, p *web.OAuth, st *store.Store, public string) {
 	t.Helper()
 	client := oauthflow.NewTokenClient(oauthflow.TokenClientConfig{LoopbackHTTP: true, Limits: httpx.Limits{Header: time.Second, Total: time.Second}})
 	k, err := refresh.New(refresh.Config{

@@ -70,6 +70,7 @@ func doneTexts() map[string]string {
 
 		"registration-deleted": "The registration is deleted.",
 		"changed":              "The registration is changed.",
+		"connected":            "The source is connected, and its first sync has been asked for.",
 		"sync":                 "A sync is asked for; it starts in a moment.",
 		"paused":               "The connection is paused.",
 		"resumed":              "The connection goes on.",

@@ -48,6 +48,11 @@ be repeated: what stands is left as it is.`,
 		if f.demo && !a.sandboxSet(cmd) {
 			s.SandboxAddr = demoSandboxAddr
 		}
+		if f.demo && s.FolderRoots != nil {
+			for _, d := range demoFolders(cmd.Context()) {
+				s.FolderRoots = append(s.FolderRoots, d.path)
+			}
+		}
 		return a.up(cmd.Context(), s, f)
 	}
 	return cmd

@@ -27,7 +27,7 @@ func (a *app) connectors() []connectors.Connector { return all.New(all.Config{})
 
 // connectorList returns the connectors as this process runs them.
 func (a *app) connectorList(s settings.Settings) all.List {
-	return all.New(all.Config{Folder: folder.Config{Sniff: sniff, Realm: fallbackRealm(s.DataDir)}})
+	return all.New(all.Config{Folder: folder.Config{AllowedRoots: s.FolderRoots, Sniff: sniff, Realm: fallbackRealm(s.DataDir)}})
 }
 
 // sniff says whether a file is a document that can be turned into text.

@@ -15,7 +15,7 @@ func check(raw map[string]given, dirs directories) (Settings, error) {
 	steps := []func(map[string]given, *Settings) error{
 		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics, checkSandbox, checkUncertain,
 		func(raw map[string]given, s *Settings) error { return checkPaths(raw, dirs, s) },
-		checkDatabases,
+		checkDatabases, checkFolderRoots,
 	}
 	for _, step := range steps {
 		if err := step(raw, &s); err != nil {
@@ -230,6 +230,52 @@ func checkPaths(raw map[string]given, dirs directories, s *Settings) error {
 		return &Error{Setting: g.from, Problem: "lies in the data directory " + s.DataDir, Remedy: "keep the key elsewhere, so that a copy of the data is useless without it"}
 	}
 	return nil
+}
+
+// checkFolderRoots keeps what is secret out of the folders that an admin of the
+// pages may connect.
+func checkFolderRoots(raw map[string]given, s *Settings) error {
+	g := raw[folderRootsName]
+	for dir := range strings.SplitSeq(g.value, string(filepath.ListSeparator)) {
+		if dir == "" {
+			continue
+		}
+		if !filepath.IsAbs(dir) || strings.ContainsRune(dir, 0) {
+			return &Error{Setting: g.from, Problem: strconv.Quote(dir) + " is not an absolute directory", Remedy: "write absolute directories separated by colons, such as /srv/docs:/home/shared"}
+		}
+		dir = filepath.Clean(dir)
+		for what, secret := range map[string]string{"the data directory": s.DataDir, "the master key": s.MasterKeyFile} {
+			if holds(dir, secret) {
+				return &Error{Setting: g.from, Problem: dir + " holds " + what, Remedy: "name directories that hold documents only"}
+			}
+		}
+		if holds(s.DataDir, dir) {
+			return &Error{Setting: g.from, Problem: dir + " lies in the data directory", Remedy: "name directories elsewhere"}
+		}
+		s.FolderRoots = append(s.FolderRoots, dir)
+	}
+	return nil
+}
+
+// holds reports whether path is dir or lies below it, also where links lead there.
+func holds(dir, path string) bool {
+	for _, pair := range [][2]string{{dir, path}, {resolved(dir), resolved(path)}} {
+		if rel, err := filepath.Rel(pair[0], pair[1]); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolved follows the links of what exists of path.
+func resolved(path string) string {
+	if r, err := filepath.EvalSymlinks(path); err == nil {
+		return r
+	}
+	if parent := filepath.Dir(path); parent != path {
+		return filepath.Join(resolved(parent), filepath.Base(path))
+	}
+	return path
 }
 
 // pathOr returns the absolute form of g, or fallback where g is not set.

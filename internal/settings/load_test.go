@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,6 +99,11 @@ func TestRefusals(t *testing.T) {
 		{"a lost answer met by something else", []string{"TRIBUTARY_ON_UNCERTAIN=retry"}, []string{"TRIBUTARY_ON_UNCERTAIN", "replay", "reauth"}},
 		{"a sandbox without a port", []string{"TRIBUTARY_SANDBOX_ADDR=localhost"}, []string{"TRIBUTARY_SANDBOX_ADDR", "host:port"}},
 		{"key in the data directory", []string{"TRIBUTARY_DATA_DIR=/d", "TRIBUTARY_MASTER_KEY_FILE=/d/keys/k"}, []string{"TRIBUTARY_MASTER_KEY_FILE", "/d"}},
+		{"folders with a relative root", []string{"TRIBUTARY_FOLDER_ROOTS=/srv:docs"}, []string{"TRIBUTARY_FOLDER_ROOTS", `"docs"`, "absolute"}},
+		{"folders with everything", []string{"TRIBUTARY_FOLDER_ROOTS=/"}, []string{"TRIBUTARY_FOLDER_ROOTS", "holds", "documents only"}},
+		{"folders above the data directory", []string{"TRIBUTARY_DATA_DIR=/d/data", "TRIBUTARY_FOLDER_ROOTS=/srv:/d/"}, []string{"/d holds the data directory"}},
+		{"folders in the data directory", []string{"TRIBUTARY_DATA_DIR=/d/data", "TRIBUTARY_FOLDER_ROOTS=/d/data/x"}, []string{"lies in the data directory"}},
+		{"folders above the master key", []string{"TRIBUTARY_MASTER_KEY_FILE=/k/keys/master", "TRIBUTARY_FOLDER_ROOTS=/k"}, []string{"/k holds the master key"}},
 		{"database of another kind", []string{"TRIBUTARY_DATABASE_URL=mysql://u:hunter2@h/d"}, []string{"TRIBUTARY_DATABASE_URL", "postgres://"}},
 		{"database address with a raw password", []string{"TRIBUTARY_DATABASE_URL=postgres://u:hunter2%zz@h/d"}, []string{"TRIBUTARY_DATABASE_URL", "%XX"}},
 		{"database without a name", []string{"TRIBUTARY_DATABASE_URL=postgres://u:hunter2@h"}, []string{"TRIBUTARY_DATABASE_URL", "names no database"}},
@@ -221,6 +227,25 @@ func TestSandboxAddr(t *testing.T) {
 		if s := mustLoad(t, "TRIBUTARY_SANDBOX_ADDR="+value); s.SandboxAddr != want {
 			t.Errorf("%q: got %q, want %q", value, s.SandboxAddr, want)
 		}
+	}
+}
+
+func TestFolderRoots(t *testing.T) {
+	t.Parallel()
+	if got := mustLoad(t).FolderRoots; got != nil {
+		t.Errorf("folders may be connected that nobody named: %v", got)
+	}
+	if got := mustLoad(t, "TRIBUTARY_FOLDER_ROOTS=/srv/docs/:/home/shared:").FolderRoots; !slices.Equal(got, []string{"/srv/docs", "/home/shared"}) {
+		t.Errorf("got %v", got)
+	}
+	// A link that leads to the data directory is that directory.
+	dir := t.TempDir()
+	data, link := filepath.Join(dir, "data"), filepath.Join(dir, "link")
+	if err := errors.Join(os.Mkdir(data, 0o700), os.Symlink(data, link)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(nil, "TRIBUTARY_DATA_DIR="+data, "TRIBUTARY_FOLDER_ROOTS="+link); err == nil || !strings.Contains(err.Error(), "holds the data directory") {
+		t.Errorf("a link to the data directory: %v", err)
 	}
 }
 

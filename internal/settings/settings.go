@@ -23,6 +23,9 @@ type Settings struct {
 	// ReauthUncertain asks for consent where a single-use refresh token may have
 	// been used up, instead of presenting it again.
 	ReauthUncertain bool
+	// FolderRoots are the directories below which folders may be connected; nil
+	// leaves that to the command line, where it may be any.
+	FolderRoots []string
 }
 
 // Secret is a value that shows itself only to those who ask for it by Reveal.

@@ -43,6 +43,7 @@ const (
 	masterKeyFileName   = "MASTER_KEY_FILE"
 	sandboxAddrName     = "SANDBOX_ADDR"
 	onUncertainName     = "ON_UNCERTAIN"
+	folderRootsName     = "FOLDER_ROOTS"
 )
 
 const (
@@ -103,6 +104,10 @@ func Table() []Def {
 		{
 			Name: onUncertainName, Flag: "on-uncertain", Default: replayUncertain, Form: replayUncertain + " or " + reauthUncertain,
 			Help: "What becomes of a grant whose provider lets a refresh token be used once, when the answer to a refresh was lost: `replay` presents the token again once nothing else can be under way, which mostly saves the grant and may be taken for theft by the provider; `reauth` asks for a new consent instead.",
+		},
+		{
+			Name: folderRootsName, Flag: "folder-roots", Form: "absolute directories, separated by colons: /srv/docs:/home/shared",
+			Help: "The directories of this machine below which folders may be connected. Unset, the pages connect none, and the command line may connect any. Set it alike for every process: where it is set, no folder elsewhere is connected or synced.",
 		},
 	}
 }

@@ -1,0 +1,88 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/labstack/echo/v4"
+
+	"tributary/connectors"
+	"tributary/internal/audit"
+	"tributary/store"
+	"tributary/web/pages"
+)
+
+// localForm shows the form of a source of this machine, which nobody has to consent to.
+func (s *Server) localForm(c echo.Context, status int, text string, spec connectors.Spec, v pages.LocalView) error {
+	v.Spec, v.Roots = spec, s.cfg.OAuth.FolderRoots
+	return render(c, status, pages.ConnectLocal(s.showProblem(c, "Connect "+spec.Name, text), v))
+}
+
+// connectLocal connects a source of this machine: it is opened before anything is stored, and its first sync is asked
+// for.
+//
+// SECURITY: what is read is bounded by FolderRoots, which the operator names and the connector holds to, links
+// resolved, now and with every sync.
+func (s *Server) connectLocal(c echo.Context, spec connectors.Spec, f map[string]string) error {
+	o := s.cfg.OAuth
+	v := pages.LocalView{Name: cut(strings.TrimSpace(f["name"])), Include: f["include"], Exclude: f["exclude"], Settings: map[string]string{}}
+	if len(o.FolderRoots) == 0 {
+		return s.localForm(c, http.StatusForbidden, "nothing was connected: no directories are set that may be connected here", spec, v)
+	}
+	k, err := s.makeLocal(c, spec, f, &v)
+	if text, ok := localProblem(err); ok && err != nil {
+		return s.localForm(c, http.StatusUnprocessableEntity, "nothing was connected: "+text, spec, v)
+	}
+	if err != nil {
+		return err
+	}
+	for _, lane := range store.Lanes() {
+		if _, _, err := o.Syncer.Request(c.Request().Context(), k, lane, "admin", false); err != nil {
+			return err
+		}
+	}
+	return seeOther(c, "/connections/"+k.Name, "connected")
+}
+
+// localProblem is oauthProblem for a source of this machine: no provider wrote what it says, so paths stay whole.
+func localProblem(err error) (string, bool) {
+	if call, ok := errors.AsType[*connectors.Error](err); ok && !isOurs(err) {
+		return cutLong(strings.Map(func(r rune) rune {
+			if !unicode.IsGraphic(r) {
+				return -1
+			}
+			return r
+		}, strings.ToValidUTF8(call.Error(), ""))), true
+	}
+	return oauthProblem(err)
+}
+
+// makeLocal opens the source and stores the connection.
+func (s *Server) makeLocal(c echo.Context, spec connectors.Spec, f map[string]string, v *pages.LocalView) (store.Connection, error) {
+	ctx := c.Request().Context()
+	values, err := readSettings(spec, f, v.Settings)
+	if err != nil {
+		return store.Connection{}, err
+	}
+	selection := connectors.Selection{Include: lines(v.Include), Exclude: lines(v.Exclude)}
+	if _, err := s.cfg.OAuth.Opener.Verify(ctx, spec.Source, values, selection); err != nil {
+		return store.Connection{}, err
+	}
+	k, err := s.cfg.OAuth.Store.CreateConnection(ctx, store.NewConnection{Name: v.Name, Source: spec.Source, Settings: values, Selection: selection})
+	if err != nil {
+		return k, err
+	}
+	err = s.cfg.OAuth.Store.Record(ctx, audit.Event{
+		Actor: actor(c), Action: "connection.create", Target: audit.Target{Kind: "connection", ID: k.ID.String()}, Outcome: audit.OK,
+		Detail: map[string]string{"name": k.Name, "source": k.Source, "path": values["path"]},
+	})
+	if err != nil {
+		// What is not recorded must not be.
+		if undo := s.cfg.OAuth.Store.DeleteConnection(ctx, k.ID); undo != nil {
+			s.cfg.Log.ErrorContext(ctx, "deleting a connection that was not recorded", "connection", k.Name, "error", undo)
+		}
+	}
+	return k, err
+}
