@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
@@ -99,5 +100,32 @@ func TestChangeConnectionStates(t *testing.T) {
 	}
 	if _, _, err := r.store.ChangeConnection(t.Context(), [16]byte{1}, store.ConnectionChange{}, nil); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("no connection: %v", err)
+	}
+}
+
+// TestChangeConnectionNeedsScopes: what the grant does not allow is named until it is granted, or no longer needed.
+func TestChangeConnectionNeedsScopes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.connect(t, "c", "realm")
+	registration, grant := uuid.New(), uuid.New()
+	r.db.MustExec(t, `INSERT INTO client_registration (id, name, provider, profile, endpoints_digest, redirect_uri, state) VALUES ($1, 'r', 'test', $2, 'd', '', 'active')`,
+		registration, `{"scopes": {"satisfied": {"files.read": ["files"]}}}`)
+	r.db.MustExec(t, `INSERT INTO oauth_grant (id, registration_id, kind, scopes, scopes_stated) VALUES ($1, $2, 'authorization_code', '{files}', true)`, grant, registration)
+	r.db.MustExec(t, `UPDATE connection SET grant_id = $2 WHERE id = $1`, s.conn, grant)
+	for i, step := range []struct {
+		needed []string
+		state  store.ConnectionState
+		says   string
+	}{
+		{[]string{"files.read"}, store.StateActive, ""},
+		{[]string{"files.read", "groups.read", "mail.read"}, store.StateDegraded, "permissions are missing: groups.read, mail.read; grant again"},
+		{[]string{"files.read", "groups.read"}, store.StateDegraded, "permissions are missing: groups.read; grant again"},
+		{nil, store.StateActive, ""},
+	} {
+		c, changed, err := r.store.ChangeConnection(t.Context(), s.conn, store.ConnectionChange{NeededScopes: step.needed}, nil)
+		if err != nil || !changed || c.State != step.state || c.StateReason != step.says || !slices.Equal(c.NeededScopes, step.needed) {
+			t.Errorf("step %d: changed %t, %s %q: %v", i, changed, c.State, c.StateReason, err)
+		}
 	}
 }
