@@ -156,21 +156,28 @@ func newConnection(spec connectors.Spec, f connectFlags) (store.NewConnection, e
 	if n.Settings, err = parseSettings(spec, f.set); err != nil {
 		return n, err
 	}
+	return n, checkSettings(spec, n.Settings)
+}
+
+// checkSettings checks values against the source's settings, and makes paths absolute.
+func checkSettings(spec connectors.Spec, values map[string]string) error {
 	for _, s := range spec.Settings {
-		value, ok := n.Settings[s.Name]
+		value, ok := values[s.Name]
 		switch {
 		case s.Required && value == "":
-			return n, usagef("setting %s is missing: add --set %s=%s", s.Name, s.Name, s.Example)
+			return usagef("setting %s is missing: add --set %s=%s", s.Name, s.Name, s.Example)
 		case ok && s.Type == connectors.Enum && !slices.Contains(s.Options, value):
-			return n, usagef("setting %s: %q is not one of %s", s.Name, value, strings.Join(s.Options, ", "))
+			return usagef("setting %s: %q is not one of %s", s.Name, value, strings.Join(s.Options, ", "))
 		case ok && s.Type == connectors.Path:
 			// The process that syncs has another working directory.
-			if n.Settings[s.Name], err = filepath.Abs(value); err != nil {
-				return n, usagef("setting %s: %q cannot be made absolute: write an absolute path", s.Name, value)
+			absolute, err := filepath.Abs(value)
+			if err != nil {
+				return usagef("setting %s: %q cannot be made absolute: write an absolute path", s.Name, value)
 			}
+			values[s.Name] = absolute
 		}
 	}
-	return n, nil
+	return nil
 }
 
 func parseSettings(spec connectors.Spec, pairs []string) (map[string]string, error) {

@@ -72,9 +72,6 @@ func (a *app) connectGrant(cmd *cobra.Command, spec connectors.Spec, f connectFl
 		return err
 	}
 	plan := oauthflow.Plan{Source: spec.Source}
-	for _, sc := range spec.Scopes {
-		plan.Needed = append(plan.Needed, sc.Name)
-	}
 	if g.again == "" {
 		n, err := newConnection(spec, f)
 		if err != nil {
@@ -90,8 +87,9 @@ func (a *app) connectGrant(cmd *cobra.Command, spec connectors.Spec, f connectFl
 	}
 	return a.onGrants(cmd, func(ctx context.Context, st *store.Store, c *consent) error {
 		p := oauthflow.StartParams{By: a.by(), Plan: plan}
+		values := plan.Settings
 		if g.again != "" {
-			if err := planAgain(ctx, st, spec, g.again, &p); err != nil {
+			if values, err = planAgain(ctx, st, spec, g.again, &p); err != nil {
 				return err
 			}
 		}
@@ -100,34 +98,37 @@ func (a *app) connectGrant(cmd *cobra.Command, spec connectors.Spec, f connectFl
 			return err
 		}
 		p.Registration = r.ID
+		for _, sc := range spec.ScopesFor(r.Profile.Name, values) {
+			p.Plan.Needed = append(p.Plan.Needed, sc.Name)
+		}
 		if kind != oauthflow.GrantCode {
 			params := oauthflow.GrantParams{InstallationID: g.installation, ActFor: g.actFor}
-			return a.connectServer(ctx, c, oauthflow.ServerGrantParams{Registration: r.ID, By: p.By, Kind: kind, Scopes: plan.Needed, Params: params, Plan: p.Plan})
+			return a.connectServer(ctx, c, oauthflow.ServerGrantParams{Registration: r.ID, By: p.By, Kind: kind, Scopes: p.Plan.Needed, Params: params, Plan: p.Plan})
 		}
 		return a.connectByLink(ctx, s, st, c, p, g.noWait)
 	})
 }
 
-// planAgain plans another consent for a connection.
-func planAgain(ctx context.Context, st *store.Store, spec connectors.Spec, name string, p *oauthflow.StartParams) error {
+// planAgain plans another consent for a connection, and returns its settings.
+func planAgain(ctx context.Context, st *store.Store, spec connectors.Spec, name string, p *oauthflow.StartParams) (map[string]string, error) {
 	conn, err := st.Connection(ctx, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if conn.Source != spec.Source {
-		return usagef("--again: %s is a connection of %s: tributary connect %s --again %s", conn.Name, conn.Source, conn.Source, conn.Name)
+		return nil, usagef("--again: %s is a connection of %s: tributary connect %s --again %s", conn.Name, conn.Source, conn.Source, conn.Name)
 	}
-	p.Plan = oauthflow.Plan{Connection: conn.ID, Name: conn.Name, Source: conn.Source, Needed: conn.NeededScopes}
+	p.Plan = oauthflow.Plan{Connection: conn.ID, Name: conn.Name, Source: conn.Source}
 	if conn.GrantID == nil {
-		return nil
+		return conn.Settings, nil
 	}
 	p.Grant = *conn.GrantID
 	grant, err := st.GrantByID(ctx, p.Grant)
 	if err != nil || grant == nil {
-		return err
+		return conn.Settings, err
 	}
 	p.Registration, p.Scopes = grant.RegistrationID, grant.Asked
-	return nil
+	return conn.Settings, nil
 }
 
 // chooseRegistration returns the registration that was named, or the one there is. known is the grant's.
@@ -137,8 +138,8 @@ func (a *app) chooseRegistration(ctx context.Context, st *store.Store, spec conn
 	}
 	if name != "" {
 		r, err := findRegistration(ctx, st, name)
-		if err == nil && r.Profile.Name != spec.Provider {
-			err = usagef("--registration %s: it is at %s, and %s needs one at %s", r.Name, r.Profile.Title, spec.Source, spec.Provider)
+		if err == nil && !spec.Accepts(r.Profile.Name) {
+			err = usagef("--registration %s: it is at %s, and %s needs one at %s", r.Name, r.Profile.Title, spec.Source, providersOf(spec))
 		}
 		return r, err
 	}
@@ -149,18 +150,23 @@ func (a *app) chooseRegistration(ctx context.Context, st *store.Store, spec conn
 	var fit []oauthflow.Registration
 	var names []string
 	for _, r := range list {
-		if r.Profile.Name == spec.Provider && r.State != oauthflow.RegistrationDraft {
+		if spec.Accepts(r.Profile.Name) && r.State != oauthflow.RegistrationDraft {
 			fit, names = append(fit, r), append(names, r.Name)
 		}
 	}
 	switch len(fit) {
 	case 0:
-		return nil, &notFoundError{what: fmt.Sprintf("%s needs a registration at %s first: tributary registrations create NAME --provider %s", spec.Source, spec.Provider, spec.Provider)}
+		return nil, &notFoundError{what: fmt.Sprintf("%s needs a registration at %s first: tributary registrations create NAME --provider %s", spec.Source, providersOf(spec), spec.Provider)}
 	case 1:
 		return &fit[0], nil
 	default:
 		return nil, usagef("--registration is missing: there are %s", strings.Join(names, ", "))
 	}
+}
+
+// providersOf names the providers whose grants a source accepts.
+func providersOf(spec connectors.Spec) string {
+	return strings.Join(append([]string{spec.Provider}, spec.OtherProviders...), " or ")
 }
 
 // connectServer connects without a person.

@@ -17,7 +17,7 @@ func connectionsCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "connections", Short: "List and look after the connections",
 		Example: "  tributary connections list\n  tributary connections pause docs",
-	}, connectionsList(a), connectionsShow(a), connectionsDisconnect(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
+	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsDisconnect(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
 }
 
 // storeCommand makes a command whose work needs the store and the arguments
@@ -103,6 +103,9 @@ func connectionsShow(a *app) *cobra.Command {
 		}
 		if len(c.Selection.Exclude) > 0 {
 			t.add("exclude", strings.Join(c.Selection.Exclude, ", "))
+		}
+		if n := len(c.Selection.Containers); n > 0 {
+			t.add("chosen", shorten(strings.Join(c.Selection.Containers, ", "), 120))
 		}
 		for _, s := range schedules {
 			t.add("schedule "+string(s.Lane), "every "+s.Every.String()+", next "+ago(&s.NextRunAt, now))

@@ -54,7 +54,7 @@ registered by its issuer, or by a document with its endpoints.`,
 func (a *app) sourcesOf(provider string) []string {
 	var out []string
 	for _, c := range a.connectors() {
-		if spec := c.Spec(); spec.Provider == provider {
+		if spec := c.Spec(); spec.Accepts(provider) {
 			out = append(out, spec.Source)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"tributary/internal/audit"
 	"tributary/internal/demo/player"
 	"tributary/internal/secret"
+	"tributary/jobs"
 	"tributary/store"
 )
 
@@ -95,6 +96,7 @@ func TestGrantsOnTheCommandLine(t *testing.T) {
 		t.Errorf("connect says:\n%s", out)
 	}
 	s.must(exitOK, "sync", "drive", "--wait")
+	checkChoosing(t, s)
 	checkGrant(t, s)
 	checkGrantEnds(t, s)
 	checkDisconnect(t, s)
@@ -133,6 +135,68 @@ func checkGrant(t *testing.T, s *grantSite) {
 	s.must(exitUsage, "grants", "expire", "drive", "--at", "yesterday")
 	s.must(exitUsage, "grants", "expire", "drive", "--at", "2001-01-01")
 	s.must(exitNotFound, "grants", "show", "nobody")
+}
+
+// checkChoosing takes folders out and puts them in again.
+func checkChoosing(t *testing.T, s *grantSite) {
+	t.Helper()
+	count := func() int {
+		return len(mustJSON[[]json.RawMessage](s.site, exitOK, "documents", "list", "--as", "sandbox:anna.lindqvist@larkwater.example", "--connection", "drive", "--limit", "500"))
+	}
+	all := count()
+	top := mustJSON[jobs.Choices](s.site, exitOK, "connections", "browse", "drive")
+	if len(top.List) < 2 || top.More || !top.List[0].HasChildren {
+		t.Fatalf("at the top there is %+v", top)
+	}
+	first := top.List[0]
+	if below := mustJSON[jobs.Choices](s.site, exitOK, "connections", "browse", "drive", first.ID); len(below.List) == 0 {
+		t.Error("there is nothing below the first folder")
+	}
+	tree := s.must(exitOK, "connections", "choose", "drive", "--all").stdout
+	if !strings.Contains(tree, "[ ]") || !strings.Contains(tree, "\n[ ]    ") || !strings.Contains(tree, "Everything is synced") {
+		t.Errorf("the tree is\n%s", tree)
+	}
+	if out := s.must(exitOK, "connections", "choose", "drive", "--set", first.ID).stdout; !strings.Contains(out, "1 container is chosen") || !strings.Contains(out, "new containers beside it are not") {
+		t.Errorf("choosing says %s", out)
+	}
+	s.must(exitOK, "sync", "drive", "--wait")
+	some := count()
+	if some == 0 || some >= all {
+		t.Errorf("%d documents of %d are left", some, all)
+	}
+	if out := s.must(exitOK, "connections", "choose", "drive").stdout; !strings.Contains(out, "[x]") {
+		t.Errorf("what is chosen is not marked:\n%s", out)
+	}
+	for _, wrong := range [][]string{
+		{"--everything", "--add", "x"}, {"--set", "x", "--remove", first.ID}, {"--remove", "nosuch"}, {"--remove", first.ID}, {"--add", ""},
+	} {
+		s.must(exitUsage, append([]string{"connections", "choose", "drive"}, wrong...)...)
+	}
+	if out := s.must(exitOK, "connections", "choose", "drive", "--add", top.List[1].ID, "--add", first.ID).stdout; !strings.Contains(out, "2 containers") {
+		t.Errorf("choosing says %s", out)
+	}
+	if out := s.must(exitOK, "connections", "choose", "drive", "--everything").stdout; !strings.Contains(out, "also what is created later") {
+		t.Errorf("choosing says %s", out)
+	}
+	if out := s.must(exitOK, "connections", "choose", "drive", "--everything").stdout; !strings.Contains(out, "Nothing is changed") {
+		t.Errorf("choosing the same says %s", out)
+	}
+	s.must(exitOK, "sync", "drive", "--wait")
+	if again := count(); again != all {
+		t.Errorf("%d documents of %d are back", again, all)
+	}
+	s.must(exitUsage, "connections", "update", "drive")
+	s.must(exitUsage, "connections", "update", "drive", "--set", "link_sharing=everybody")
+	s.must(exitUsage, "connections", "update", "drive", "--exclude", "[")
+	s.must(exitOK, "connections", "update", "drive", "--set", "link_sharing=anyone", "--exclude", "**/*.csv")
+	got := mustJSON[store.Connection](s.site, exitOK, "connections", "show", "drive")
+	if got.Settings["link_sharing"] != "anyone" || len(got.Selection.Exclude) != 1 {
+		t.Errorf("updated to %+v", got)
+	}
+	s.must(exitOK, "connections", "update", "drive", "--set", "link_sharing=", "--exclude", "")
+	if got := mustJSON[store.Connection](s.site, exitOK, "connections", "show", "drive"); len(got.Settings)+len(got.Selection.Exclude) != 0 {
+		t.Errorf("updated to %+v", got)
+	}
 }
 
 // checkGrantEnds revokes a grant and grants again: the documents stay, and the connection is the same.
@@ -185,7 +249,7 @@ func checkCLIAudit(t *testing.T, s *grantSite) {
 	}
 	for _, want := range []string{
 		"registration.create", "registration.save", "oauth.ticket", "oauth.consent", "grant.check", "grant.refresh", "grant.expiry", "grant.revoke",
-		"connection.disconnect", "connection.delete", "registration.delete",
+		"connection.change", "connection.disconnect", "connection.delete", "registration.delete",
 	} {
 		if !seen[want] {
 			t.Errorf("the audit log does not know %s by the command line", want)

@@ -106,20 +106,10 @@ func (a *app) namePrincipal(ctx context.Context, st *store.Store, s settings.Set
 
 // nameAtProvider asks a source with consent who somebody is.
 func (a *app) nameAtProvider(ctx context.Context, st *store.Store, s settings.Settings, conn store.Connection, written string) (p connectors.Principal, err error) {
-	grants, err := openConsent(ctx, s, st, a.logger(false))
-	if err != nil {
-		return p, err
-	}
-	e, err := a.newEngine(ctx, s, st, grants, a.logger(false), 0)
-	if err != nil {
-		return p, errors.Join(err, grants.close(ctx))
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
-		defer cancel()
-		err = errors.Join(err, e.close(ctx), grants.close(ctx))
-	}()
-	p, _, err = e.runner.NamePrincipal(ctx, conn, written)
+	err = a.withEngine(ctx, st, s, func(e *engine) error {
+		p, _, err = e.runner.NamePrincipal(ctx, conn, written)
+		return err
+	})
 	return p, err
 }
 

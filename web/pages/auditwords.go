@@ -23,6 +23,7 @@ func actionWords() map[string]string {
 		"connection.sync":       "A sync was asked for",
 		"connection.pause":      "A connection was paused",
 		"connection.resume":     "A connection was resumed",
+		"connection.change":     "What a connection syncs was changed",
 		"connection.expiry":     "The end of a connection was set",
 		"connection.expire":     "A connection has reached its end",
 		"connection.disconnect": "A connection was disconnected",
