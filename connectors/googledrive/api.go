@@ -47,7 +47,7 @@ func (j judge) drive(r httpx.Refusal) *connectors.Error {
 		e := j.spec.Problem(r.Call.Op, problemRate)
 		e.RetryAfter = httpx.RetryHeaders{}.RetryAfter(r.Header, time.Now())
 		return e
-	case r.Call.Query.Get("pageToken") != "" && expired(r):
+	case expired(r):
 		return &connectors.Error{Op: r.Call.Op, Class: connectors.CursorExpired, Err: &httpx.StatusError{Code: r.Status}}
 	case has("exportSizeLimitExceeded"):
 		return item(connectors.ItemSkipped, errExportSize)
@@ -60,9 +60,12 @@ func (j judge) drive(r httpx.Refusal) *connectors.Error {
 	}
 }
 
-// expired reports whether a page token was rejected. A 404 on a shared drive
-// speaks of the drive.
+// expired reports whether a page token that a cursor can hold was rejected. A
+// 404 on a shared drive speaks of the drive.
 func expired(r httpx.Refusal) bool {
+	if r.Call.Query.Get("pageToken") == "" || (r.Call.Path != "files" && r.Call.Path != "changes") {
+		return false
+	}
 	return r.Status == http.StatusBadRequest || r.Status == http.StatusGone || (r.Status == http.StatusNotFound && r.Call.Ref.ID == "")
 }
 

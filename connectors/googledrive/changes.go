@@ -14,9 +14,12 @@ import (
 	"tributary/connectors"
 )
 
-// maxWalk is how many changed folders a cursor may hold; more of them are no
-// cheaper to follow than a snapshot.
-const maxWalk = 5000
+// More changed folders than these, in a cursor or in one run, are no cheaper to
+// follow than a snapshot.
+const (
+	maxWalk   = 5_000
+	maxWalked = 100_000
+)
 
 // Start returns the position of every log of this moment.
 func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
@@ -229,7 +232,7 @@ func (f *feed) entry(ctx context.Context, t *tree, it *file, at time.Time, page 
 		if key := f.s.walked(it); !slices.Contains(f.at.Walk, key) {
 			f.at.Walk = append(f.at.Walk, key)
 		}
-		if len(f.at.Walk) > maxWalk {
+		if len(f.at.Walk) > maxWalk || f.at.Walked > maxWalked {
 			return &connectors.Error{Op: f.op, Class: connectors.CursorExpired, Err: errors.New("more folders changed than a feed can follow")}
 		}
 		return nil
@@ -271,6 +274,7 @@ func (f *feed) walk(ctx context.Context, page *connectors.Page) error {
 	f.at.WalkToken, f.at.Batch = answer.Next, len(ids)
 	if answer.Next == "" {
 		f.at.Walk, f.at.Batch = slices.Clone(f.at.Walk[len(ids):]), 0
+		f.at.Walked += len(ids)
 	}
 	t := f.s.newTree(f.op)
 	for i := range answer.Files {
@@ -282,6 +286,9 @@ func (f *feed) walk(ctx context.Context, page *connectors.Page) error {
 		if err := f.entry(ctx, t, &answer.Files[i], at, page); err != nil {
 			return err
 		}
+	}
+	if len(f.at.Walk) == 0 {
+		f.at.Walked = 0
 	}
 	return nil
 }

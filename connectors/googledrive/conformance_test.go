@@ -262,7 +262,7 @@ func setup(t *testing.T) func(connectortest.TB) connectortest.Fixture {
 	t.Helper()
 	check := official(t)
 	return func(tb connectortest.TB) connectortest.Fixture {
-		s := newSite(check)
+		s := newSite(check.Handler)
 		client, release := s.client()
 		tb.Cleanup(func() {
 			release()

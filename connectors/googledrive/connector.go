@@ -55,7 +55,6 @@ type session struct {
 	pageSize  int
 	api       *httpx.API
 	directory *httpx.API
-	log       *slog.Logger
 	sel       *selection
 	link      string
 	groups    string
@@ -111,7 +110,7 @@ func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Sess
 	directory := api
 	directory.Base, directory.Judge = c.cfg.Directory, judge.directory
 	return &session{
-		pageSize: c.cfg.PageSize, api: &api, directory: &directory, log: log, sel: sel, link: link, groups: groups,
+		pageSize: c.cfg.PageSize, api: &api, directory: &directory, sel: sel, link: link, groups: groups,
 		counts: counts{},
 	}, nil
 }

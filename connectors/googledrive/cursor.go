@@ -36,10 +36,12 @@ type feedCursor struct {
 	// New is a shared drive that is being listed because it has come since.
 	New *newDrive `json:"new,omitempty"`
 	// Walk are folders that changed, whose files are still to be read, as
-	// "drive/folder". WalkToken is a place in the files of the first Batch.
+	// "drive/folder". WalkToken is a place in the files of the first Batch, Walked
+	// counts the folders before.
 	Walk      []string `json:"walk,omitempty"`
 	WalkToken string   `json:"walk_token,omitempty"`
 	Batch     int      `json:"batch,omitempty"`
+	Walked    int      `json:"walked,omitempty"`
 }
 
 // newDrive is where the listing of a drive stands, and where its log began.

@@ -20,8 +20,8 @@ func TestCursorGolden(t *testing.T) {
 		{"end", listCursor{At: "0AD", End: true}.encode(), `{"v":1,"list":"files","at":"0AD","end":true}`},
 		{"feed", feedCursor{User: "7", Drives: map[string]string{"0B": "2", "0A": "1"}}.encode(), `{"v":1,"list":"changes","user":"7","drives":{"0A":"1","0B":"2"}}`},
 		{
-			"feed on its way", feedCursor{User: "7", New: &newDrive{ID: "0N", Start: "3", Token: "p"}, Walk: []string{"0A/f", "/g"}, WalkToken: "w", Batch: 1}.encode(),
-			`{"v":1,"list":"changes","user":"7","new":{"id":"0N","start":"3","token":"p"},"walk":["0A/f","/g"],"walk_token":"w","batch":1}`,
+			"feed on its way", feedCursor{User: "7", New: &newDrive{ID: "0N", Start: "3", Token: "p"}, Walk: []string{"0A/f", "/g"}, WalkToken: "w", Batch: 1, Walked: 2}.encode(),
+			`{"v":1,"list":"changes","user":"7","new":{"id":"0N","start":"3","token":"p"},"walk":["0A/f","/g"],"walk_token":"w","batch":1,"walked":2}`,
 		},
 	} {
 		if string(c.got) != c.want {

@@ -17,8 +17,10 @@ func TestDifferential(t *testing.T) {
 		Steps: []connectortest.Step{
 			{Name: "share folder", Do: onFolder(func(_ *site, n *node, r *rand.Rand) {
 				n.shares = append(slices.Clone(n.shares), []share{
-					{kind: typeUser, who: "dave", role: roleReader}, {kind: typeGroup, who: "team", role: roleWriter},
-					{kind: typeGroup, who: "staff", role: roleCommenter}, {kind: typeAnyone, role: roleReader, link: true},
+					{kind: typeUser, who: "dave", role: roleReader},
+					{kind: typeGroup, who: "team", role: roleWriter},
+					{kind: typeGroup, who: "staff", role: roleCommenter},
+					{kind: typeAnyone, role: roleReader, link: true},
 				}[r.IntN(4)])
 			})},
 			{Name: "unshare folder", Do: onFolder(func(_ *site, n *node, _ *rand.Rand) {

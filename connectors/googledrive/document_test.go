@@ -68,7 +68,7 @@ func TestTrashHides(t *testing.T) {
 	r.noted(folder)
 	page = read(t, r.open(t).Changes(t.Context(), page.Next))
 	for _, id := range []string{two, below} {
-		if c := find(t, page, id); c.Op != connectors.Upsert || c.Document.Path != "My Drive/"+r.site.name(r.nodes[id]) {
+		if c := find(t, page, id); c.Op != connectors.Upsert || c.Document.Path != "My Drive/"+r.name(r.nodes[id]) {
 			t.Errorf("%s is back, and the feed says %s", r.nodes[id].name, c.Op)
 		}
 	}

@@ -2,6 +2,7 @@ package googledrive
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"net/url"
@@ -54,15 +55,23 @@ func (g *grantees) add(list []permission) {
 		g.known[p.ID] = true
 		switch p.Type {
 		case typeUser:
-			if p.Email != "" {
-				g.people[strings.ToLower(p.Email)] = p.ID
-			}
+			g.person(p.Email, p.ID)
 		case typeGroup:
 			g.groups[p.ID], g.names[p.ID] = strings.ToLower(p.Email), p.Name
 		case typeDomain:
 			g.domains[strings.ToLower(p.Domain)] = true
 		}
 	}
+}
+
+// person notes who has an address. SECURITY: of two who have the same, neither is
+// joined to anybody.
+func (g *grantees) person(address, id string) {
+	address = strings.ToLower(address)
+	if old, ok := g.people[address]; ok && old != id {
+		id = ""
+	}
+	g.people[address] = id
 }
 
 // Groups yields the members of shared drives and, where the directory is asked,
@@ -75,6 +84,9 @@ func (s *session) Groups(ctx context.Context) iter.Seq2[connectors.Membership, e
 		more, err := s.driveMembers(ctx, op, g, emit)
 		if err == nil && more && s.groups == groupsDirectory {
 			err = s.directoryMembers(ctx, op, g, emit)
+		}
+		if e, ok := errors.AsType[*connectors.Error](err); ok && e.Class == connectors.CursorExpired {
+			err = broken(op, e.Err) // the token is of this very listing
 		}
 		if err != nil {
 			yield(connectors.Membership{}, err)
@@ -118,7 +130,7 @@ func (s *session) directoryMembers(ctx context.Context, op string, g *grantees, 
 	if err != nil {
 		return err
 	}
-	g.people[strings.ToLower(me.Email)] = me.PermissionID
+	g.person(me.Email, me.PermissionID)
 	if err := s.grantees(ctx, op, g); err != nil {
 		return err
 	}
@@ -210,8 +222,8 @@ func (d *directoryReader) send(member, group connectors.Principal) {
 // belongs to one account at a time, and both sides are Google's word for it.
 func (d *directoryReader) who(person connectors.Principal, addresses ...string) {
 	for _, a := range addresses {
-		id, ok := d.g.people[strings.ToLower(a)]
-		if ok && !d.told[person.ID+" "+id] {
+		id := d.g.people[strings.ToLower(a)]
+		if a != "" && id != "" && !d.told[person.ID+" "+id] {
 			d.told[person.ID+" "+id] = true
 			user := connectors.Principal{Kind: connectors.User, ID: id}
 			d.send(user, person)

@@ -2,6 +2,7 @@ package googledrive
 
 import (
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -15,9 +16,21 @@ type rig struct {
 	env connectors.Env
 }
 
+// newRig is held to Google's descriptions.
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	s := newSite(official(t))
+	return rigThrough(t, official(t).Handler)
+}
+
+// newLiar answers what a test makes of it.
+func newLiar(t *testing.T) *rig {
+	t.Helper()
+	return rigThrough(t, func(h http.Handler) http.Handler { return h })
+}
+
+func rigThrough(t *testing.T, through func(http.Handler) http.Handler) *rig {
+	t.Helper()
+	s := newSite(through)
 	client, release := s.client()
 	t.Cleanup(func() {
 		release()

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"tributary/connectors/connectortest"
-	"tributary/connectors/connectortest/contract"
 )
 
 const (
@@ -36,8 +35,8 @@ type site struct {
 	next   int
 	nodes  map[string]*node
 	drives map[string]*sharedDrive
-	people map[string]*account1
-	groups map[string]*group1
+	people map[string]*accountOf
+	groups map[string]*groupOf
 	// log holds file ids by corpus, "" being the account's.
 	log    map[string][]string
 	epochs map[string]int
@@ -64,10 +63,9 @@ type node struct {
 type share struct {
 	kind, who, role string
 	// from is the node that it is inherited from, "" for one of its own.
-	from               string
-	link, deleted      bool
-	expires, view      string
-	alsoDirect, noMail bool
+	from          string
+	link, deleted bool
+	expires, view string
 }
 
 type sharedDrive struct {
@@ -75,14 +73,14 @@ type sharedDrive struct {
 	members []share
 }
 
-type account1 struct {
+type accountOf struct {
 	email, mail string
 	alias       []string
 	active      bool
 	outside     bool
 }
 
-type group1 struct {
+type groupOf struct {
 	users, groups []string
 	customer      bool
 	status        int
@@ -94,13 +92,12 @@ type siteFault struct {
 }
 
 // newSite starts a site with My Drive, a folder of another person, a shared
-// drive, people and nested groups. What passes is held to the official
-// descriptions of both APIs.
-func newSite(official *contract.Checker) *site {
+// drive, people and nested groups.
+func newSite(through func(http.Handler) http.Handler) *site {
 	s := &site{
 		clock: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC), nodes: map[string]*node{}, epochs: map[string]int{}, log: map[string][]string{},
 		mended: make(chan struct{}), scopes: []string{scopeDrive, scopeUsers, scopeMembers},
-		people: map[string]*account1{
+		people: map[string]*accountOf{
 			"alice":  {email: "alice@" + domain, active: true},
 			"bob":    {email: "bob@" + domain, mail: "Robert@" + domain, alias: []string{"robert@" + domain}, active: true},
 			"carol":  {email: "carol@" + domain, active: true},
@@ -108,21 +105,23 @@ func newSite(official *contract.Checker) *site {
 			"former": {email: "former@" + domain},
 			"guest":  {email: "guest@partner.example", active: true, outside: true},
 		},
-		groups: map[string]*group1{
+		groups: map[string]*groupOf{
 			"inner": {users: []string{"bob", "guest"}}, "team": {users: []string{"alice"}, groups: []string{"inner"}},
 			"space": {users: []string{"alice", "carol", "former"}}, "staff": {customer: true},
 			"outer": {status: http.StatusForbidden}, "void": {status: http.StatusNotFound},
 		},
 		drives: map[string]*sharedDrive{driveA: {name: "a", members: []share{
-			{kind: typeUser, who: account, role: roleOrganizer}, {kind: typeGroup, who: "space", role: roleReader},
-			{kind: typeGroup, who: "outer", role: roleReader}, {kind: typeGroup, who: "void", role: roleReader},
+			{kind: typeUser, who: account, role: roleOrganizer},
+			{kind: typeGroup, who: "space", role: roleReader},
+			{kind: typeGroup, who: "outer", role: roleReader},
+			{kind: typeGroup, who: "void", role: roleReader},
 			{kind: typeUser, who: "ghost", role: roleReader, deleted: true},
 			{kind: typeUser, who: "bob", role: roleReader, expires: "2020-01-01T00:00:00.000Z"},
 		}}},
 	}
 	s.nodes[rootID] = &node{id: rootID, name: nameMine, owner: account, mime: typeFolder}
 	s.nodes[driveA] = &node{id: driveA, name: "Drive", drive: driveA, mime: typeFolder}
-	s.server = httptest.NewServer(official.Handler(http.HandlerFunc(s.serve)))
+	s.server = httptest.NewServer(through(http.HandlerFunc(s.serve)))
 	return s
 }
 
@@ -278,7 +277,7 @@ func parseFields(text string) map[string]any {
 	return out
 }
 
-func selected(v any, fields any) any {
+func selected(v, fields any) any {
 	want, ok := fields.(map[string]any)
 	if !ok {
 		return v
@@ -402,10 +401,10 @@ func (s *site) add(n node) *node {
 // a shared drive, "c" a folder of somebody else, all others lie in My Drive.
 func (s *site) home(dir string) *node {
 	parent := path.Dir(dir)
-	switch {
-	case dir == "a":
+	switch dir {
+	case "a":
 		return s.nodes[driveA]
-	case dir == ".":
+	case ".":
 		return s.nodes[rootID]
 	}
 	n := node{name: path.Base(dir), owner: account, mime: typeFolder}

@@ -43,6 +43,7 @@ func TestWalls(t *testing.T) {
 		{"the day's quota", problemDaily, connectors.RateLimited, wall("files.list", 403, "dailyLimitExceeded"), "quota"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t)
 			r.put(t, "b/doc.md")
 			c.build(r)

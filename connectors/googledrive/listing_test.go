@@ -1,0 +1,241 @@
+package googledrive
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"tributary/connectors"
+)
+
+// TestListingsThatLie: what contradicts itself is an error, because an end that
+// is none would delete documents.
+func TestListingsThatLie(t *testing.T) {
+	t.Parallel()
+	feedOnly := []string{"no new token", "no start token"}
+	for name, spoil := range map[string]func(op string, answer map[string]any){
+		"incomplete":     func(op string, a map[string]any) { a["incompleteSearch"] = op == "files.list" },
+		"without id":     func(op string, a map[string]any) { drop(op, a, "id") },
+		"no new token":   func(op string, a map[string]any) { delete(a, "newStartPageToken") },
+		"no start token": func(op string, a map[string]any) { delete(a, "startPageToken") },
+		"repeats": func(op string, a map[string]any) {
+			if op == "files.list" {
+				a["nextPageToken"] = "0~1file0001"
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newLiar(t)
+			for i := range 5 {
+				r.put(t, fmt.Sprintf("b/doc-%d.md", i))
+			}
+			start, err := r.open(t).Start(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.put(t, "b/late.md")
+			r.spoil = spoil
+			var errs []error
+			complete := false
+			for _, seq := range []func(func(connectors.Page, error) bool){
+				r.open(t).Snapshot(t.Context(), nil), r.open(t).ListIDs(t.Context(), nil), r.open(t).Changes(t.Context(), start),
+			} {
+				for page, err := range seq {
+					errs = append(errs, err)
+					complete = complete || page.Complete && !slices.Contains(feedOnly, name)
+				}
+			}
+			_, err = r.open(t).Start(t.Context())
+			errs = append(errs, err)
+			if complete {
+				t.Error("a listing says that it is complete")
+			}
+			if !slices.ContainsFunc(errs, func(err error) bool { return connectors.ClassOf(err) == connectors.Transient }) {
+				t.Errorf("no error tells: %v", errs)
+			}
+		})
+	}
+}
+
+func drop(op string, answer map[string]any, member string) {
+	if op != "files.list" {
+		return
+	}
+	rows, _ := answer["files"].([]any)
+	for _, row := range rows {
+		delete(row.(map[string]any), member)
+	}
+}
+
+// TestShortPages follows short and empty pages to the end.
+func TestShortPages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 10 {
+		r.put(t, fmt.Sprintf("b/doc-%d.md", i))
+	}
+	r.spoil = func(op string, answer map[string]any) {
+		if op == "files.list" && answer["nextPageToken"] != nil {
+			answer["files"] = []any{}
+		}
+	}
+	page := read(t, r.open(t).Snapshot(t.Context(), nil))
+	if !page.Complete || len(page.Changes) != 1 {
+		t.Errorf("%d documents, complete %t", len(page.Changes), page.Complete)
+	}
+}
+
+func TestSelection(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	names := []string{"a/one.md", "a/deep/two.md", "b/three.md", "b/x/four.md", "b/x/y/five.md", "c/six.md"}
+	ids := map[string]string{}
+	for _, name := range names {
+		ids[name] = r.put(t, name)
+	}
+	x := r.nodes[ids["b/x/four.md"]].parent
+	for _, c := range []struct {
+		name string
+		sel  connectors.Selection
+		want []string
+	}{
+		{"everything", connectors.Selection{}, names},
+		{"my drive", connectors.Selection{Containers: []string{containerMine}}, names[2:5]},
+		{"shared with me", connectors.Selection{Containers: []string{containerShared}}, names[5:]},
+		{"a shared drive", connectors.Selection{Containers: []string{containerDrive + driveA}}, names[:2]},
+		{"a folder", connectors.Selection{Containers: []string{x}}, names[3:5]},
+		{"a folder and a drive", connectors.Selection{Containers: []string{x, containerDrive + driveA}}, []string{names[0], names[1], names[3], names[4]}},
+		{"a pattern", connectors.Selection{Include: []string{"My Drive/b/x"}}, names[3:5]},
+		{"but for a pattern", connectors.Selection{Containers: []string{containerMine}, Exclude: []string{"y"}}, names[2:4]},
+	} {
+		r.env.Selection = c.sel
+		for what, page := range map[string]connectors.Page{
+			"snapshot": read(t, r.open(t).Snapshot(t.Context(), nil)), "ids": read(t, r.open(t).ListIDs(t.Context(), nil)),
+			"permissions": read(t, r.open(t).Permissions(t.Context(), nil)),
+		} {
+			var got []string
+			for _, ch := range page.Changes {
+				got = append(got, r.name(r.nodes[ch.Ref.ID]))
+			}
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(c.want))
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %s: %v, want %v", c.name, what, got, want)
+			}
+		}
+	}
+}
+
+// TestSelectedFolderIsFollowed: what comes into a chosen folder, and what
+// leaves it with another folder.
+func TestSelectedFolderIsFollowed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	inside, carried := r.put(t, "b/x/in.md"), r.put(t, "b/z/carried.md")
+	x, z := r.nodes[r.nodes[inside].parent], r.nodes[r.nodes[carried].parent]
+	r.env.Selection = connectors.Selection{Containers: []string{x.id}}
+	start, err := r.open(t).Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := r.put(t, "b/x/later.md")
+	z.parent = x.id
+	r.noted(z)
+	page := read(t, r.open(t).Changes(t.Context(), start))
+	for _, id := range []string{later, carried} {
+		if c := find(t, page, id); c.Op != connectors.Upsert {
+			t.Errorf("%s came, and the feed says %s", r.nodes[id].name, c.Op)
+		}
+	}
+	z.parent = rootID
+	r.noted(z)
+	if c := find(t, read(t, r.open(t).Changes(t.Context(), page.Next)), carried); c.Op != connectors.Delete {
+		t.Errorf("it left with its folder, and the feed says %s", c.Op)
+	}
+}
+
+func TestChoices(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.put(t, "a/deep/doc.md")
+	inner := r.put(t, "b/x/doc.md")
+	r.put(t, "c/y/doc.md")
+	x := r.nodes[r.nodes[inner].parent]
+	choices := func(parent string) string {
+		var all []string
+		for c, err := range r.open(t).Choices(t.Context(), parent) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, c.Name)
+		}
+		return strings.Join(all, ", ")
+	}
+	for parent, want := range map[string]string{
+		"": "My Drive, Shared with me, a", containerMine: "b", containerShared: "c", containerDrive + driveA: "deep", x.parent: "x", x.id: "",
+	} {
+		if got := choices(parent); got != want {
+			t.Errorf("below %q: %s, want %s", parent, got, want)
+		}
+	}
+}
+
+// TestDriveComesAndGoes: a shared drive that the account has joined is listed
+// by the feed, in pages, and then followed.
+func TestDriveComesAndGoes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	start, err := r.open(t).Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.comeOrGo()
+	for i := range 7 {
+		r.place("a", node{name: fmt.Sprintf("more-%d.md", i), mime: "text/markdown", text: "x"})
+	}
+	for _, n := range r.nodes {
+		if strings.HasPrefix(n.name, "more-") {
+			n.drive, n.parent = driveB, "1Bfolder"
+		}
+	}
+	from := start
+	seen := map[string]bool{}
+	for range 20 { // a session for every page
+		moved := false
+		for page, err := range r.open(t).Changes(t.Context(), from) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range page.Changes {
+				seen[c.Ref.ID] = c.Op == connectors.Upsert
+			}
+			from, moved = page.Next, true
+			break
+		}
+		if !moved {
+			break
+		}
+	}
+	for id, n := range r.nodes {
+		if n.drive == driveB && n.mime != typeFolder && !seen[id] {
+			t.Errorf("%s is in the new drive and was not listed", n.name)
+		}
+	}
+	late := r.place("a", node{name: "late.md", mime: "text/markdown", text: "x"})
+	r.nodes[late].drive, r.nodes[late].parent = driveB, driveB
+	r.log[driveB] = append(r.log[driveB], late)
+	page := read(t, r.open(t).Changes(t.Context(), from))
+	if find(t, page, late).Op != connectors.Upsert {
+		t.Error("the new drive is not followed")
+	}
+	r.comeOrGo()
+	from = read(t, r.open(t).Changes(t.Context(), page.Next)).Next
+	if strings.Contains(string(from), driveB) {
+		t.Errorf("the drive was left and is still followed: %s", from)
+	}
+	if again := read(t, r.open(t).Changes(t.Context(), from)); again.Next != nil {
+		t.Errorf("nothing happened, and the cursor moves to %s", again.Next)
+	}
+}
