@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,6 +34,7 @@ type spool struct {
 
 const (
 	spoolSuffix = ".pair"
+	partPrefix  = "."
 	// spoolAside is the directory, in the spool's, of files that hold no pair that can be read.
 	spoolAside = "damaged"
 	// strangeAfter is how long a file waits for the key that sealed it.
@@ -83,13 +85,7 @@ func (s *spool) write(o obtained) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("making spool: %w", err)
 	}
-	part := filepath.Join(s.dir, "."+o.Attempt.String())
-	if err := writeSynced(part, slices.Concat(head, []byte("\n"), ct)); err != nil {
-		_ = os.Remove(part)
-		return err
-	}
-	s.fail(InSpool)
-	if err := os.Rename(part, s.path(o.Attempt)); err != nil {
+	if err := s.put(o.Attempt, slices.Concat(head, []byte("\n"), ct)); err != nil {
 		return fmt.Errorf("writing spool: %w", err)
 	}
 	if err := syncDir(s.dir); err != nil {
@@ -99,16 +95,30 @@ func (s *spool) write(o obtained) error {
 	return nil
 }
 
-func writeSynced(path string, raw []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// put writes a file beside its place, and moves it there when it is on the disk. It holds the file locked meanwhile, so
+// that nobody takes it for one that a dead process left (tidy).
+func (s *spool) put(attempt uuid.UUID, raw []byte) error {
+	part := s.part(attempt)
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("writing spool: %w", err)
+		return err
 	}
-	_, err = f.Write(raw)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("writing spool: %w", err)
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	if err == nil {
+		_, err = f.Write(raw)
 	}
-	return nil
+	if err := errors.Join(err, f.Sync()); err != nil {
+		_ = os.Remove(part)
+		return err
+	}
+	s.fail(InSpool)
+	return os.Rename(part, s.path(attempt))
+}
+
+// part is where the file of an attempt is written before it is whole.
+func (s *spool) part(attempt uuid.UUID) string {
+	return filepath.Join(s.dir, partPrefix+attempt.String())
 }
 
 func syncDir(dir string) error {
@@ -156,32 +166,36 @@ func (s *spool) list() ([]uuid.UUID, error) {
 
 // read opens a pair. grant is told even where the rest cannot be opened.
 func (s *spool) read(attempt uuid.UUID) (o obtained, grant uuid.UUID, err error) { //nolint:nonamedreturns // the names say what the three are
-	raw, err := os.ReadFile(s.path(attempt))
+	return s.readFile(s.path(attempt), attempt)
+}
+
+func (s *spool) readFile(path string, attempt uuid.UUID) (o obtained, grant uuid.UUID, err error) { //nolint:nonamedreturns // as of read
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return o, grant, fmt.Errorf("reading spool: %w", err)
 	}
 	head, ct, _ := bytes.Cut(raw, []byte("\n"))
 	var h spoolHead
 	if json.Unmarshal(head, &h) != nil || h.Version != 1 || h.Attempt != attempt {
-		return o, grant, fmt.Errorf("reading spool: %s is no spooled pair: %w", s.path(attempt), errDamaged)
+		return o, grant, fmt.Errorf("reading spool: %s is no spooled pair: %w", path, errDamaged)
 	}
 	if s.vault == nil {
 		return o, h.Grant, ErrMasterKey
 	}
 	pair, err := oauthflow.OpenPair(s.vault, spoolPlace(head), ct)
-	if errors.Is(err, seal.ErrRefused) || errors.Is(err, seal.ErrMalformed) || errors.Is(err, seal.ErrUnknownKey) && s.olderThan(attempt, strangeAfter) {
+	if errors.Is(err, seal.ErrRefused) || errors.Is(err, seal.ErrMalformed) || errors.Is(err, seal.ErrUnknownKey) && olderThan(path, strangeAfter) {
 		err = errors.Join(err, errDamaged)
 	}
 	if err != nil {
-		return o, h.Grant, fmt.Errorf("reading spool: %s: %w", s.path(attempt), err)
+		return o, h.Grant, fmt.Errorf("reading spool: %s: %w", path, err)
 	}
 	return obtained{
 		Attempt: h.Attempt, Grant: h.Grant, Registration: h.Registration, Digest: h.Digest, Subject: h.Subject, Epoch: h.Epoch, Gen: h.Gen, Pair: pair, At: h.At, Idle: h.Idle, Scopes: h.Scopes,
 	}, h.Grant, nil
 }
 
-func (s *spool) olderThan(attempt uuid.UUID, age time.Duration) bool {
-	info, err := os.Stat(s.path(attempt))
+func olderThan(path string, age time.Duration) bool {
+	info, err := os.Stat(path)
 	return err == nil && time.Since(info.ModTime()) > age
 }
 
@@ -259,11 +273,11 @@ func (k *Keeper) unpark(ctx context.Context, o obtained) error {
 
 // importSpool stores every pair that is in the spool. What cannot be stored stays.
 func (k *Keeper) importSpool(ctx context.Context) error {
+	errs := []error{k.tidySpool()}
 	ids, err := k.spool.list()
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for _, id := range ids {
 		o, grant, err := k.spool.read(id)
 		switch {
