@@ -76,7 +76,7 @@ func (s *spool) tidy(attempt uuid.UUID, quiet time.Duration) (saved, removed boo
 		return false, false, fmt.Errorf("reading spool: %w", err)
 	}
 	if there, err := os.Lstat(part); err != nil || !os.SameFile(info, there) || time.Since(info.ModTime()) <= quiet {
-		return false, false, nil //nolint:nilerr // it was moved meanwhile, or is not old enough
+		return false, false, nil // it was moved meanwhile, or is not old enough
 	}
 	switch _, _, err = s.readFile(part, attempt); {
 	case err == nil, errors.Is(err, seal.ErrUnknownKey) && errors.Is(err, errDamaged): // that one is set aside from there
@@ -86,7 +86,7 @@ func (s *spool) tidy(attempt uuid.UUID, quiet time.Duration) (saved, removed boo
 		err = os.Remove(part)
 		removed = err == nil
 	default:
-		return false, false, nil //nolint:nilerr // the key that opens it may come back
+		return false, false, nil // the key that opens it may come back
 	}
 	if err != nil {
 		return false, false, fmt.Errorf("tidying spool: %w", err)
