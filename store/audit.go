@@ -28,6 +28,20 @@ func (s *Store) RecordTx(ctx context.Context, tx pgx.Tx, e audit.Event) error {
 	return recordEvent(ctx, tx, e)
 }
 
+// recordAll appends events in tx, together with the change that they are about. One that names no target's id is about
+// id, which the change made.
+func recordAll(ctx context.Context, tx pgx.Tx, id string, events []audit.Event) error {
+	for _, e := range events {
+		if e.Target.ID == "" {
+			e.Target.ID = id
+		}
+		if err := recordEvent(ctx, tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func recordEvent(ctx context.Context, db execer, e audit.Event) error {
 	detail, err := json.Marshal(nonNil(e.Detail))
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 	"tributary/oauthflow"
 )
 
@@ -95,14 +96,17 @@ const connectionColumns = `c.id, c.name, c.source, c.realm_id, c.settings, c.sel
 	c.state_since, c.throttled_until, c.feed_cursor, c.permissions_as_of, c.content_as_of, c.max_permission_age, c.created_at, c.updated_at,
 	c.grant_id, c.needed_scopes, c.expires_at, c.at_expiry`
 
-// CreateConnection makes a connection whose lanes are due at once. A name that
-// is taken is ErrConflict, an unusable one an *InputError.
-func (s *Store) CreateConnection(ctx context.Context, n NewConnection) (Connection, error) {
+// CreateConnection makes a connection whose lanes are due at once, and records
+// events with it. A name that is taken is ErrConflict, an unusable one an
+// *InputError.
+func (s *Store) CreateConnection(ctx context.Context, n NewConnection, events ...audit.Event) (Connection, error) {
 	var id uuid.UUID
 	err := s.inTxErr(ctx, "creating connection", func(tx pgx.Tx) error {
 		var err error
-		id, err = createConnection(ctx, tx, n)
-		return err
+		if id, err = createConnection(ctx, tx, n); err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, id.String(), events)
 	})
 	if err != nil {
 		return Connection{}, err
@@ -198,9 +202,13 @@ func setConnectionState(ctx context.Context, tx pgx.Tx, id uuid.UUID, state Conn
 	return err
 }
 
-// SetPaused stops or resumes the schedules of a connection.
-func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool) error {
+// SetPaused stops or resumes the schedules of a connection, and records events
+// with it.
+func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool, events ...audit.Event) error {
 	return s.inTxErr(ctx, "pausing connection", func(tx pgx.Tx) error {
+		if err := recordAll(ctx, tx, id.String(), events); err != nil {
+			return err
+		}
 		if paused {
 			if err := patient(ctx, tx); err != nil {
 				return err

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 )
 
 // keyPrefix begins every secret, so that scanners recognise a leaked one.
@@ -80,9 +81,9 @@ func (p CreateKeyParams) check() error {
 	return nil
 }
 
-// CreateKey makes a key and returns its secret, which is not stored and cannot
-// be shown again.
-func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams) (Key, string, error) {
+// CreateKey makes a key, records events with it, and returns its secret, which
+// is not stored and cannot be shown again.
+func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams, events ...audit.Event) (Key, string, error) {
 	if err := p.check(); err != nil {
 		return Key{}, "", err
 	}
@@ -117,10 +118,11 @@ func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams) (Key, string, 
 			return err
 		}
 		list, err := readKeys(ctx, tx, `k.id = $1`, id)
-		if err == nil {
-			key = list[0]
+		if err != nil {
+			return err
 		}
-		return err
+		key = list[0]
+		return recordAll(ctx, tx, id.String(), events)
 	})
 	if err != nil {
 		return Key{}, "", err
@@ -180,9 +182,10 @@ func (s *Store) ListKeys(ctx context.Context) ([]Key, error) {
 	return list, err
 }
 
-// RevokeKey ends a key, named by id or name, at once and for good.
-func (s *Store) RevokeKey(ctx context.Context, nameOrID string) error {
-	return s.changeOne(ctx, "revoking key", `
+// RevokeKey ends a key, named by id or name, at once and for good, and records
+// events with it.
+func (s *Store) RevokeKey(ctx context.Context, nameOrID string, events ...audit.Event) error {
+	return s.changeOne(ctx, "revoking key", events, `
 		UPDATE api_key SET revoked_at = coalesce(revoked_at, clock()) WHERE name = $1 OR id::text = $1`, nameOrID)
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"tributary/internal/audit"
 )
 
 // QuarantinedItem is an item that could not be ingested.
@@ -85,9 +87,12 @@ func (s *Store) Totals(ctx context.Context, connection uuid.UUID) (Totals, error
 // after a failure; meanwhile nothing of the connection is visible. No batch can
 // commit once the first step has: it waits for those in flight, raises the
 // fence of live runs, and a closing connection gets no other run.
-func (s *Store) DeleteConnection(ctx context.Context, id uuid.UUID) error {
+func (s *Store) DeleteConnection(ctx context.Context, id uuid.UUID, events ...audit.Event) error {
 	err := s.inTxErr(ctx, "closing connection", func(tx pgx.Tx) error {
 		if err := patient(ctx, tx); err != nil {
+			return err
+		}
+		if err := recordAll(ctx, tx, id.String(), events); err != nil {
 			return err
 		}
 		// Runs before the connection: the order in which a slice that ends takes

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"tributary/internal/audit"
 )
 
 // ProfileKind is how a profile's vectors are made.
@@ -54,12 +56,12 @@ func (p Profile) Local() bool { return p.Kind == ProfileHashing }
 const profileColumns = `id, name, kind, model, dimensions, url, api_key_file, settings, state, version, error, created_at`
 
 // CreateProfile makes a profile and its vector table; FillTodo then queues the
-// stored chunks. The first profile becomes active at once. A name that is taken
-// is ErrConflict.
-func (s *Store) CreateProfile(ctx context.Context, p Profile) (Profile, error) {
-	err := s.createProfile(ctx, &p)
+// stored chunks. The first profile becomes active at once. Events are recorded
+// with it. A name that is taken is ErrConflict.
+func (s *Store) CreateProfile(ctx context.Context, p Profile, events ...audit.Event) (Profile, error) {
+	err := s.createProfile(ctx, &p, events)
 	for deadline := time.Now().Add(lockPatience); errors.Is(err, ErrTimeout) && ctx.Err() == nil && time.Now().Before(deadline); {
-		err = s.createProfile(ctx, &p)
+		err = s.createProfile(ctx, &p, events)
 	}
 	if pgCode(err) == stateCheckViolation {
 		return Profile{}, &InputError{Field: "profile", Problem: "name must be 1 to 63 of a-z, 0-9, dot, dash and underscore; dimensions must be 1 to 4000"}
@@ -75,7 +77,7 @@ func (s *Store) CreateProfile(ctx context.Context, p Profile) (Profile, error) {
 
 // createProfile tries once. It is an ErrTimeout while batches keep it from the
 // lock, for which no batch waits longer than the time limit of locks.
-func (s *Store) createProfile(ctx context.Context, p *Profile) error {
+func (s *Store) createProfile(ctx context.Context, p *Profile, events []audit.Event) error {
 	return s.inTxErr(ctx, "creating profile", func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			INSERT INTO embedding_profile (name, kind, model, dimensions, url, api_key_file, settings, state)
@@ -89,8 +91,10 @@ func (s *Store) createProfile(ctx context.Context, p *Profile) error {
 		if _, err := tx.Exec(ctx, `LOCK TABLE chunk IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `SELECT create_vector_table($1)`, p.ID)
-		return err
+		if _, err = tx.Exec(ctx, `SELECT create_vector_table($1)`, p.ID); err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, p.Name, events)
 	})
 }
 
@@ -152,8 +156,9 @@ func (s *Store) profileWhere(ctx context.Context, where, arg string) (Profile, e
 }
 
 // ActivateProfile makes a profile answer queries from the next one on. It is
-// refused while chunks wait for their vectors, unless force is set.
-func (s *Store) ActivateProfile(ctx context.Context, name string, force bool) error {
+// refused while chunks wait for their vectors, unless force is set. Events are
+// recorded with it.
+func (s *Store) ActivateProfile(ctx context.Context, name string, force bool, events ...audit.Event) error {
 	return s.inTxErr(ctx, "activating profile", func(tx pgx.Tx) error {
 		var id int16
 		var waiting int64
@@ -172,8 +177,10 @@ func (s *Store) ActivateProfile(ctx context.Context, name string, force bool) er
 		if _, err := tx.Exec(ctx, `UPDATE embedding_profile SET state = 'building' WHERE state = 'active' AND id <> $1`, id); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE embedding_profile SET state = 'active' WHERE id = $1`, id)
-		return err
+		if _, err = tx.Exec(ctx, `UPDATE embedding_profile SET state = 'active' WHERE id = $1`, id); err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, name, events)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 )
 
 // ReaderKind says what a reader is.
@@ -56,9 +57,9 @@ const (
 
 const maxReaderName = 200
 
-// CreateReader makes a reader without links. A name that is taken is
-// ErrConflict.
-func (s *Store) CreateReader(ctx context.Context, name string, kind ReaderKind) (Reader, error) {
+// CreateReader makes a reader without links, and records events with it. A name
+// that is taken is ErrConflict.
+func (s *Store) CreateReader(ctx context.Context, name string, kind ReaderKind, events ...audit.Event) (Reader, error) {
 	if name == "" || len(name) > maxReaderName {
 		return Reader{}, &InputError{Field: "name", Problem: fmt.Sprintf("must have 1 to %d bytes", maxReaderName)}
 	}
@@ -69,12 +70,18 @@ func (s *Store) CreateReader(ctx context.Context, name string, kind ReaderKind) 
 		return Reader{}, &InputError{Field: "kind", Problem: "must be person or application"}
 	}
 	r := Reader{Name: name, Kind: kind, Links: []ReaderLink{}}
-	err := s.pool.QueryRow(ctx, `INSERT INTO reader (name, kind) VALUES ($1, $2) RETURNING id, created_at`, name, kind).Scan(&r.ID, &r.CreatedAt)
-	if pgCode(err) == stateUniqueViolation {
-		return Reader{}, fmt.Errorf("a reader named %q exists: %w", name, ErrConflict)
-	}
+	err := s.inTxErr(ctx, "creating reader", func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `INSERT INTO reader (name, kind) VALUES ($1, $2) RETURNING id, created_at`, name, kind).Scan(&r.ID, &r.CreatedAt)
+		if pgCode(err) == stateUniqueViolation {
+			return fmt.Errorf("a reader named %q exists: %w", name, ErrConflict)
+		}
+		if err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, r.ID.String(), events)
+	})
 	if err != nil {
-		return Reader{}, translate("creating reader", err)
+		return Reader{}, err
 	}
 	return r, nil
 }
@@ -133,9 +140,10 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 	return list, nil
 }
 
-// LinkReader records that the reader is this principal of the realm of a
-// connection. A link that stands keeps how it was confirmed.
-func (s *Store) LinkReader(ctx context.Context, reader uuid.UUID, p PrincipalIn, how LinkHow) error {
+// LinkReader stores that the reader is this principal of the realm of a
+// connection, and records events with it. A link that stands keeps how it was
+// confirmed.
+func (s *Store) LinkReader(ctx context.Context, reader uuid.UUID, p PrincipalIn, how LinkHow, events ...audit.Event) error {
 	if err := (connectors.ACL{AllOf: [][]connectors.Principal{{p.Principal}}}).Validate(); err != nil {
 		return &InputError{Field: "principal", Problem: "must have a kind and an id"}
 	}
@@ -162,33 +170,41 @@ func (s *Store) LinkReader(ctx context.Context, reader uuid.UUID, p PrincipalIn,
 		if err == nil && tag.RowsAffected() == 0 {
 			return ErrNotFound
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, reader.String(), events)
 	})
 }
 
-// UnlinkReader removes a link; it takes effect with the next question.
-func (s *Store) UnlinkReader(ctx context.Context, reader uuid.UUID, principal int64) error {
-	return s.changeOne(ctx, "unlinking reader", `DELETE FROM reader_principal WHERE reader_id = $1 AND principal_id = $2`, reader, principal)
+// UnlinkReader removes a link, and records events with it; it takes effect with
+// the next question.
+func (s *Store) UnlinkReader(ctx context.Context, reader uuid.UUID, principal int64, events ...audit.Event) error {
+	return s.changeOne(ctx, "unlinking reader", events, `DELETE FROM reader_principal WHERE reader_id = $1 AND principal_id = $2`, reader, principal)
 }
 
-// DisableReader ends what the reader and the reader's keys may see, at once.
-func (s *Store) DisableReader(ctx context.Context, reader uuid.UUID) error {
-	return s.changeOne(ctx, "disabling reader", `UPDATE reader SET disabled_at = coalesce(disabled_at, clock()) WHERE id = $1`, reader)
+// DisableReader ends what the reader and the reader's keys may see, at once, and
+// records events with it.
+func (s *Store) DisableReader(ctx context.Context, reader uuid.UUID, events ...audit.Event) error {
+	return s.changeOne(ctx, "disabling reader", events, `UPDATE reader SET disabled_at = coalesce(disabled_at, clock()) WHERE id = $1`, reader)
 }
 
-// EnableReader undoes DisableReader.
-func (s *Store) EnableReader(ctx context.Context, reader uuid.UUID) error {
-	return s.changeOne(ctx, "enabling reader", `UPDATE reader SET disabled_at = NULL WHERE id = $1`, reader)
+// EnableReader undoes DisableReader, and records events with it.
+func (s *Store) EnableReader(ctx context.Context, reader uuid.UUID, events ...audit.Event) error {
+	return s.changeOne(ctx, "enabling reader", events, `UPDATE reader SET disabled_at = NULL WHERE id = $1`, reader)
 }
 
-// changeOne runs a statement that changes one row, or returns ErrNotFound.
-func (s *Store) changeOne(ctx context.Context, op, sql string, args ...any) error {
-	tag, err := s.pool.Exec(ctx, sql, args...)
-	if err != nil {
-		return translate(op, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("%s: %w", op, ErrNotFound)
-	}
-	return nil
+// changeOne runs a statement that changes one row and records events with it, or
+// returns ErrNotFound.
+func (s *Store) changeOne(ctx context.Context, op string, events []audit.Event, sql string, args ...any) error {
+	return s.inTxErr(ctx, op, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, sql, args...)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, "", events)
+	})
 }

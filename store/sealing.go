@@ -5,10 +5,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"tributary/internal/audit"
 	"tributary/internal/seal"
 	"tributary/oauthflow"
 	"tributary/oauthflow/vault"
@@ -188,9 +192,19 @@ func (s *Store) SealedCounts(ctx context.Context) ([]vault.Count, error) {
 	return list, translate("counting sealed values", err)
 }
 
+// Unsettled implements vault.Store. A pair that was stored moves the generation, a new consent the epoch.
+func (s *Store) Unsettled(ctx context.Context, before time.Time) (int64, error) {
+	var n int64
+	err := s.pool.QueryRow(ctx, `
+		SELECT count(*) FROM refresh_attempt a JOIN credential c ON c.grant_id = a.grant_id AND c.epoch = a.epoch AND c.gen = a.gen
+			JOIN oauth_grant g ON g.id = a.grant_id
+		WHERE a.t0 < $1 AND a.outcome IN ('', 'lost', 'orphaned') AND g.closed_at IS NULL`, before).Scan(&n)
+	return n, translate("counting open refreshes", err)
+}
+
 // ForgetSealed implements vault.Store. Documents and cursors stay; grants need a new consent, and registrations their
 // credentials.
-func (s *Store) ForgetSealed(ctx context.Context, check []byte, note string) (int64, error) {
+func (s *Store) ForgetSealed(ctx context.Context, check []byte, note string, e audit.Event) (int64, error) {
 	var n int64
 	err := s.inTxErr(ctx, "forgetting what is sealed", func(tx pgx.Tx) error {
 		if err := patient(ctx, tx); err != nil {
@@ -205,7 +219,12 @@ func (s *Store) ForgetSealed(ctx context.Context, check []byte, note string) (in
 		if err := loseKey(ctx, tx, note); err != nil {
 			return err
 		}
-		return forgetSealed(ctx, tx, check, note)
+		if err := forgetSealed(ctx, tx, check, note); err != nil {
+			return err
+		}
+		e.Detail = maps.Clone(nonNil(e.Detail))
+		e.Detail["forgotten"] = strconv.FormatInt(n, 10)
+		return s.RecordTx(ctx, tx, e)
 	})
 	return n, err
 }

@@ -50,14 +50,14 @@ type OAuthStore interface {
 	Schedules(ctx context.Context, connection uuid.UUID) ([]store.Schedule, error)
 	Runs(ctx context.Context, f store.RunFilter) ([]store.Run, error)
 	// CreateConnection returns store.ErrConflict for a name that is taken.
-	CreateConnection(ctx context.Context, n store.NewConnection) (store.Connection, error)
-	SetPaused(ctx context.Context, connection uuid.UUID, paused bool) error
+	CreateConnection(ctx context.Context, n store.NewConnection, events ...audit.Event) (store.Connection, error)
+	SetPaused(ctx context.Context, connection uuid.UUID, paused bool, events ...audit.Event) error
 	// DeleteConnection may be called again after a failure.
-	DeleteConnection(ctx context.Context, connection uuid.UUID) error
+	DeleteConnection(ctx context.Context, connection uuid.UUID, events ...audit.Event) error
 	AuditEvents(ctx context.Context, f store.AuditFilter) ([]audit.Event, error)
 	Reader(ctx context.Context, nameOrID string) (store.Reader, error)
-	CreateReader(ctx context.Context, name string, kind store.ReaderKind) (store.Reader, error)
-	LinkReader(ctx context.Context, reader uuid.UUID, p store.PrincipalIn, how store.LinkHow) error
+	CreateReader(ctx context.Context, name string, kind store.ReaderKind, events ...audit.Event) (store.Reader, error)
+	LinkReader(ctx context.Context, reader uuid.UUID, p store.PrincipalIn, how store.LinkHow, events ...audit.Event) error
 }
 
 // Registrations makes, checks and saves client registrations.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 	"tributary/internal/settings"
 	"tributary/store"
 )
@@ -75,11 +76,8 @@ func connectSource(a *app, spec connectors.Spec) *cobra.Command {
 		}
 		n.Realm = probe.realm
 		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
-			made, err := st.CreateConnection(ctx, n)
+			made, err := st.CreateConnection(ctx, n, a.connectionEvent("connection.create", n))
 			if err != nil {
-				return err
-			}
-			if err := a.record(ctx, st, "connection.create", connectionTarget(made), map[string]string{"name": made.Name, "source": made.Source}); err != nil {
 				return err
 			}
 			if a.json {
@@ -90,6 +88,11 @@ func connectSource(a *app, spec connectors.Spec) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// connectionEvent is about a connection that is to be made.
+func (a *app) connectionEvent(action string, n store.NewConnection) audit.Event {
+	return a.event(action, audit.Target{Kind: "connection"}, map[string]string{"name": n.Name, "source": n.Source})
 }
 
 func connectHelp(spec connectors.Spec) string {

@@ -151,10 +151,7 @@ func connectionsDelete(a *app) *cobra.Command {
 		if !yes {
 			return usagef("deleting connection %s removes its documents from the store: say --yes", c.Name)
 		}
-		if err := st.DeleteConnection(ctx, c.ID); err != nil {
-			return err
-		}
-		if err := a.record(ctx, st, "connection.delete", connectionTarget(c), map[string]string{"name": c.Name}); err != nil {
+		if err := st.DeleteConnection(ctx, c.ID, a.event("connection.delete", connectionTarget(c), map[string]string{"name": c.Name})); err != nil {
 			return err
 		}
 		return a.done("Deleted connection "+c.Name+".", map[string]any{"deleted": c.ID, "name": c.Name})
@@ -200,10 +197,7 @@ func (a *app) disconnect(ctx context.Context, st *store.Store, c *consent, conn 
 			a.notef("tributary: %s\n", oneLine(err.Error()))
 		}
 	}
-	if err := st.DeleteConnection(ctx, conn.ID); err != nil {
-		return err
-	}
-	if err := a.record(ctx, st, "connection.delete", connectionTarget(conn), map[string]string{"name": conn.Name}); err != nil {
+	if err := st.DeleteConnection(ctx, conn.ID, a.event("connection.delete", connectionTarget(conn), map[string]string{"name": conn.Name})); err != nil {
 		return err
 	}
 	return a.done("Disconnected "+conn.Name+". "+closeSentence(&out.Closed),
@@ -222,10 +216,7 @@ func connectionsPause(a *app, pause bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := st.SetPaused(ctx, c.ID, pause); err != nil {
-			return err
-		}
-		if err := a.record(ctx, st, action, connectionTarget(c), map[string]string{"name": c.Name}); err != nil {
+		if err := st.SetPaused(ctx, c.ID, pause, a.event(action, connectionTarget(c), map[string]string{"name": c.Name})); err != nil {
 			return err
 		}
 		return a.done(done+c.Name+".", map[string]any{"id": c.ID, "name": c.Name, "paused": pause})

@@ -95,12 +95,9 @@ Without it the key sees only what was shared with the key itself.`,
 			if err != nil {
 				return err
 			}
-			key, secret, err := st.CreateKey(ctx, p)
+			detail := map[string]string{"name": p.Name, "reader": f.reader, "rights": strings.Join(p.Rights, " "), "connections": f.connections}
+			key, secret, err := st.CreateKey(ctx, p, a.event("api_key.create", audit.Target{Kind: "api_key"}, detail))
 			if err != nil {
-				return err
-			}
-			detail := map[string]string{"name": key.Name, "reader": f.reader, "rights": strings.Join(key.Rights, " "), "connections": f.connections}
-			if err := a.record(ctx, st, "api_key.create", audit.Target{Kind: "api_key", ID: key.ID.String()}, detail); err != nil {
 				return err
 			}
 			return a.printKey(key, secret, s.PublicURL.String())
@@ -195,13 +192,10 @@ func keysRevoke(a *app) *cobra.Command {
 		if id, err := uuid.Parse(args[0]); err == nil {
 			args[0] = id.String()
 		}
-		if err := st.RevokeKey(ctx, args[0]); err != nil {
+		if err := st.RevokeKey(ctx, args[0], a.event("api_key.revoke", audit.Target{Kind: "api_key", ID: args[0]}, nil)); err != nil {
 			if errors.Is(err, store.ErrNotFound) {
 				return &notFoundError{what: fmt.Sprintf("there is no key %q: tributary keys list shows them", args[0])}
 			}
-			return err
-		}
-		if err := a.record(ctx, st, "api_key.revoke", audit.Target{Kind: "api_key", ID: args[0]}, nil); err != nil {
 			return err
 		}
 		return a.done("Revoked key "+args[0]+".", map[string]any{"revoked": args[0]})

@@ -154,13 +154,17 @@ type rotated struct {
 }
 
 func (a *app) rotate(ctx context.Context, st *store.Store, ring *seal.Ring, out *rotated) error {
+	// The key file is no part of the database: what is about to be done is recorded before, and how it ended after.
+	if err := a.record(ctx, st, "master_key.rotate", audit.Target{Kind: "key", ID: ring.PrimaryID().String()}, map[string]string{"phase": "begin"}); err != nil {
+		return err
+	}
 	line := newProgress(a.stderr)
 	defer line.done()
 	r, err := vault.Rotate(ctx, ring, st, func(p vault.Progress) {
 		line.update(fmt.Sprintf("sealing anew: %d of %d", p.Resealed, p.Total))
 	})
 	line.done()
-	detail := map[string]string{"resealed": itoa(r.Resealed), "unreadable": strconv.Itoa(len(r.Unreadable)), "resumed": strconv.FormatBool(r.Resumed)}
+	detail := map[string]string{"phase": "end", "resealed": itoa(r.Resealed), "unreadable": strconv.Itoa(len(r.Unreadable)), "resumed": strconv.FormatBool(r.Resumed)}
 	if err != nil {
 		detail["error"] = oneLine(err.Error())
 	}
@@ -176,10 +180,13 @@ func (a *app) rotate(ctx context.Context, st *store.Store, ring *seal.Ring, out 
 }
 
 func (a *app) retireKeys(ctx context.Context, s settings.Settings, st *store.Store, ring *seal.Ring, out *rotated) error {
+	if err := a.record(ctx, st, "master_key.retire", audit.Target{Kind: "key"}, map[string]string{"phase": "begin"}); err != nil {
+		return err
+	}
 	gone, stay, err := vault.Retire(ctx, ring, st, spoolDir(s))
 	for _, id := range gone {
 		out.Retired = append(out.Retired, id.String())
-		if recorded := a.record(ctx, st, "master_key.retire", audit.Target{Kind: "key", ID: id.String()}, nil); err == nil {
+		if recorded := a.record(ctx, st, "master_key.retire", audit.Target{Kind: "key", ID: id.String()}, map[string]string{"phase": "end"}); err == nil {
 			err = recorded
 		}
 	}
@@ -258,11 +265,8 @@ again, then grant again. It refuses while the key is right.`,
 			return usagef("every token and client credential will be forgotten: say --forget-sealed")
 		}
 		return a.onStore(cmd, func(ctx context.Context, st *store.Store, s settings.Settings) error {
-			n, kept, err := vault.Replace(ctx, vaultConfig(s, st), setAside)
+			n, kept, err := vault.Replace(ctx, vaultConfig(s, st), a.event("master_key.replace", audit.Target{Kind: "key"}, nil), setAside)
 			if err != nil {
-				return err
-			}
-			if err := a.record(ctx, st, "master_key.replace", audit.Target{Kind: "key"}, map[string]string{"forgotten": itoa(n), "kept": kept}); err != nil {
 				return err
 			}
 			var b strings.Builder

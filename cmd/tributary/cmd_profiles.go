@@ -83,11 +83,8 @@ activate switches over without downtime.`,
 				return err
 			}
 		}
-		if p, err = st.CreateProfile(ctx, p); err != nil {
-			return err
-		}
 		detail := map[string]string{"kind": string(p.Kind), "model": p.Model, "url": p.URL}
-		if err := a.record(ctx, st, "profile.create", audit.Target{Kind: "profile", ID: p.Name}, detail); err != nil {
+		if p, err = st.CreateProfile(ctx, p, a.event("profile.create", audit.Target{Kind: "profile", ID: p.Name}, detail)); err != nil {
 			return err
 		}
 		next := "Fill it by a running tributary up or worker, then: tributary profiles activate " + p.Name
@@ -220,14 +217,11 @@ func profilesActivate(a *app) *cobra.Command {
 		if !filled && !force {
 			return fmt.Errorf("profile %s has not seen every stored chunk yet: let tributary up or worker run until tributary profiles list shows 0 waiting, or use --force", p.Name)
 		}
-		err = st.ActivateProfile(ctx, args[0], force)
+		err = st.ActivateProfile(ctx, args[0], force, a.event("profile.activate", audit.Target{Kind: "profile", ID: args[0]}, nil))
 		if input, ok := errors.AsType[*store.InputError](err); ok {
 			return errors.New(strings.TrimPrefix(input.Error(), input.Field+": "))
 		}
 		if err != nil {
-			return err
-		}
-		if err := a.record(ctx, st, "profile.activate", audit.Target{Kind: "profile", ID: args[0]}, nil); err != nil {
 			return err
 		}
 		return a.done("Profile "+args[0]+" answers questions from now on.", map[string]any{"active": args[0]})

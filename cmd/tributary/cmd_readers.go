@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tributary/connectors"
 	"tributary/internal/audit"
 	"tributary/internal/settings"
 	"tributary/store"
@@ -134,20 +135,22 @@ func (a *app) createReader(ctx context.Context, st *store.Store, s settings.Sett
 // makeReader makes a reader with links to principals; written is how they were
 // written.
 func (a *app) makeReader(ctx context.Context, st *store.Store, name string, kind store.ReaderKind, written []string, resolved []store.PrincipalIn, how store.LinkHow) (store.Reader, error) {
-	r, err := st.CreateReader(ctx, name, kind)
+	detail := map[string]string{"name": name, "kind": string(kind), "links": strings.Join(written, " ")}
+	r, err := st.CreateReader(ctx, name, kind, a.event("reader.create", audit.Target{Kind: "reader"}, detail))
 	if err != nil {
 		return r, err
 	}
 	for _, p := range resolved {
-		if err := st.LinkReader(ctx, r.ID, p, how); err != nil {
+		if err := st.LinkReader(ctx, r.ID, p, how, a.linkEvent("reader.link", r, p.Principal)); err != nil {
 			return r, err
 		}
 	}
-	detail := map[string]string{"name": r.Name, "kind": string(kind), "links": strings.Join(written, " ")}
-	if err := a.record(ctx, st, "reader.create", audit.Target{Kind: "reader", ID: r.ID.String()}, detail); err != nil {
-		return r, err
-	}
 	return st.Reader(ctx, r.ID.String())
+}
+
+// linkEvent is about a link of a reader to a principal.
+func (a *app) linkEvent(action string, r store.Reader, p connectors.Principal) audit.Event {
+	return a.event(action, audit.Target{Kind: "reader", ID: r.ID.String()}, map[string]string{"name": r.Name, "principal": string(p.Kind) + ":" + p.ID})
 }
 
 func readersLink(a *app) *cobra.Command {
@@ -171,12 +174,9 @@ func readersLink(a *app) *cobra.Command {
 				return err
 			}
 			for _, p := range found {
-				if err := st.LinkReader(ctx, r.ID, p, store.LinkManual); err != nil {
+				if err := st.LinkReader(ctx, r.ID, p, store.LinkManual, a.linkEvent("reader.link", r, p.Principal)); err != nil {
 					return err
 				}
-			}
-			if err := a.record(ctx, st, "reader.link", audit.Target{Kind: "reader", ID: r.ID.String()}, map[string]string{"name": r.Name, "principal": args[1]}); err != nil {
-				return err
 			}
 			if r, err = st.Reader(ctx, r.ID.String()); err != nil {
 				return err
@@ -206,9 +206,6 @@ func readersUnlink(a *app) *cobra.Command {
 			if err := a.unlink(ctx, st, s, r, args[1]); err != nil {
 				return err
 			}
-			if err := a.record(ctx, st, "reader.unlink", audit.Target{Kind: "reader", ID: r.ID.String()}, map[string]string{"name": r.Name, "principal": args[1]}); err != nil {
-				return err
-			}
 			if r, err = st.Reader(ctx, r.ID.String()); err != nil {
 				return err
 			}
@@ -229,7 +226,7 @@ func (a *app) unlink(ctx context.Context, st *store.Store, s settings.Settings, 
 			if l.Kind != p.Principal.Kind || l.ExternalID != p.Principal.ID {
 				continue
 			}
-			if err := st.UnlinkReader(ctx, r.ID, l.PrincipalID); err != nil {
+			if err := st.UnlinkReader(ctx, r.ID, l.PrincipalID, a.linkEvent("reader.unlink", r, p.Principal)); err != nil {
 				return err
 			}
 			removed++
@@ -257,10 +254,7 @@ func readersDisable(a *app, disable bool) *cobra.Command {
 		if disable {
 			change, action = st.DisableReader, "reader.disable"
 		}
-		if err := change(ctx, r.ID); err != nil {
-			return err
-		}
-		if err := a.record(ctx, st, action, audit.Target{Kind: "reader", ID: r.ID.String()}, map[string]string{"name": r.Name}); err != nil {
+		if err := change(ctx, r.ID, a.event(action, audit.Target{Kind: "reader", ID: r.ID.String()}, map[string]string{"name": r.Name})); err != nil {
 			return err
 		}
 		return a.done(done+r.Name+".", map[string]any{"id": r.ID, "name": r.Name, "disabled": disable})

@@ -95,15 +95,15 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 			a.notef("tributary: closing: %s\n", oneLine(err.Error()))
 		}
 	}()
-	runs, err := e.requestSync(ctx, c, f.lanes(), "manual", f.approve)
-	if err != nil {
-		return err
-	}
 	detail := map[string]string{"name": c.Name}
 	if f.approve {
 		detail["approve_deletions"] = "true"
 	}
-	if err := a.record(ctx, st, "connection.sync", connectionTarget(c), detail); err != nil {
+	if err := a.record(ctx, st, "connection.sync", connectionTarget(c), detail); err != nil { // before: nothing is asked for unseen
+		return err
+	}
+	runs, err := e.requestSync(ctx, c, f.lanes(), "manual", f.approve)
+	if err != nil {
 		return err
 	}
 	if !f.wait {

@@ -202,7 +202,7 @@ func (a *app) demoPerson(ctx context.Context, srv *service, conn store.Connectio
 		}
 		is := store.PrincipalIn{Connection: conn.ID, Principal: found}
 		if r.ID != uuid.Nil {
-			err = srv.store.LinkReader(ctx, r.ID, is, store.LinkSetup)
+			err = srv.store.LinkReader(ctx, r.ID, is, store.LinkSetup, a.linkEvent("reader.link", r, found))
 		} else {
 			r, err = a.makeReader(ctx, srv.store, name, store.Person, []string{principal}, []store.PrincipalIn{is}, store.LinkSetup)
 		}
@@ -211,14 +211,15 @@ func (a *app) demoPerson(ctx context.Context, srv *service, conn store.Connectio
 		}
 	}
 	rights := []string{store.RightSearch, store.RightDocuments}
-	key, value, err := srv.store.CreateKey(ctx, store.CreateKeyParams{Name: name, ReaderID: &r.ID, Rights: rights, Connections: []uuid.UUID{conn.ID}})
+	_, value, err := srv.store.CreateKey(ctx, store.CreateKeyParams{Name: name, ReaderID: &r.ID, Rights: rights, Connections: []uuid.UUID{conn.ID}},
+		a.event("api_key.create", audit.Target{Kind: "api_key"}, map[string]string{"name": name, "reader": name}))
 	if errors.Is(err, store.ErrConflict) {
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	return value, a.record(ctx, srv.store, "api_key.create", audit.Target{Kind: "api_key", ID: key.ID.String()}, map[string]string{"name": key.Name, "reader": name})
+	return value, nil
 }
 
 // printDriveTour prints the same question for two people, and their keys where they were just made.

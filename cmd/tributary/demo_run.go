@@ -57,7 +57,7 @@ func (a *app) demoConnections(ctx context.Context, s settings.Settings, st *stor
 				continue
 			}
 			n.Realm = probe.realm
-			conn, err = st.CreateConnection(ctx, n)
+			conn, err = st.CreateConnection(ctx, n, a.connectionEvent("connection.create", n))
 		}
 		if err != nil {
 			return nil, err

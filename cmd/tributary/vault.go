@@ -110,8 +110,15 @@ func isLoopback(host string) bool {
 	return host == "localhost" || (err == nil && ip.IsLoopback())
 }
 
-// record writes an event of the command line to the audit log, of something that was done.
+// record writes an event of the command line to the audit log, of something that is no transaction of the store. What can
+// be one takes the event with it: no change stands there without its event.
 func (a *app) record(ctx context.Context, st *store.Store, action string, target audit.Target, detail map[string]string) error {
+	// What is done is recorded also when Ctrl-C came meanwhile.
+	return st.Record(context.WithoutCancel(ctx), a.event(action, target, detail))
+}
+
+// event is an event of the command line, of something that is done.
+func (a *app) event(action string, target audit.Target, detail map[string]string) audit.Event {
 	clean := map[string]string{}
 	for k, v := range detail {
 		if v != "" {
@@ -119,8 +126,7 @@ func (a *app) record(ctx context.Context, st *store.Store, action string, target
 		}
 	}
 	target.ID = auditText(target.ID)
-	// What is done is recorded also when Ctrl-C came meanwhile.
-	return st.Record(context.WithoutCancel(ctx), audit.Event{Actor: a.cliActor(), Action: action, Target: target, Outcome: audit.OK, Detail: clean})
+	return audit.Event{Actor: a.cliActor(), Action: action, Target: target, Outcome: audit.OK, Detail: clean}
 }
 
 func connectionTarget(c store.Connection) audit.Target {

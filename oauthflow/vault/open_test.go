@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"tributary/internal/audit"
 	"tributary/internal/pgtest"
 	"tributary/internal/seal"
 	"tributary/oauthflow/vault"
@@ -178,16 +179,25 @@ func TestReplaceForgetsWhatNobodyCanOpen(t *testing.T) {
 	c := r.connect(w.grants[0], "a", "active", []string{})
 	aside := func(path string) (string, error) { return path + ".old", os.Rename(path, path+".old") }
 	before := r.fingerprint()
-	if _, _, err := vault.Replace(t.Context(), r.config(), aside); err == nil || r.fingerprint() != before {
+	replacing := audit.Event{Actor: audit.Actor{Kind: audit.CLI, Name: "x"}, Action: "master_key.replace", Target: audit.Target{Kind: "key"}, Outcome: audit.OK}
+	if _, _, err := vault.Replace(t.Context(), r.config(), replacing, aside); err == nil || r.fingerprint() != before {
 		t.Fatalf("replaced a key that is right: %v", err)
 	}
 	rename(t, r.path, r.path+".away")
 	if _, err := seal.Create(r.path, seal.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	n, kept, err := vault.Replace(t.Context(), r.config(), aside)
+	unrecorded := replacing
+	unrecorded.Action = "no action"
+	if _, _, err := vault.Replace(t.Context(), r.config(), unrecorded, aside); err == nil || r.fingerprint() != before {
+		t.Fatalf("forgot what is sealed without an event: %v", err)
+	}
+	n, kept, err := vault.Replace(t.Context(), r.config(), replacing, aside)
 	if err != nil || n != 5 || kept != r.path+".old" {
 		t.Fatalf("forgot %d, kept %q: %v", n, kept, err)
+	}
+	if got := pgtest.Scalar[string](t, r.db, `SELECT string_agg(detail->>'forgotten', ',') FROM audit_event WHERE action = 'master_key.replace'`); got != "5" {
+		t.Errorf("recorded as forgotten: %s", got)
 	}
 	if r.state(c) != "needs_reauth" || pgtest.Scalar[int](t, r.db, `SELECT count(*) FROM credential WHERE secret_ct IS NULL AND state = 'needs_reauth' AND fail_class = 'master_key'`) != 2 {
 		t.Error("the grants do not say that they need a new consent")

@@ -192,7 +192,8 @@ func Status(ctx context.Context, ring *seal.Ring, st Store, spoolDir string) ([]
 }
 
 // spoolKeys returns the keys of the files in the spool, whose ciphertext stands behind their first line. A file that names none is an
-// error: nobody knows what it needs. Names that begin with a dot are parts of files, which nobody reads again.
+// error: nobody knows what it needs. Names that begin with a dot are parts of files, which nobody reads again; directories
+// hold what was set aside because it cannot be read.
 func spoolKeys(dir string) ([]seal.KeyID, error) {
 	if dir == "" {
 		return nil, nil
@@ -206,7 +207,7 @@ func spoolKeys(dir string) ([]seal.KeyID, error) {
 	}
 	var ids []seal.KeyID
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
+		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
 			continue
 		}
 		raw, err := os.ReadFile(filepath.Join(dir, e.Name()))
@@ -227,7 +228,8 @@ func spoolKeys(dir string) ([]seal.KeyID, error) {
 }
 
 // Retire removes the keys that nothing in the database and in the spool names, and that ceased to be the primary long
-// enough ago (seal.RetireAfter). It returns them, and why each other one stays.
+// enough ago (seal.RetireAfter). It returns them, and why each other one stays. SECURITY: the spools of other machines are
+// not seen from here, so a key stays, too, while a refresh of its time may have left a pair in one.
 func Retire(ctx context.Context, ring *seal.Ring, st Store, spoolDir string) (gone []seal.KeyID, stay map[seal.KeyID]string, err error) {
 	list, err := Status(ctx, ring, st, spoolDir)
 	if err != nil {
@@ -242,8 +244,13 @@ func Retire(ctx context.Context, ring *seal.Ring, st Store, spoolDir string) (go
 		case k.Spooled:
 			stay[k.ID] = "token pairs in the spool are sealed with it: let a running process import them"
 		default:
-			err := ring.Retire(k.ID)
+			open, err := st.Unsettled(ctx, k.DemotedAt.Add(seal.RetireAfter))
+			if err == nil && open == 0 {
+				err = ring.Retire(k.ID)
+			}
 			switch {
+			case err == nil && open > 0:
+				stay[k.ID] = fmt.Sprintf("the answers to %d refreshes of its time may wait, sealed with it, in the spool of a machine that is off: start every worker once, and grant again what needs it", open)
 			case errors.Is(err, seal.ErrKeyInUse):
 				stay[k.ID] = err.Error()
 			case err != nil:

@@ -248,6 +248,28 @@ func TestRetireNeedsAnHourAndNoUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	stays(ring, "wait until")
+	// What was set aside is nobody's to import.
+	if err := os.Mkdir(filepath.Join(spool, "damaged"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(spool, "damaged", "x.pair"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The spools of other machines are not seen; what may be in one is known by the refreshes that nobody settled.
+	r.db.MustExec(t, `INSERT INTO refresh_attempt (id, grant_id, epoch, gen, rt_hmac, holder, outcome) SELECT gen_random_uuid(), grant_id, epoch, gen, '\x00', 'h', 'lost' FROM credential WHERE grant_id = $1`, w.grants[0])
+	stays(r.later(), "1 refreshes of its time may wait")
+	r.db.MustExec(t, `UPDATE refresh_attempt SET outcome = 'refused'`)
+	if n := must(r.st.Unsettled(t.Context(), time.Now().Add(time.Hour)))(t); n != 0 {
+		t.Errorf("%d refreshes count whose answer is known", n)
+	}
+	r.db.MustExec(t, `UPDATE refresh_attempt SET outcome = 'lost', gen = gen - 1`)
+	if n := must(r.st.Unsettled(t.Context(), time.Now().Add(time.Hour)))(t); n != 0 {
+		t.Errorf("%d refreshes count that a later pair made up for", n)
+	}
+	r.db.MustExec(t, `UPDATE refresh_attempt SET outcome = '', gen = gen + 1, epoch = epoch - 1`)
+	if n := must(r.st.Unsettled(t.Context(), time.Now().Add(time.Hour)))(t); n != 0 {
+		t.Errorf("%d refreshes count that a new consent made up for", n)
+	}
 	gone, _, err := vault.Retire(t.Context(), r.later(), r.st, spool)
 	if err != nil || !slices.Equal(gone, []seal.KeyID{old}) {
 		t.Errorf("retired %v: %v", gone, err)

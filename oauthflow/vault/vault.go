@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"tributary/internal/audit"
 	"tributary/internal/seal"
 )
 
@@ -23,9 +24,12 @@ type Store interface {
 	Reseal(ctx context.Context, changes []Change) (int, error)
 	// SealedCounts counts sealed values by column and key.
 	SealedCounts(ctx context.Context) ([]Count, error)
-	// ForgetSealed deletes everything that is sealed and makes check the proof: clients must be entered and grants be
-	// given again. It returns how many values were deleted.
-	ForgetSealed(ctx context.Context, check []byte, note string) (int64, error)
+	// ForgetSealed deletes everything that is sealed, makes check the proof, and records e with it: clients must be entered
+	// and grants be given again. It returns how many values were deleted, which e tells too.
+	ForgetSealed(ctx context.Context, check []byte, note string, e audit.Event) (int64, error)
+	// Unsettled counts the refreshes that began before and whose answer is neither stored nor made up for: a pair may wait
+	// for the database in the spool of any machine.
+	Unsettled(ctx context.Context, before time.Time) (int64, error)
 }
 
 // Row is a sealed value of the database.
@@ -145,8 +149,8 @@ func (c Config) first(ctx context.Context, sealed bool) (*seal.Ring, error) {
 
 // Replace makes a new key file after the old one was lost for good, and forgets what the old one had sealed. It refuses
 // while the file that is there opens what is sealed. A file that is in the way keeps its content under the name that is
-// returned as kept.
-func Replace(ctx context.Context, c Config, aside func(path string) (kept string, err error)) (forgot int64, kept string, err error) {
+// returned as kept. The event e is recorded with what is forgotten.
+func Replace(ctx context.Context, c Config, e audit.Event, aside func(path string) (kept string, err error)) (forgot int64, kept string, err error) {
 	if _, err = Open(ctx, c); err == nil {
 		return 0, "", errors.New("replacing the master key: the one that is there is right; rotate it instead: tributary master-key rotate")
 	}
@@ -168,6 +172,10 @@ func Replace(ctx context.Context, c Config, aside func(path string) (kept string
 	if err != nil {
 		return 0, kept, err
 	}
-	forgot, err = c.Store.ForgetSealed(ctx, check, "the master key was lost and replaced; grant again")
+	e.Detail = map[string]string{"key": ring.PrimaryID().String()}
+	if kept != "" {
+		e.Detail["kept"] = kept
+	}
+	forgot, err = c.Store.ForgetSealed(ctx, check, "the master key was lost and replaced; grant again", e)
 	return forgot, kept, err
 }
