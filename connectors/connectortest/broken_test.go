@@ -41,9 +41,7 @@ type breakage struct {
 	says string
 	// twist makes the connector wrong. It is called once for each fixture.
 	twist func(b *bench) twist
-	// site, where not nil, makes the site another.
-	site func(b *bench, s connectortest.Site) connectortest.Site
-	// http says that the engine hands a client out.
+	// http is the client that the engine hands out; nil is none.
 	http *http.Client
 }
 
@@ -53,8 +51,6 @@ type bench struct {
 	// over is closed when the test ends, for goroutines that are left behind.
 	over chan struct{}
 	mu   sync.Mutex
-	// to is where the site misleads to, "" nowhere.
-	to string
 }
 
 // twist holds what is wrong; nil fields are right.
@@ -86,14 +82,10 @@ func (b breakage) harness(t *testing.T) connectortest.Harness {
 		w := reference.New()
 		w.SetPageSize(3)
 		w.SetToken(secret)
-		at := &bench{world: w, over: over}
-		var site connectortest.Site = reference.NewSite(w)
-		if b.site != nil {
-			site = b.site(at, site)
-		}
 		return connectortest.Fixture{
-			Connector: twistedConnector{inner: w.Connector(), twist: b.twist(at)}, Site: site,
-			Env: connectors.Env{Settings: w.Settings(), HTTP: b.http}, Secret: secret,
+			Connector: twistedConnector{inner: w.Connector(), twist: b.twist(&bench{world: w, over: over})},
+			Site:      reference.NewSite(w),
+			Env:       connectors.Env{Settings: w.Settings(), HTTP: b.http}, Secret: secret,
 		}
 	}}
 }

@@ -13,5 +13,10 @@
 // two. [Check] gives the same verdicts as values, which is how the kit itself
 // is proven against broken connectors.
 //
+// [Differential] plays random histories and compares what incremental runs left
+// with a fresh sync, the site's truth and its readers. Two packages below hold
+// fake sites to reality: contract to the API's official description, recorded to
+// answers of the real service.
+//
 // Start reading at [Harness], then [Site], then the rules in rules_*.go.
 package connectortest

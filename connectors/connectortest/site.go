@@ -121,11 +121,6 @@ const (
 	Truncated FaultKind = "truncated"
 	// Slow holds the answer until Mend, or until the request is cancelled.
 	Slow FaultKind = "slow"
-	// Elsewhere answers with a redirect to Fault.To, another host.
-	Elsewhere FaultKind = "elsewhere"
-	// NextElsewhere answers, and names an address below Fault.To as that of the
-	// next page or of the body.
-	NextElsewhere FaultKind = "next-elsewhere"
 	// ExpiredCursor makes the site forget every cursor given out so far. It
 	// takes no Page and no Times.
 	ExpiredCursor FaultKind = "expired-cursor"
@@ -144,9 +139,6 @@ type Fault struct {
 	RetryAfter time.Duration
 	// Times is how often the fault strikes; zero is until Mend.
 	Times int
-	// To is the address of another server, for Elsewhere and NextElsewhere:
-	// "http://127.0.0.1:41234", without a path.
-	To string
 }
 
 // Limited is the optional part of a Site, all of it unsupported. Sites embed it

@@ -367,10 +367,6 @@ func (s *site) struck(w http.ResponseWriter, r *http.Request, on connectortest.P
 		}
 		return false
 	}
-	if f.Kind == connectortest.Elsewhere {
-		http.Redirect(w, r, f.To+r.URL.RequestURI(), http.StatusFound)
-		return true
-	}
 	code, err := strconv.Atoi(string(f.Kind))
 	if err != nil {
 		return false

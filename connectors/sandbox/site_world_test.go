@@ -214,7 +214,7 @@ func (s *site) Fail(f connectortest.Fault) error {
 		s.epochs["changes"]++
 	case f.Kind == connectortest.ExpiredCursor:
 		s.epochs["items"]++
-	case f.Kind == connectortest.NextElsewhere, f.On == connectortest.OnContainer, f.On == connectortest.OnACL && !slices.Contains(aclKinds, f.Kind):
+	case f.On == connectortest.OnContainer, f.On == connectortest.OnACL && !slices.Contains(aclKinds, f.Kind):
 		return errors.ErrUnsupported
 	default:
 		s.faults = append(s.faults, &siteFault{Fault: f})
