@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,34 +22,27 @@ const (
 	maxContainers, maxContainerID = 1000, 512
 )
 
-// Choices are containers of a source that can be selected.
-type Choices struct {
-	List []connectors.Choice `json:"choices"`
-	// More says that there are further ones behind them.
-	More bool `json:"more"`
-}
-
-// Choices lists containers directly below parent, "" being the top: at most limit of them after the first skip. It asks the
-// source with the connection's grant, as a sync does, and records that.
-func (r *Runner) Choices(ctx context.Context, conn store.Connection, parent string, skip, limit int) (Choices, error) {
-	list := Choices{List: []connectors.Choice{}}
-	err := r.browse(ctx, conn, func(choices func(parent string) iter.Seq2[connectors.Choice, error]) error {
+// Choices lists containers directly below parent, "" being the top: at most limit of them after the first skip, and whether
+// there are more. It asks the source with the connection's grant, as a sync does, and records that.
+func (r *Runner) Choices(ctx context.Context, conn store.Connection, parent string, skip, limit int) (list []connectors.Choice, more bool, err error) {
+	list = []connectors.Choice{}
+	err = r.browse(ctx, conn, func(choices func(parent string) iter.Seq2[connectors.Choice, error]) error {
 		seen := 0
 		for c, err := range choices(parent) {
 			switch {
 			case err != nil:
 				return err
-			case len(list.List) == limit:
-				list.More = true
+			case len(list) == limit:
+				more = true
 				return nil
 			case seen >= skip:
-				list.List = append(list.List, c)
+				list = append(list, c)
 			}
 			seen++
 		}
 		return nil
 	})
-	return list, err
+	return list, more, err
 }
 
 // Container is a choice and where it lies.
@@ -144,9 +138,12 @@ func (r *Runner) Change(ctx context.Context, conn store.Connection, settings map
 	if err != nil {
 		return conn, false, err
 	}
+	same := sameSettings(c.Spec(), conn.Settings, settings)
+	if same {
+		settings = conn.Settings
+	}
 	change := store.ConnectionChange{
-		Settings: settings, Selection: selection, NeededScopes: needed,
-		Narrowed: narrows(conn.Selection, selection) || !sameSettings(c.Spec(), conn.Settings, settings),
+		Settings: settings, Selection: selection, NeededScopes: needed, Narrowed: narrows(conn.Selection, selection) || !same,
 	}
 	next := conn
 	next.Settings, next.Selection = settings, selection
@@ -208,14 +205,15 @@ func narrows(from, to connectors.Selection) bool {
 	return more || fewer(from.Include, to.Include) || fewer(from.Containers, to.Containers)
 }
 
-// sameSettings reports whether two values of every setting are equal, an absent one being its default.
+// sameSettings reports whether two values of every setting are equal, an absent one being its default, and no for a Bool.
 func sameSettings(spec connectors.Spec, a, b map[string]string) bool {
+	noBool := map[connectors.SettingType]string{connectors.Bool: "false"}
 	for _, s := range spec.Settings {
 		value := func(m map[string]string) string {
 			if v := m[s.Name]; v != "" {
 				return v
 			}
-			return s.Default
+			return cmp.Or(s.Default, noBool[s.Type])
 		}
 		if value(a) != value(b) {
 			return false

@@ -53,8 +53,8 @@ func TestChoices(t *testing.T) {
 		{"", 0, 10, []string{"a", "b", "c"}, false}, {"", 0, 3, []string{"a", "b", "c"}, false}, {"", 0, 2, []string{"a", "b"}, true},
 		{"", 2, 2, []string{"c"}, false}, {"", 9, 2, nil, false}, {"a", 0, 10, []string{"a/deep"}, false}, {"b", 0, 10, nil, false},
 	} {
-		got, err := e.runner.Choices(t.Context(), e.conn, c.parent, c.skip, c.limit)
-		if err != nil || !slices.Equal(idsOf(got.List), c.want) || got.More != c.more {
+		got, more, err := e.runner.Choices(t.Context(), e.conn, c.parent, c.skip, c.limit)
+		if err != nil || !slices.Equal(idsOf(got), c.want) || more != c.more {
 			t.Errorf("%+v: %+v, %v", c, got, err)
 		}
 	}
@@ -76,7 +76,7 @@ func TestChoices(t *testing.T) {
 		t.Errorf("events %+v, %v", events, err)
 	}
 	world.Fail(reference.FaultOn{On: connectortest.OnListing, Kind: connectortest.Forbidden})
-	if _, err := e.runner.Choices(t.Context(), e.conn, "", 0, 10); connectors.ClassOf(err) != connectors.ScopeDenied {
+	if _, _, err := e.runner.Choices(t.Context(), e.conn, "", 0, 10); connectors.ClassOf(err) != connectors.ScopeDenied {
 		t.Errorf("a refusal is %v", err)
 	}
 }
@@ -174,6 +174,28 @@ func TestNarrows(t *testing.T) {
 		},
 	} {
 		if got := narrows(c.from, c.to); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+func TestSameSettings(t *testing.T) {
+	t.Parallel()
+	spec := connectors.Spec{Settings: []connectors.Setting{
+		{Name: "on", Type: connectors.Bool, Default: "true"}, {Name: "off", Type: connectors.Bool}, {Name: "text", Type: connectors.String},
+	}}
+	for name, c := range map[string]struct {
+		a, b map[string]string
+		want bool
+	}{
+		"nothing":             {nil, nil, true},
+		"the defaults":        {nil, map[string]string{"on": "true", "off": "false", "text": ""}, true},
+		"turned off":          {nil, map[string]string{"on": "false"}, false},
+		"turned on":           {map[string]string{"off": "false"}, map[string]string{"off": "true"}, false},
+		"another text":        {map[string]string{"text": "a"}, map[string]string{"text": "b"}, false},
+		"a text that is gone": {map[string]string{"text": "a"}, nil, false},
+	} {
+		if got := sameSettings(spec, c.a, c.b); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

@@ -82,27 +82,33 @@ continues behind them.`,
 			parent = args[1]
 		}
 		return a.onEngine(cmd, args[0], func(ctx context.Context, _ *store.Store, e *engine, conn store.Connection) error {
-			list, err := e.runner.Choices(ctx, conn, parent, from, choosePage)
+			list, more, err := e.runner.Choices(ctx, conn, parent, from, choosePage)
 			if err != nil {
 				return err
 			}
 			if a.json {
-				return a.printJSON(list)
+				return a.printJSON(choices{list, more})
 			}
 			t := newTable("", "NAME", "ID", "BELOW", "DETAIL")
-			for _, c := range list.List {
+			for _, c := range list {
 				t.add(mark(conn, c.ID), printable(c.Name), printable(c.ID), below(c), shorten(printable(c.Detail), 60))
 			}
 			if err := t.write(a.stdout, "There is nothing to choose here."); err != nil {
 				return err
 			}
-			if list.More {
-				a.notef("There are more: --from %d continues.\n", from+len(list.List))
+			if more {
+				a.notef("There are more: --from %d continues.\n", from+len(list))
 			}
 			return nil
 		})
 	}
 	return cmd
+}
+
+// choices is what a source offers, as JSON shows it.
+type choices struct {
+	List []connectors.Choice `json:"choices"`
+	More bool                `json:"more"`
 }
 
 // mark says whether a container is chosen by itself.
@@ -198,10 +204,10 @@ func (a *app) listChosen(ctx context.Context, e *engine, conn store.Connection, 
 	if all {
 		list, more, err = e.runner.Tree(ctx, conn, "", chooseTree)
 	} else {
-		var top jobs.Choices
-		top, err = e.runner.Choices(ctx, conn, "", 0, choosePage)
-		more, list = top.More, []jobs.Container{}
-		for _, c := range top.List {
+		var top []connectors.Choice
+		top, more, err = e.runner.Choices(ctx, conn, "", 0, choosePage)
+		list = []jobs.Container{}
+		for _, c := range top {
 			list = append(list, jobs.Container{Choice: c})
 		}
 	}

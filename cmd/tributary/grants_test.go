@@ -7,13 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"tributary/connectors"
 	"tributary/internal/audit"
 	"tributary/internal/demo/player"
 	"tributary/internal/secret"
-	"tributary/jobs"
 	"tributary/store"
 )
 
@@ -144,12 +145,16 @@ func checkChoosing(t *testing.T, s *grantSite) {
 		return len(mustJSON[[]json.RawMessage](s.site, exitOK, "documents", "list", "--as", "sandbox:anna.lindqvist@larkwater.example", "--connection", "drive", "--limit", "500"))
 	}
 	all := count()
-	top := mustJSON[jobs.Choices](s.site, exitOK, "connections", "browse", "drive")
-	if len(top.List) < 2 || top.More || !top.List[0].HasChildren {
+	top := mustJSON[choices](s.site, exitOK, "connections", "browse", "drive")
+	named := func(id string) int {
+		return slices.IndexFunc(top.List, func(c connectors.Choice) bool { return c.ID == id })
+	}
+	at, other := named("folder-engineering"), named("folder-handbook")
+	if at < 0 || other < 0 || top.More || !top.List[at].HasChildren {
 		t.Fatalf("at the top there is %+v", top)
 	}
-	first := top.List[0]
-	if below := mustJSON[jobs.Choices](s.site, exitOK, "connections", "browse", "drive", first.ID); len(below.List) == 0 {
+	first := top.List[at]
+	if below := mustJSON[choices](s.site, exitOK, "connections", "browse", "drive", first.ID); len(below.List) == 0 {
 		t.Error("there is nothing below the first folder")
 	}
 	tree := s.must(exitOK, "connections", "choose", "drive", "--all").stdout
@@ -172,7 +177,7 @@ func checkChoosing(t *testing.T, s *grantSite) {
 	} {
 		s.must(exitUsage, append([]string{"connections", "choose", "drive"}, wrong...)...)
 	}
-	if out := s.must(exitOK, "connections", "choose", "drive", "--add", top.List[1].ID, "--add", first.ID).stdout; !strings.Contains(out, "2 containers") {
+	if out := s.must(exitOK, "connections", "choose", "drive", "--add", top.List[other].ID, "--add", first.ID).stdout; !strings.Contains(out, "2 containers") {
 		t.Errorf("choosing says %s", out)
 	}
 	if out := s.must(exitOK, "connections", "choose", "drive", "--everything").stdout; !strings.Contains(out, "also what is created later") {
