@@ -30,7 +30,7 @@ func (s *Server) Routed() []RouteInfo {
 func (s *Server) ReturnPath(next string) string { return s.returnPath(next) }
 
 // Refusals returns what decides whether a refusal is recorded.
-func Refusals() func(now time.Time) (left int, ok bool) {
+func Refusals() func(action string, now time.Time) (left int, ok bool) {
 	var r refusals
 	return r.admit
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -44,10 +45,15 @@ func (s *Server) callback(c echo.Context) error {
 // strangersCallback takes an answer without a session. Its state is used up and its code is thrown away (OA-2). What
 // strangers can make the audit log hold is bounded.
 func (s *Server) strangersCallback(c echo.Context) error {
-	if _, ok := s.refusals.admit(time.Now()); !ok {
+	const action = "oauth.refused"
+	left, ok := s.refusals.admit(action, time.Now())
+	if !ok {
 		p := problem(http.StatusTooManyRequests, codeThrottled, "too many answers without a session; sign in, and start the connection again in a minute")
 		p.retryAfter = 60
 		return p
+	}
+	if left > 0 {
+		s.recordRefusal(context.WithoutCancel(c.Request().Context()), uncounted(actor(c), action, left))
 	}
 	_, err := s.cfg.OAuth.Flows.Callback(c.Request().Context(), c.Param("registration"), c.Request().URL.RawQuery, oauthflow.By{Actor: actor(c)})
 	if _, ok := errors.AsType[*oauthflow.FlowError](err); !ok && err != nil {

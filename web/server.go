@@ -129,6 +129,7 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // Serve answers requests on l until ctx ends, then lets those in flight finish.
 // certFile and keyFile are empty for plain http.
 func (s *Server) Serve(ctx context.Context, l net.Listener, certFile, keyFile string) error {
+	defer s.lastRefusals(context.WithoutCancel(ctx))
 	return serve(ctx, l, s.echo, s.cfg.Log, certFile, keyFile, func() { s.draining.Store(true) })
 }
 

@@ -225,7 +225,7 @@ func testRefusalsBounded(t *testing.T) {
 	recorded := 0
 	for range 1000 {
 		at = at.Add(50 * time.Millisecond)
-		if left, ok := admit(at); ok {
+		if left, ok := admit("session.refused", at); ok {
 			recorded++
 			if left != 0 {
 				t.Errorf("%d were left out before the bound", left)
@@ -235,7 +235,10 @@ func testRefusalsBounded(t *testing.T) {
 	if recorded != 60 {
 		t.Errorf("%d of 1,000 refusals within a minute are recorded", recorded)
 	}
-	if left, ok := admit(at.Add(11 * time.Second)); !ok || left != 940 {
+	if left, ok := admit("oauth.refused", at); !ok || left != 0 {
+		t.Error("refusals of one kind hide those of another")
+	}
+	if left, ok := admit("session.refused", at.Add(11*time.Second)); !ok || left != 940 {
 		t.Errorf("the next minute: %v, %d were left out", ok, left)
 	}
 }
