@@ -164,7 +164,7 @@ func (s *site) serveTree(r *http.Request, repo *fakeRepo) answer {
 	}
 	page, _ := strconv.Atoi(r.URL.Query().Get("page"))
 	per, _ := strconv.Atoi(r.URL.Query().Get("per_page"))
-	page, per = max(page, 1), min(max(per, 1), serverCap)
+	page, per = max(page, 1), min(max(per, 1), s.w.cap)
 	from := min((page-1)*per, len(entries))
 	to := min(from+per, len(entries))
 	return ok(map[string]any{
@@ -312,7 +312,7 @@ func (s *site) wikiJSON(repo *fakeRepo, sub string) map[string]any {
 	p := repo.wiki[sub]
 	return map[string]any{
 		"title": p.title, "sub_url": sub, "html_url": "https://kit.example/" + repo.owner.login + "/" + repo.name + "/wiki/" + sub,
-		"last_commit": map[string]any{"sha": p.commit, "message": "kit", "author": map[string]any{"name": "bob", "email": "bob@kit.example", "date": zoned(s.w.now)}, "commiter": nil},
+		"last_commit": map[string]any{"sha": p.commit, "message": "kit", "author": map[string]any{"name": "bob", "email": "bob@kit.example", "date": zoned(s.w.now)}},
 	}
 }
 

@@ -194,7 +194,7 @@ func (s *site) page(r *http.Request, list []any, linked bool) answer {
 	q := r.URL.Query()
 	page, _ := strconv.Atoi(q.Get("page"))
 	limit, _ := strconv.Atoi(q.Get("limit"))
-	page, limit = max(page, 1), min(max(limit, 1), serverCap)
+	page, limit = max(page, 1), min(max(limit, 1), s.w.cap)
 	from := min((page-1)*limit, len(list))
 	to := min(from+limit, len(list))
 	h := http.Header{"X-Total-Count": {strconv.Itoa(len(list))}}

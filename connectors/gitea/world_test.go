@@ -102,11 +102,13 @@ type world struct {
 	repos  []*fakeRepo
 	// signInRequired is REQUIRE_SIGNIN_VIEW.
 	signInRequired bool
+	// cap is MAX_RESPONSE_ITEMS and DEFAULT_GIT_TREES_PER_PAGE.
+	cap int
 }
 
 func newWorld() *world {
 	return &world{
-		now: time.Date(2026, 3, 1, 10, 0, 0, 0, time.FixedZone("", 5400)), nextID: 100, signInRequired: true,
+		now: time.Date(2026, 3, 1, 10, 0, 0, 0, time.FixedZone("", 5400)), nextID: 100, signInRequired: true, cap: serverCap,
 		users: []fakeUser{{alice, "alice", false}, {bob, "bob", false}, {carol, "carol", false}, {dave, "dave", false}, {rick, "rick", true}},
 	}
 }
