@@ -216,13 +216,23 @@ func (s *story) play() {
 			s.may(s.engine.reconcile())
 		}
 		s.fix.Site.Mend()
+		if s.random.IntN(rounds) == 0 {
+			s.rest()
+		}
 	}
+	s.rest()
+	s.mended = true
+	s.engine.settleReconcile()
+	s.compareWhole()
+}
+
+// rest lets the engine catch up while nothing happens, and judges it.
+func (s *story) rest() {
 	s.mended = true
 	s.tell("everything is mended")
 	s.engine.settle()
 	s.compareIncremental()
-	s.engine.settleReconcile()
-	s.compareWhole()
+	s.mended = false
 }
 
 // may takes the end of a run of a disturbed source as it comes; only a

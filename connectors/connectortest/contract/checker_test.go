@@ -68,8 +68,19 @@ const tinyDiscovery = `{
 // tiny returns a checker of two small descriptions.
 func tiny(t *testing.T) *Checker {
 	t.Helper()
+	return tinyOf(t, tinyOpenAPI)
+}
+
+// tiny31 returns one whose OpenAPI file is of version 3.1.
+func tiny31(t *testing.T) *Checker {
+	t.Helper()
+	return tinyOf(t, strings.NewReplacer(`"3.0.3"`, `"3.1.0"`, `"type": "string", "nullable": true`, `"type": ["string", "null"]`).Replace(tinyOpenAPI))
+}
+
+func tinyOf(t *testing.T, openAPI string) *Checker {
+	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"tiny.openapi.json": tinyOpenAPI, "tiny.discovery.json": tinyDiscovery} {
+	for name, text := range map[string]string{"tiny.openapi.json": openAPI, "tiny.discovery.json": tinyDiscovery} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -127,15 +138,7 @@ func json200(body string) reply { return reply{kind: "application/json; charset=
 
 func (e exchangeCase) run(t *testing.T, c *Checker) {
 	t.Helper()
-	method, address, _ := strings.Cut(e.ask, " ")
-	req := httptest.NewRequestWithContext(t.Context(), method, address, strings.NewReader(e.sent))
-	if e.condition != "" {
-		req.Header.Set("If-None-Match", e.condition)
-	}
-	if e.sentKind != "" {
-		req.Header.Set("Content-Type", e.sentKind)
-	}
-	ask(t, c, req, e.with)
+	e.send(t, c)
 	got := []string{}
 	for v := range c.found() {
 		got = append(got, v.Operation+": "+v.Where)
@@ -199,6 +202,13 @@ func TestOpenAPI(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e.run(t, tiny(t))
+			// Documents of version 3.1 have another validator, which says less of
+			// where.
+			c := tiny31(t)
+			e.send(t, c)
+			if got := len(c.found()); (got == 0) != (len(e.want) == 0) {
+				t.Errorf("version 3.1: %v, want %q", c.found(), e.want)
+			}
 		})
 	}
 }
@@ -290,11 +300,18 @@ func TestExceptions(t *testing.T) {
 	exchangeCase{ask: "GET /1", want: []string{"GET /1: undescribed", "GET /search: query x"}}.run(t, c)
 }
 
-// send does the exchange and leaves the verdict to a later one.
+// send sends the request through c, to a site that answers as the case says.
 func (e exchangeCase) send(t *testing.T, c *Checker) {
 	t.Helper()
 	method, address, _ := strings.Cut(e.ask, " ")
-	ask(t, c, httptest.NewRequestWithContext(t.Context(), method, address, nil), e.with)
+	req := httptest.NewRequestWithContext(t.Context(), method, address, strings.NewReader(e.sent))
+	if e.condition != "" {
+		req.Header.Set("If-None-Match", e.condition)
+	}
+	if e.sentKind != "" {
+		req.Header.Set("Content-Type", e.sentKind)
+	}
+	ask(t, c, req, e.with)
 }
 
 // TestPatterns: an exception covers what it says and nothing beside it.

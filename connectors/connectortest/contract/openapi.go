@@ -220,7 +220,8 @@ func (d *described) judge(schema *openapi3.Schema, v any, as openapi3.SchemaVali
 }
 
 // findings takes the errors of a validation apart. Where no branch of a oneOf
-// or anyOf fits, the one with the fewest errors speaks.
+// or anyOf fits, the one with the fewest errors speaks; documents of version 3.1
+// do not tell which branches there are.
 func findings(err error, opts []openapi3.SchemaValidationOption) []finding {
 	if err == nil {
 		return nil
@@ -236,10 +237,10 @@ func findings(err error, opts []openapi3.SchemaValidationOption) []finding {
 	}
 	var one *openapi3.SchemaError
 	if !errors.As(err, &one) {
-		return []finding{{where: "/", message: firstLine(err)}}
+		return []finding{{where: "/", message: strings.Join(strings.Fields(err.Error()), " ")}}
 	}
 	where := starred(one.JSONPointer())
-	if one.SchemaField == "oneOf" || one.SchemaField == "anyOf" {
+	if one.Schema != nil && (one.SchemaField == "oneOf" || one.SchemaField == "anyOf") {
 		if best := closest(one, opts); len(best) > 0 {
 			for i := range best {
 				best[i].where = below(where, best[i].where)
