@@ -19,7 +19,7 @@ const noCommit = "0000000000000000000000000000000000000000"
 // https://docs.github.com/rest/commits/commits#compare-two-commits
 const maxCompared = 300
 
-var errBase = errors.New("the commit that was read last is gone")
+var errBase = errors.New("a commit that was read is gone")
 
 // fileChange is a file that another commit has otherwise; entry is nil where it
 // has it no more.
@@ -116,18 +116,21 @@ func (s *session) difference(ctx context.Context, op string, r *repository, from
 			return changes, err
 		}
 	}
-	before, err := s.tree(ctx, op, r, from)
-	if statusOf(err) == http.StatusNotFound {
-		return nil, expired(op, errBase)
-	}
+	before, err := s.known(ctx, op, r, from)
 	if err != nil {
 		return nil, err
 	}
-	after, err := s.tree(ctx, op, r, realCommit(to))
-	if statusOf(err) == http.StatusNotFound {
+	after, err := s.known(ctx, op, r, realCommit(to))
+	return treeDifference(before, after), err
+}
+
+// known returns the files of a commit that there was.
+func (s *session) known(ctx context.Context, op string, r *repository, commit string) ([]treeEntry, error) {
+	files, err := s.tree(ctx, op, r, commit)
+	if status := statusOf(err); status == http.StatusNotFound || status == http.StatusConflict {
 		return nil, expired(op, errBase)
 	}
-	return treeDifference(before, after), err
+	return files, err
 }
 
 // compared asks GitHub for the difference; ok is false where its answer is not

@@ -282,11 +282,18 @@ func (s *site) Names() (map[string]connectors.Principal, error) {
 // described holds a site to GitHub's description of its API.
 func described(t *testing.T) func(http.Handler) http.Handler {
 	t.Helper()
+	return checker(t).Handler
+}
+
+func checker(t *testing.T) *contract.Checker {
+	t.Helper()
 	c := contract.Load(t, contract.File{Name: "github.openapi.json"})
-	c.Undescribed("GET", "/repositories/{repository_id}/issues", "Links to the next page, and redirects of renamed repositories, lead here.")
-	c.Undescribed("GET", "/repositories/{repository_id}/{rest...}", "Redirects of renamed repositories lead here.")
+	c.Undescribed("GET", "/repositories/{repository_id}/{rest...}", "Links to the next page, and redirects of renamed repositories, lead here.")
 	c.Differs("GET /repos/{owner}/{repo}/git/blobs/{file_sha}", "media type application/vnd.github.raw+json", "The text of the description names the raw media type, its list of types does not.")
-	return c.Handler
+	for _, below := range []string{"branches/{branch}", "collaborators"} {
+		c.Differs("GET /repos/{owner}/{repo}/"+below, "status 451", "GitHub answers so for a repository that is blocked for legal reasons.")
+	}
+	return c
 }
 
 func fixture(tb connectortest.TB, wrap func(http.Handler) http.Handler, grant connectors.Grant) connectortest.Fixture {

@@ -91,7 +91,7 @@ type repoState struct {
 }
 
 // poll is a list that is asked for what was updated since a time. Tag is the
-// ETag of its first page, High the newest time that was seen.
+// ETag of its first page, High the time up to which everything was told.
 type poll struct {
 	Since string `json:"since,omitempty"`
 	High  string `json:"high,omitempty"`

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"testing"
 
 	"tributary/connectors/connectortest"
@@ -14,7 +13,7 @@ import (
 // happens on GitHub alone.
 func TestDifferential(t *testing.T) {
 	h := connectortest.Harness{Rendered: true, Setup: func(tb connectortest.TB) connectortest.Fixture {
-		fix := fixture(tb, func(h http.Handler) http.Handler { return h }, userGrant())
+		fix := fixture(tb, plainHandler, userGrant())
 		siteOf(fix).about = true
 		return fix
 	}}

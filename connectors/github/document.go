@@ -84,12 +84,13 @@ func (s *session) fileDocument(r *repository, e treeEntry) *connectors.Document 
 	}
 }
 
+// fileURL leads to the file on the default branch, whatever that is called.
 func fileURL(r *repository, p string) string {
 	u, err := url.Parse(r.HTMLURL)
 	if err != nil || r.HTMLURL == "" {
 		return ""
 	}
-	return u.JoinPath("blob", r.DefaultBranch).String() + "/" + escapePath(p)
+	return u.JoinPath("blob/HEAD").String() + "/" + escapePath(p)
 }
 
 func escapePath(p string) string {

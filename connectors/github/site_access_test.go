@@ -1,7 +1,6 @@
 package github
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 
@@ -43,25 +42,40 @@ func (s *site) grants(team string, repo *siteRepo) bool {
 // collaboratorsOf gathers the people of everything that gives access, as the
 // API's list does. It shares nothing with reads.
 func (s *site) collaboratorsOf(repo *siteRepo) []string {
-	all := maps.Clone(repo.direct)
-	org := s.orgs[repo.owner]
-	maps.Copy(all, org.owners)
-	if org.base {
-		maps.Copy(all, org.members)
+	all := map[string]bool{}
+	add := func(people map[string]bool) {
+		for login, in := range people {
+			all[login] = all[login] || in
+		}
 	}
-	given := slices.Sorted(maps.Keys(repo.teams))
+	add(repo.direct)
+	org := s.orgs[repo.owner]
+	add(org.owners)
+	if org.base {
+		add(org.members)
+	}
+	var given []string
+	for id, in := range repo.teams {
+		if in {
+			given = append(given, id)
+		}
+	}
 	for len(given) > 0 {
 		team := given[0]
 		given = given[1:]
-		maps.Copy(all, s.teams[team].members)
+		add(s.teams[team].members)
 		for id, t := range s.teams {
 			if t.parent == team {
 				given = append(given, id)
 			}
 		}
 	}
+	return loginsOf(all)
+}
+
+func loginsOf(people map[string]bool) []string {
 	var logins []string
-	for login, in := range all {
+	for login, in := range people {
 		if in {
 			logins = append(logins, login)
 		}

@@ -38,6 +38,22 @@ type siteRepo struct {
 type siteCommit struct {
 	parent string
 	files  map[string]siteFile
+	byName map[string][]string
+}
+
+// paths returns the files of the branch with that content.
+func (repo *siteRepo) paths(sha string) []string {
+	c := repo.commits[repo.head]
+	if c == nil {
+		return nil
+	}
+	if c.byName == nil {
+		c.byName = map[string][]string{}
+		for p, f := range c.files {
+			c.byName[f.sha()] = append(c.byName[f.sha()], p)
+		}
+	}
+	return c.byName[sha]
 }
 
 type siteFile struct{ mode, text string }
@@ -245,10 +261,8 @@ func (f siteFile) size() int {
 // collected.
 func (s *site) blobJSON(r *http.Request, repo *siteRepo, sha string) answer {
 	s.bodies++
-	for _, f := range repo.files() {
-		if f.sha() != sha {
-			continue
-		}
+	for _, p := range repo.paths(sha) {
+		f := repo.files()[p]
 		if r.Header.Get("Accept") == "application/vnd.github.raw+json" {
 			return answer{status: http.StatusOK, kind: "application/vnd.github.raw+json; charset=utf-8", body: []byte(f.text)}
 		}

@@ -89,7 +89,7 @@ func (s *site) issueRoute(r *http.Request, repo *siteRepo, rest string) answer {
 	case "issues":
 		return ok(s.issueJSON(repo, i))
 	case "pulls":
-		return ok(s.pullJSON(repo, i))
+		return ok(s.fullPullJSON(repo, i))
 	case "issues/comments":
 		s.bodies++
 		return s.page(r, "", commentsOf(s, repo, i, i.comments, s.commentJSON))

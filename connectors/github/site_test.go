@@ -6,10 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -265,7 +263,7 @@ func (s *site) route(r *http.Request) answer {
 		return ok(s.orgJSON(s.orgs[elems[1]]))
 	case len(elems) == 3 && elems[0] == "orgs" && elems[2] == "members" && s.orgs[elems[1]] != nil:
 		var rows []any
-		for _, login := range slices.Sorted(maps.Keys(s.orgs[elems[1]].members)) {
+		for _, login := range loginsOf(s.orgs[elems[1]].members) {
 			rows = append(rows, s.simpleUser(login))
 		}
 		return s.page(r, "", rows)
@@ -376,10 +374,8 @@ func (s *site) placesOf(r *http.Request) []struckPlace {
 	case rest == "collaborators":
 		add(connectortest.OnGroups, "")
 	case strings.HasPrefix(rest, "git/blobs/"):
-		for p, f := range repo.files() {
-			if f.sha() == elems[len(elems)-1] {
-				add(connectortest.OnBody, repo.name+"/"+p)
-			}
+		for _, p := range repo.paths(elems[len(elems)-1]) {
+			add(connectortest.OnBody, repo.name+"/"+p)
 		}
 	case strings.HasPrefix(rest, "issues/") && strings.HasSuffix(rest, "/comments") && rest != "issues/comments":
 		add(connectortest.OnBody, repo.name+"/issues/"+elems[4])

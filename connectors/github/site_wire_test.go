@@ -182,6 +182,16 @@ func (s *site) pullJSON(repo *siteRepo, i *siteIssue) map[string]any {
 	return row
 }
 
+func (s *site) fullPullJSON(repo *siteRepo, i *siteIssue) map[string]any {
+	row := s.pullJSON(repo, i)
+	for _, m := range []string{"additions", "changed_files", "commits", "deletions"} {
+		row[m] = 1
+	}
+	row["comments"], row["review_comments"], row["merged"], row["merged_by"] = len(i.comments), len(i.lines), i.merged, nil
+	row["mergeable"], row["mergeable_state"], row["maintainer_can_modify"] = nil, "unknown", false
+	return row
+}
+
 func (s *site) commentJSON(repo *siteRepo, i *siteIssue, c *siteComment) map[string]any {
 	at := fmt.Sprintf("%s/issues/comments/%d", s.api(repo), c.id)
 	return map[string]any{

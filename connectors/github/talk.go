@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"tributary/connectors"
 	"tributary/internal/httpx"
@@ -39,23 +38,19 @@ func (f *feed) talk(ctx context.Context, rs *repoState, r *repository) error {
 	return nil
 }
 
-// since returns the time from which on p's entries may be new.
-func (p *poll) since() string {
-	if high, err := time.Parse(time.RFC3339, p.High); err == nil {
-		if from := stamp(high.Add(-overlap)); from > p.Since {
-			return from
-		}
-	}
-	return p.Since
-}
+// from returns the time from which on p's entries may be new.
+func (p *poll) from() string { return max(p.High, p.Since) }
 
 // settle takes over an answer whose entries were all told. While they fit on
 // one page the question stays the same, so that its ETag answers the next one;
 // else it asks from a later time on.
-func (p *poll) settle(m httpx.Meta, newest string) {
-	p.High, p.Tag = max(p.High, newest), m.Kept.ETag
-	if since := p.since(); m.Next != "" && since != p.Since {
-		p.Since, p.Tag = since, ""
+func (p *poll) settle(m httpx.Meta) {
+	p.Tag, p.High = m.Kept.ETag, ""
+	if at := serverTime(m.Header); !at.IsZero() {
+		p.High = stamp(at.Add(-overlap))
+	}
+	if m.Next != "" && p.High > p.Since {
+		p.Since, p.Tag = p.High, ""
 	}
 }
 
@@ -79,10 +74,7 @@ func (f *feed) issues(ctx context.Context, rs *repoState, r *repository, told ma
 	if err != nil || m.NotModified {
 		return err
 	}
-	from, newest := rs.Issues.since(), ""
-	if len(entries) > 0 {
-		newest = stamp(entries[0].UpdatedAt)
-	}
+	from := rs.Issues.from()
 	w := f.walker(rs, r)
 	w.told = told
 	var st step
@@ -90,14 +82,14 @@ func (f *feed) issues(ctx context.Context, rs *repoState, r *repository, told ma
 	case r.noIssues():
 		st, err = f.pulls(ctx, w, entries, m.Next, from)
 	case m.Next != "":
-		newest, err = f.catchUp(ctx, rs, w, from)
+		err = f.catchUp(ctx, rs, w, from)
 	default:
 		_, err = f.tell(w, &st, entries, from)
 	}
 	if err != nil {
 		return err
 	}
-	rs.Issues.settle(m, newest)
+	rs.Issues.settle(m)
 	return f.rest(st)
 }
 
@@ -126,22 +118,21 @@ func (f *feed) tell(w *walker, st *step, entries []issue, from string) (older bo
 	return older, nil
 }
 
-// catchUp yields the issues since a time, oldest change first, and returns the
-// time of the last. Each page moves the position, so that a long way is gone
-// once.
-func (f *feed) catchUp(ctx context.Context, rs *repoState, w *walker, from string) (string, error) {
+// catchUp yields the issues since a time, oldest change first. Each page moves
+// the position, so that a long way is gone once.
+func (f *feed) catchUp(ctx context.Context, rs *repoState, w *walker, from string) error {
 	for at := (place{Stage: stageIssues, Since: from}); at.Stage != stageEnd; {
 		st, err := w.issueStep(ctx, at)
 		if err != nil {
-			return "", err
+			return err
 		}
 		at = st.next
 		rs.Issues.High = max(rs.Issues.High, at.Since)
 		if err := f.rest(st); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return rs.Issues.High, nil
+	return nil
 }
 
 // pulls reads the pull requests of a repository whose issues are switched off,
@@ -184,12 +175,12 @@ func (f *feed) comments(ctx context.Context, rs *repoState, r *repository, list 
 	if err != nil {
 		return err
 	}
-	commented, newest := map[int]string{}, ""
+	commented := map[int]string{}
 	for next := m.Next; ; {
 		for i := range entries {
 			c := &entries[i]
 			at := stamp(c.UpdatedAt)
-			if newest = max(newest, at); at >= p.since() && at > told[c.number()] {
+			if at >= p.from() && at > told[c.number()] {
 				commented[c.number()] = max(commented[c.number()], at)
 			}
 		}
@@ -209,7 +200,7 @@ func (f *feed) comments(ctx context.Context, rs *repoState, r *repository, list 
 		return err
 	}
 	maps.Copy(told, commented)
-	p.settle(m, newest)
+	p.settle(m)
 	return f.rest(st)
 }
 

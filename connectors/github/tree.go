@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 	"path"
 	"slices"
@@ -77,7 +76,7 @@ func tooManyFiles(op string) error {
 	return &connectors.Error{Op: op, Class: connectors.ItemSkipped, Err: errTreeSize}
 }
 
-// treeOnce asks for one tree. A repository without commits has an empty one.
+// treeOnce asks for one tree.
 func (s *session) treeOnce(ctx context.Context, op string, r *repository, sha string, recursive bool) (tree, error) {
 	call := httpx.Call{Op: op, Path: repoPath(r, "git/trees", url.PathEscape(sha))}
 	if recursive {
@@ -85,9 +84,6 @@ func (s *session) treeOnce(ctx context.Context, op string, r *repository, sha st
 	}
 	var t tree
 	_, err := s.api.JSON(ctx, call, &t)
-	if statusOf(err) == http.StatusConflict {
-		return tree{}, nil
-	}
 	return t, err
 }
 

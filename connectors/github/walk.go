@@ -2,7 +2,6 @@ package github
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"net/http"
 
@@ -160,10 +159,11 @@ func (w *walker) load(ctx context.Context, at place) (place, error) {
 		}
 	}
 	files, err := w.s.tree(ctx, w.op, w.r, at.Commit)
-	if resumed && statusOf(err) == http.StatusNotFound && !errors.Is(err, errTreeSize) {
+	switch status := statusOf(err); {
+	case status == http.StatusConflict: // it has no commits
+	case resumed && status == http.StatusNotFound:
 		return w.load(ctx, place{Stage: stageFiles})
-	}
-	if err != nil {
+	case err != nil:
 		return at, err
 	}
 	w.commit, w.files = at.Commit, files

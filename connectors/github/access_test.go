@@ -1,0 +1,142 @@
+package github
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"testing"
+
+	"tributary/connectors"
+)
+
+// readersBy returns who reads a document by its ACL and the memberships.
+func readersBy(acl connectors.ACL, ms []connectors.Membership, who connectors.Principal) bool {
+	if !acl.Known() {
+		return false
+	}
+	is := []connectors.Principal{{Kind: connectors.Public, ID: "public"}, {Kind: who.Kind, ID: who.ID}}
+	for grown := true; grown; {
+		grown = false
+		for _, m := range ms {
+			member, group := connectors.Principal{Kind: m.Member.Kind, ID: m.Member.ID}, connectors.Principal{Kind: m.Group.Kind, ID: m.Group.ID}
+			if slices.Contains(is, member) && !slices.Contains(is, group) {
+				is, grown = append(is, group), true
+			}
+		}
+	}
+	for _, clause := range acl.AllOf {
+		if !slices.ContainsFunc(clause, func(p connectors.Principal) bool {
+			return slices.Contains(is, connectors.Principal{Kind: p.Kind, ID: p.ID})
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// TestReaderTruth: for random rights, teams that inherit, base permission,
+// owners and visibility included, everybody reads here what GitHub lets them
+// read.
+func TestReaderTruth(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // a test's dice
+	flip := func() bool { return random.IntN(2) == 0 }
+	granted, denied := 0, 0
+	for range 60 {
+		r := newRigAt(t, newSite(plainHandler), userGrant())
+		for _, name := range []string{"a/doc.md", "b/doc.md", "c/doc.md"} {
+			r.put(name, "text")
+		}
+		r.with(func(s *site) {
+			for _, org := range s.orgs {
+				org.base = flip()
+				for login := range s.users {
+					org.members[login] = flip()
+					org.owners[login] = org.members[login] && random.IntN(4) == 0
+				}
+			}
+			for _, team := range s.teams {
+				for login := range s.users {
+					team.members[login] = random.IntN(3) == 0
+				}
+			}
+			for _, repo := range s.repos {
+				repo.direct, repo.private = map[string]bool{}, random.IntN(5) > 0
+				repo.visibility = map[bool]string{true: visibilityPrivate, false: visibilityPublic}[repo.private]
+				if repo.private && random.IntN(3) == 0 {
+					repo.visibility = visibilityInternal
+				}
+				for login := range s.users {
+					repo.direct[login] = random.IntN(5) == 0
+				}
+				for id, team := range s.teams {
+					repo.teams[id] = team.org == repo.owner && flip()
+				}
+			}
+		})
+		r.snapshot()
+		var ms []connectors.Membership
+		for m, err := range r.open().Groups(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ms = append(ms, m)
+		}
+		stranger := connectors.Principal{Kind: connectors.User, ID: "999"}
+		for id, c := range r.docs {
+			for _, who := range append(r.site.People(), stranger) {
+				ours, theirs := readersBy(c.ACL, ms, who), r.site.CanRead(who, id)
+				if ours != theirs {
+					t.Errorf("%s: %s reads it here: %t, at GitHub: %t", id, who.ID, ours, theirs)
+				}
+				if theirs {
+					granted++
+				} else {
+					denied++
+				}
+			}
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d readings are let, %d are not", granted, denied)
+	if granted == 0 || denied == 0 {
+		t.Error("the harness: everything or nothing is read")
+	}
+}
+
+// TestServer: on a server of one's own nothing is public, and ids are of its
+// realm.
+func TestServer(t *testing.T) {
+	t.Parallel()
+	s := newSite(func(next http.Handler) http.Handler { return http.StripPrefix("/api/v3", described(t)(next)) })
+	r := newRigAt(t, s, userGrant())
+	r.env.Base = s.server.URL + "/"
+	id := r.put("a/doc.md", "text")
+	r.with(func(s *site) { s.repo("a").private, s.repo("a").visibility = false, visibilityPublic })
+	r.snapshot()
+	var ms []connectors.Membership
+	opened := r.open()
+	for m, err := range opened.Groups(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ms = append(ms, m)
+	}
+	for login, want := range map[string]bool{"alice": true, "bob": true, "carol": true, "frank": false} {
+		if got := readersBy(r.docs[id].ACL, ms, s.principal(login)); got != want {
+			t.Errorf("%s reads it: %t, want %t", login, got, want)
+		}
+	}
+	realm, err := opened.Realm(t.Context())
+	if err != nil || "http://"+realm != s.server.URL {
+		t.Errorf("realm %q, error %v", realm, err)
+	}
+	if text, err := r.text(id); err != nil || text != "text" {
+		t.Errorf("text %q, error %v", text, err)
+	}
+	if at := opened.webAddress("a/b"); at != s.server.URL+"/a/b" {
+		t.Errorf("people open it at %s", at)
+	}
+}
