@@ -85,3 +85,14 @@ type Counter interface {
 type PrincipalNamer interface {
 	NamePrincipal(ctx context.Context, name string) (Principal, error)
 }
+
+// SelfIdentifier is implemented by sessions that know which of the source's
+// users the connection's grant acts for. The provider's id of an account need
+// not be the id by which the source names it in permissions: only the connector
+// knows.
+type SelfIdentifier interface {
+	// Self returns the account that consented as the user that ACLs and
+	// memberships name. A grant of nobody's, such as a client's own, is class
+	// Invalid.
+	Self(ctx context.Context) (Principal, error)
+}

@@ -129,6 +129,7 @@ const (
 	CanVerify      Capability = "verify"
 	CanRealm       Capability = "realm"
 	CanName        Capability = "name"
+	CanSelf        Capability = "self"
 )
 
 // Has reports whether s claims c.
@@ -199,13 +200,15 @@ func Claims(session Session, c Capability) bool {
 		_, ok = session.(Realmer)
 	case CanName:
 		_, ok = session.(PrincipalNamer)
+	case CanSelf:
+		_, ok = session.(SelfIdentifier)
 	}
 	return ok
 }
 
 // Capabilities returns every capability, in a fixed order.
 func Capabilities() []Capability {
-	return []Capability{CanChanges, CanListIDs, CanPermissions, CanGroups, CanFetch, CanChoose, CanVerify, CanRealm, CanName}
+	return []Capability{CanChanges, CanListIDs, CanPermissions, CanGroups, CanFetch, CanChoose, CanVerify, CanRealm, CanName, CanSelf}
 }
 
 var sourceName = regexp.MustCompile(`^[a-z][a-z0-9]{1,30}$`)

@@ -70,6 +70,7 @@ type everything struct {
 	connectors.Verifier
 	connectors.Realmer
 	connectors.PrincipalNamer
+	connectors.SelfIdentifier
 }
 
 func TestClaims(t *testing.T) {
@@ -110,6 +111,10 @@ func TestClaims(t *testing.T) {
 		connectors.CanName: struct {
 			bare
 			connectors.PrincipalNamer
+		}{},
+		connectors.CanSelf: struct {
+			bare
+			connectors.SelfIdentifier
 		}{},
 	}
 	if len(one) != len(connectors.Capabilities()) {

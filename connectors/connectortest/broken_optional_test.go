@@ -123,6 +123,9 @@ func brokenOptional() []breakage {
 				return realm + strings.Repeat("x", n)
 			}}
 		}},
+		{name: "takes the account's id for the person's", rule: "self-known", says: "none of the site's people", twist: func(*bench) twist {
+			return twist{self: func(connectors.Principal) connectors.Principal { return reference.User("account-1") }}
+		}},
 		{name: "believes every name", rule: "name-resolves", says: "no-such-principal", twist: func(*bench) twist {
 			return twist{person: func(name string, p connectors.Principal, _ error) (connectors.Principal, error) {
 				if p.ID == "" {

@@ -55,6 +55,7 @@ type bench struct {
 
 // twist holds what is wrong; nil fields are right.
 type twist struct {
+	self    func(connectors.Principal) connectors.Principal
 	spec    func(s connectors.Spec) connectors.Spec
 	open    func(ctx context.Context, env connectors.Env, next opener) (connectors.Session, error)
 	seq     func(l lane, ctx context.Context, from connectors.Cursor, next reader) pages
@@ -193,6 +194,14 @@ func (s *twistedSession) NamePrincipal(ctx context.Context, name string) (connec
 		return p, err
 	}
 	return s.twist.person(name, p, err)
+}
+
+func (s *twistedSession) Self(ctx context.Context) (connectors.Principal, error) {
+	p, err := s.Session.Self(ctx)
+	if s.twist.self == nil {
+		return p, err
+	}
+	return s.twist.self(p), err
 }
 
 func (s *twistedSession) Choices(ctx context.Context, parent string) iter.Seq2[connectors.Choice, error] {

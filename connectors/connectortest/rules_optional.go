@@ -18,6 +18,7 @@ func optionalRules() []Rule {
 		{ID: "verify-honest", Says: "Verify fails while the site refuses the credential.", run: verifyHonest},
 		{ID: "realm-stable", Says: "Realm is not empty and the same in every session.", Proves: connectors.CanRealm, run: realmStable},
 		{ID: "name-resolves", Says: "A name resolves to the site's principal, and an unknown one is class invalid.", Proves: connectors.CanName, run: nameResolves},
+		{ID: "self-known", Says: "Self is one of the site's people, as a user, and the same in every session.", Proves: connectors.CanSelf, run: selfKnown},
 	}
 }
 
@@ -199,5 +200,23 @@ func nameResolves(p *probe) {
 	got, err := n.NamePrincipal(p.ctx, nobody)
 	if class := connectors.ClassOf(p.seen(err)); class != connectors.Invalid {
 		p.fail("%q is %s:%s, class %s, want %s", nobody, got.Kind, got.ID, class, connectors.Invalid)
+	}
+}
+
+func selfKnown(p *probe) {
+	if !p.spec.Has(connectors.CanSelf) {
+		p.skip("the Spec does not claim %q", connectors.CanSelf)
+	}
+	var first connectors.Principal
+	for i := range 2 {
+		self, err := as[connectors.SelfIdentifier](p, p.open()).Self(p.ctx)
+		known := slices.ContainsFunc(p.fix.Site.People(), func(who connectors.Principal) bool { return plain(who) == plain(self) })
+		if p.seen(err) != nil || self.Kind != connectors.User || !known {
+			p.fatal("%s:%s is none of the site's people (error %v)", self.Kind, self.ID, err)
+		}
+		if i > 0 && plain(self) != plain(first) {
+			p.fail("%s in one session and %s in another", first.ID, self.ID)
+		}
+		first = self
 	}
 }

@@ -2,6 +2,7 @@ package reference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -132,4 +133,14 @@ func (s *Session) NamePrincipal(_ context.Context, name string) (connectors.Prin
 		Op: "naming a principal", Class: connectors.Invalid,
 		Err: fmt.Errorf("%q is nobody in this world: write ref:NAME for a person, ref:@NAME for a group", name),
 	}
+}
+
+// Self returns the first of the world's people: whose grant it would be.
+func (s *Session) Self(context.Context) (connectors.Principal, error) {
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	if len(s.world.people) == 0 {
+		return connectors.Principal{}, &connectors.Error{Op: "asking whose grant it is", Class: connectors.Invalid, Err: errors.New("nobody is there")}
+	}
+	return s.world.people[0], nil
 }

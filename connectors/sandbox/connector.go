@@ -57,6 +57,7 @@ var (
 	_ connectors.Verifier       = (*session)(nil)
 	_ connectors.Realmer        = (*session)(nil)
 	_ connectors.PrincipalNamer = (*session)(nil)
+	_ connectors.SelfIdentifier = (*session)(nil)
 )
 
 // Open checks the settings. It makes no request.

@@ -28,6 +28,19 @@ func (s *session) Verify(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s, as %s (%s)", a.Organisation.Name, a.Account.Name, a.Account.Email), nil
 }
 
+// Self returns the person whose account consented.
+func (s *session) Self(ctx context.Context) (connectors.Principal, error) {
+	const op = "asking whose grant it is"
+	a, err := s.about(ctx, op)
+	if err != nil {
+		return connectors.Principal{}, err
+	}
+	if a.Account.ID == "" {
+		return connectors.Principal{}, &connectors.Error{Op: op, Class: connectors.Invalid, Err: errors.New("the grant is a client's own, and nobody's")}
+	}
+	return connectors.Principal{Kind: connectors.User, ID: a.Account.ID, Name: a.Account.Name}, nil
+}
+
 // Realm returns the organisation's id.
 func (s *session) Realm(ctx context.Context) (string, error) {
 	if s.org == "" {

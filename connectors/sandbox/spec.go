@@ -44,7 +44,7 @@ func (c *Connector) Spec() connectors.Spec {
 		},
 		Provides: []connectors.Capability{
 			connectors.CanChanges, connectors.CanListIDs, connectors.CanPermissions, connectors.CanGroups, connectors.CanFetch,
-			connectors.CanChoose, connectors.CanVerify, connectors.CanRealm, connectors.CanName,
+			connectors.CanChoose, connectors.CanVerify, connectors.CanRealm, connectors.CanName, connectors.CanSelf,
 		},
 		Limits: []string{
 			"A connection reads what the account that consented can read; a client of its own (client credentials) reads the whole organisation.",

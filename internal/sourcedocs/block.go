@@ -169,6 +169,8 @@ func words(c connectors.Capability) string {
 		return "it knows the organisation that its ids belong to."
 	case connectors.CanName:
 		return "people and groups can be named as people write them."
+	case connectors.CanSelf:
+		return "who consented can be linked to a reader by one click."
 	default:
 		return string(c)
 	}
