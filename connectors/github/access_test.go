@@ -39,7 +39,7 @@ func readersBy(acl connectors.ACL, ms []connectors.Membership, who connectors.Pr
 // read.
 func TestReaderTruth(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // a test's dice
+	random := rand.New(rand.NewPCG(7, 7))
 	flip := func() bool { return random.IntN(2) == 0 }
 	granted, denied := 0, 0
 	for range 60 {

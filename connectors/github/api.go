@@ -142,11 +142,7 @@ var errMalformed = errors.New("the answer lacks an id, a name or a time")
 // repoPath is the path of a repository, and of what is below it.
 func repoPath(r *repository, below ...string) string {
 	owner, name, _ := strings.Cut(r.FullName, "/")
-	p := "repos/" + url.PathEscape(owner) + "/" + url.PathEscape(name)
-	for _, b := range below {
-		p += "/" + b
-	}
-	return p
+	return strings.Join(append([]string{"repos", url.PathEscape(owner), url.PathEscape(name)}, below...), "/")
 }
 
 // paged returns a query for lists.

@@ -2,6 +2,7 @@ package github
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,9 +24,7 @@ func TestWhatIsNoDocument(t *testing.T) {
 	r.put("a/readme.md", "text")
 	r.with(func(s *site) {
 		s.commit(s.repo("a"), false, func(fs map[string]siteFile) {
-			for p, f := range files {
-				fs[p] = f
-			}
+			maps.Copy(fs, files)
 		})
 	})
 	r.snapshot()

@@ -63,8 +63,8 @@ func (w *walker) one(ctx context.Context, st *step, rest string) error {
 		return err
 	}
 	text, _ := strings.CutPrefix(rest, ":issue:")
-	number, err := strconv.Atoi(text)
-	if err != nil || number <= 0 {
+	number, _ := strconv.Atoi(text) // no number is 0, which no issue has
+	if number <= 0 {
 		return nil
 	}
 	i, err := w.s.oneIssue(ctx, w.op, w.r, number)

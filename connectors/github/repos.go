@@ -152,8 +152,8 @@ func (c *catalogue) note(m httpx.Meta, p listPage) {
 // unchanged reports whether every page of the lists is as it was.
 func (s *session) unchanged(ctx context.Context, op string, pages []listPage) (bool, error) {
 	for _, p := range pages {
-		q, err := url.ParseQuery(p.Query)
-		if err != nil || p.Tag == "" {
+		q, _ := url.ParseQuery(p.Query) // what cannot be read is another question, whose answer differs
+		if p.Tag == "" {
 			return false, nil
 		}
 		m, err := s.api.JSON(ctx, httpx.Call{Op: op, Path: p.Path, Query: q, Kept: httpx.Validators{ETag: p.Tag}}, nil)

@@ -261,17 +261,18 @@ func (f siteFile) size() int {
 // collected.
 func (s *site) blobJSON(r *http.Request, repo *siteRepo, sha string) answer {
 	s.bodies++
-	for _, p := range repo.paths(sha) {
-		f := repo.files()[p]
-		if r.Header.Get("Accept") == "application/vnd.github.raw+json" {
-			return answer{status: http.StatusOK, kind: "application/vnd.github.raw+json; charset=utf-8", body: []byte(f.text)}
-		}
-		return ok(map[string]any{
-			"sha": sha, "node_id": "B_" + sha, "size": len(f.text), "url": s.api(repo) + "/git/blobs/" + sha,
-			"content": base64.StdEncoding.EncodeToString([]byte(f.text)), "encoding": "base64",
-		})
+	at := repo.paths(sha)
+	if len(at) == 0 {
+		return missing()
 	}
-	return missing()
+	f := repo.files()[at[0]]
+	if r.Header.Get("Accept") == "application/vnd.github.raw+json" {
+		return answer{status: http.StatusOK, kind: "application/vnd.github.raw+json; charset=utf-8", body: []byte(f.text)}
+	}
+	return ok(map[string]any{
+		"sha": sha, "node_id": "B_" + sha, "size": len(f.text), "url": s.api(repo) + "/git/blobs/" + sha,
+		"content": base64.StdEncoding.EncodeToString([]byte(f.text)), "encoding": "base64",
+	})
 }
 
 // compareJSON lists at most 300 files that differ since the last commit that

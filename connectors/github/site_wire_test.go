@@ -165,8 +165,8 @@ func (s *site) pullJSON(repo *siteRepo, i *siteIssue) map[string]any {
 	for _, m := range []string{"comments", "repository_url", "events_url", "labels_url", "pull_request"} {
 		delete(row, m)
 	}
-	for _, l := range row["labels"].([]any) { //nolint:forcetypeassert // made above
-		l.(map[string]any)["description"] = "A label." //nolint:forcetypeassert // made above
+	for _, l := range row["labels"].([]any) {
+		l.(map[string]any)["description"] = "A label."
 	}
 	row = links(row, at, "commits_url diff_url issue_url patch_url review_comment_url review_comments_url statuses_url comments_url")
 	self := map[string]any{}
