@@ -52,6 +52,7 @@ func New(cfg Config) *Connector {
 
 // session reads one connection's selection.
 type session struct {
+	spec      connectors.Spec
 	pageSize  int
 	api       *httpx.API
 	directory *httpx.API
@@ -110,7 +111,7 @@ func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Sess
 	directory := api
 	directory.Base, directory.Judge = c.cfg.Directory, judge.directory
 	return &session{
-		pageSize: c.cfg.PageSize, api: &api, directory: &directory, sel: sel, link: link, groups: groups,
+		spec: judge.spec, pageSize: c.cfg.PageSize, api: &api, directory: &directory, sel: sel, link: link, groups: groups,
 		counts: counts{},
 	}, nil
 }

@@ -3,6 +3,7 @@ package googledrive
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -195,7 +196,7 @@ func TestSpreadsheet(t *testing.T) {
 		"xl/worksheets/sheet2.xml": `<worksheet ` + mainNS + `><sheetData/></worksheet>`,
 	})
 	got, err := tables(mediaXLSX, book)
-	want := "# Plan \\| 2026\n\n| Task | Due |  | Done? |\n| --- | --- | --- | --- |\n| Write it | 2026-03-15 | 7 | TRUE |\n|  | 4637-11-26 12:00:00 |  |  |\n\n# Empty\n\n"
+	want := "# Plan \\| 2026\n\n| Task | Due |  | Done? |\n| --- | --- | --- | --- |\n| Write it | 2026-03-15 | 7 | TRUE |\n|  | 4637-11-26 12:00:00 |\n\n# Empty\n\n"
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
 	}
@@ -210,14 +211,46 @@ func TestHostileSpreadsheets(t *testing.T) {
 			"xl/workbook.xml":            `<workbook ` + mainNS + `><sheets><sheet name="S" r:id="r9"/></sheets></workbook>`,
 			"xl/_rels/workbook.xml.rels": `<Relationships/>`,
 		}),
-		"a bomb": workbook(t, map[string]string{
-			"xl/workbook.xml":            `<workbook ` + mainNS + `><sheets/></workbook>`,
-			"xl/_rels/workbook.xml.rels": `<Relationships/>`,
-			"xl/sharedStrings.xml":       `<sst><si><t>` + strings.Repeat("bomb", connectors.MaxBody/4) + `</t></si></sst>`,
+		"cells far apart": workbook(t, map[string]string{
+			"xl/workbook.xml":            `<workbook ` + mainNS + `><sheets><sheet name="S" r:id="r1"/></sheets></workbook>`,
+			"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Target="s.xml"/></Relationships>`,
+			"xl/s.xml":                   `<worksheet><sheetData>` + strings.Repeat(`<row><c r="BZT1"><v>1</v></c></row>`, 3_000) + `</sheetData></worksheet>`,
+		}),
+		"one text in every cell": workbook(t, map[string]string{
+			"xl/workbook.xml":            `<workbook ` + mainNS + `><sheets><sheet name="S" r:id="r1"/></sheets></workbook>`,
+			"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Target="s.xml"/></Relationships>`,
+			"xl/sharedStrings.xml":       `<sst><si><t>` + strings.Repeat("x", 1<<20) + `</t></si></sst>`,
+			"xl/s.xml":                   `<worksheet><sheetData>` + strings.Repeat(`<row><c t="s"><v>0</v></c></row>`, 100) + `</sheetData></worksheet>`,
 		}),
 	} {
 		if got, err := tables(mediaXLSX, data); err == nil {
 			t.Errorf("%s: %.40q and no error", name, got)
 		}
 	}
+	bomb := workbook(t, map[string]string{
+		"xl/workbook.xml":            `<workbook ` + mainNS + `><sheets/></workbook>`,
+		"xl/_rels/workbook.xml.rels": `<Relationships/>`,
+		"xl/sharedStrings.xml":       `<sst><si><t>` + strings.Repeat("bomb", 100_000) + `</t></si></sst>`,
+	})
+	if _, err := readBook(bomb, 500_000); err != nil {
+		t.Error(err)
+	}
+	if _, err := readBook(bomb, 300_000); !errors.Is(err, errBookSize) {
+		t.Errorf("a bomb: %v", err)
+	}
+}
+
+// FuzzTables reads whatever is exported without a panic.
+func FuzzTables(f *testing.F) {
+	f.Add(mediaCSV, []byte("a,b\n\"c"))
+	f.Add(mediaXLSX, workbook(f, map[string]string{
+		"xl/workbook.xml":            `<workbook ` + mainNS + `><sheets><sheet name="S" r:id="r1"/></sheets></workbook>`,
+		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Target="../s.xml"/></Relationships>`,
+		"s.xml":                      `<worksheet><sheetData><row><c r="A1" s="-1" t="s"><v>-1</v></c></row></sheetData></worksheet>`,
+	}))
+	f.Fuzz(func(t *testing.T, media string, data []byte) {
+		if got, err := tables(media, data); err == nil && len(got) > connectors.MaxBody+1<<20 {
+			t.Errorf("%d bytes make %d", len(data), len(got))
+		}
+	})
 }

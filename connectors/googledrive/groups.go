@@ -134,7 +134,7 @@ func (s *session) directoryMembers(ctx context.Context, op string, g *grantees, 
 	if err := s.grantees(ctx, op, g); err != nil {
 		return err
 	}
-	d := &directoryReader{s: s, op: op, g: g, emit: emit, told: map[string]bool{}, active: map[string]bool{}, customers: map[string]bool{}}
+	d := &directoryReader{s: s, op: op, g: g, emit: emit, told: map[string]bool{}, active: map[string]bool{}, domains: map[string]bool{}, customers: map[string]bool{}}
 	users, err := d.users(ctx)
 	if err != nil {
 		return err
@@ -210,8 +210,9 @@ type directoryReader struct {
 	emit    func(connectors.Membership) bool
 	stopped bool
 	// told are people who were joined to their permissions, active the accounts
-	// of the organisation, customers the organisations that are in a group.
-	told, active, customers map[string]bool
+	// of the organisation, domains those of their addresses, and customers the
+	// organisations that are in a group.
+	told, active, domains, customers map[string]bool
 }
 
 func (d *directoryReader) send(member, group connectors.Principal) {
@@ -248,13 +249,15 @@ func (d *directoryReader) users(ctx context.Context) ([]directoryUser, error) {
 		if u.ID == "" {
 			return nil, broken(d.op, errNoID)
 		}
+		_, domain, _ := strings.Cut(strings.ToLower(u.Email), "@")
+		d.domains[domain] = true
 		d.active[u.ID] = !u.Suspended && !u.Archived
 		if !d.active[u.ID] {
 			continue
 		}
 		person := directoryPerson(u.ID, u.Name.Full)
 		d.who(person, append([]string{u.Email}, u.Aliases...)...)
-		if _, domain, ok := strings.Cut(strings.ToLower(u.Email), "@"); ok && d.g.domains[domain] {
+		if d.g.domains[domain] {
 			d.send(person, domainPrincipal(domain))
 		}
 		all = append(all, u)
@@ -283,6 +286,9 @@ func (d *directoryReader) group(ctx context.Context, id string) error {
 			d.s.counts.gone++
 			return nil
 		case refused(err):
+			if _, domain, _ := strings.Cut(address, "@"); d.domains[domain] {
+				return d.s.spec.Problem(d.op, problemAdmin) // it is one of our own
+			}
 			d.s.counts.opaque++
 			return nil
 		case err != nil:

@@ -239,3 +239,31 @@ func TestDriveComesAndGoes(t *testing.T) {
 		t.Errorf("nothing happened, and the cursor moves to %s", again.Next)
 	}
 }
+
+// TestEndlessFolders: folders that hold each other end in a snapshot.
+func TestEndlessFolders(t *testing.T) {
+	t.Parallel()
+	r := newLiar(t)
+	one := r.place("b", node{name: "one", mime: typeFolder})
+	two := r.place("b", node{name: "two", mime: typeFolder})
+	in := r.put(t, "b/in.md")
+	r.nodes[two].parent, r.nodes[in].parent = one, two
+	r.spoil = func(_ string, answer map[string]any) {
+		rows, _ := answer["files"].([]any)
+		for _, row := range rows {
+			if f := row.(map[string]any); f["id"] == two {
+				f["id"] = one // its own child
+			}
+		}
+	}
+	at := feedCursor{User: "0~0", Drives: map[string]string{driveA: "0~0"}, Walk: []string{"/" + one}, Walked: maxWalked - 3}
+	var last error
+	pages := 0
+	for _, err := range r.open(t).Changes(t.Context(), at.encode()) {
+		pages++
+		last = err
+	}
+	if connectors.ClassOf(last) != connectors.CursorExpired || pages > 10 {
+		t.Errorf("after %d pages: %v", pages, last)
+	}
+}

@@ -244,3 +244,44 @@ func TestDirectoryFails(t *testing.T) {
 		}
 	}
 }
+
+// TestOneAddressOfTwo: an address that two permissions carry joins nobody.
+func TestOneAddressOfTwo(t *testing.T) {
+	t.Parallel()
+	g := &grantees{people: map[string]string{}}
+	g.person("Ada@kit.example", "1")
+	g.person("ada@kit.example", "1")
+	if g.people["ada@kit.example"] != "1" {
+		t.Errorf("the same twice: %v", g.people)
+	}
+	g.person("ada@kit.example", "2")
+	g.person("ada@kit.example", "1")
+	d := &directoryReader{g: g, told: map[string]bool{}, emit: func(m connectors.Membership) bool {
+		t.Errorf("joined: %v", m)
+		return true
+	}}
+	d.who(directoryPerson("7", ""), "ada@kit.example", "")
+}
+
+// TestGroupsForgetTheirPage: a page token that is rejected is no reason to
+// start a snapshot.
+func TestGroupsForgetTheirPage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 5 {
+		r.put(t, "b/doc-"+string(rune('a'+i))+".md")
+	}
+	r.refuse = func(op string, req *http.Request) (int, string) {
+		if op == "files.list" && req.URL.Query().Get("pageToken") != "" {
+			return http.StatusBadRequest, "invalid"
+		}
+		return 0, ""
+	}
+	var last error
+	for _, err := range r.open(t).Groups(t.Context()) {
+		last = err
+	}
+	if connectors.ClassOf(last) != connectors.Transient {
+		t.Error(last)
+	}
+}

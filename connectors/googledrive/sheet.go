@@ -5,11 +5,14 @@ import (
 	"encoding/csv"
 	"errors"
 	"strings"
+
+	"tributary/connectors"
 )
 
 // tables makes Markdown of a spreadsheet: a heading and a table for each sheet,
 // whose first row with content is its header.
 func tables(media string, data []byte) ([]byte, error) {
+	var out bytes.Buffer
 	if media == mediaCSV {
 		r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
 		r.FieldsPerRecord, r.LazyQuotes = -1, true
@@ -17,22 +20,22 @@ func tables(media string, data []byte) ([]byte, error) {
 		if err != nil {
 			return nil, errBook
 		}
-		var out bytes.Buffer
-		writeTable(&out, rows)
-		return out.Bytes(), nil
+		err = writeTable(&out, rows)
+		return out.Bytes(), err
 	}
-	book, err := readBook(data)
+	book, err := readBook(data, connectors.MaxBody)
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
 	for _, sheet := range book.sheets {
 		rows, err := book.rows(sheet)
 		if err != nil {
 			return nil, err
 		}
 		out.WriteString("# " + oneLine(sheet.name) + "\n\n")
-		writeTable(&out, rows)
+		if err := writeTable(&out, rows); err != nil {
+			return nil, err
+		}
 	}
 	return out.Bytes(), nil
 }
@@ -42,9 +45,9 @@ var (
 	errBookSize = errors.New("the spreadsheet is larger than 64 MB when unpacked")
 )
 
-// writeTable writes rows without empty rows and without empty columns at their
-// end.
-func writeTable(out *bytes.Buffer, rows [][]string) {
+// writeTable writes rows without empty rows and without empty cells at their
+// end; the header has as many cells as the longest row.
+func writeTable(out *bytes.Buffer, rows [][]string) error {
 	width := 0
 	var kept [][]string
 	for _, row := range rows {
@@ -58,21 +61,21 @@ func writeTable(out *bytes.Buffer, rows [][]string) {
 		}
 	}
 	for i, row := range kept {
-		for j := range width {
-			cell := ""
-			if j < len(row) {
-				cell = oneLine(row[j])
+		for _, cell := range row {
+			out.WriteString("| " + oneLine(cell) + " ")
+			if out.Len() > connectors.MaxBody {
+				return errBookSize
 			}
-			out.WriteString("| " + cell + " ")
+		}
+		if i == 0 {
+			out.WriteString(strings.Repeat("|  ", width-len(row)) + "|\n" + strings.Repeat("| --- ", width))
 		}
 		out.WriteString("|\n")
-		if i == 0 {
-			out.WriteString(strings.Repeat("| --- ", width) + "|\n")
-		}
 	}
 	if len(kept) > 0 {
 		out.WriteByte('\n')
 	}
+	return nil
 }
 
 // oneLine makes a text fit into a cell.

@@ -41,6 +41,8 @@ func (s *site) email(sh share) string {
 			return p.mail
 		}
 		return s.people[sh.who].email
+	case sh.kind == typeGroup && sh.who == "outer":
+		return "outer@partner.example"
 	case sh.kind == typeGroup:
 		return sh.who + "@" + domain
 	default:
@@ -193,7 +195,8 @@ func (s *site) routeDirectory(rest string) (op, id string, handle func(*exchange
 		return "users.get", parts[1], s.serveUser
 	case len(parts) == 3 && parts[0] == "groups" && parts[2] == "members":
 		name, _ := url.PathUnescape(parts[1])
-		return "members.list", strings.TrimSuffix(name, "@"+domain), s.serveMembers
+		name, _, _ = strings.Cut(name, "@")
+		return "members.list", name, s.serveMembers
 	}
 	return "", "", nil
 }

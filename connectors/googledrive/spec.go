@@ -72,7 +72,7 @@ func (c *Connector) Spec() connectors.Spec {
 		},
 		Limits: []string{
 			"A connection reads what its account can read; a service account with domain-wide delegation reads what the person does for whom it acts.",
-			"Google shows permissions only to those who may share a file: what the account can merely view is visible to nobody.",
+			"Google shows permissions only to those who may share a file: what the account can merely view, in shared drives too, is visible to nobody.",
 			"Groups and domains grant nobody anything until the setting groups is directory; groups of other organisations always stay closed.",
 			"Docs and Slides are read as text and Sheets with every sheet, up to Google's limit of 10 MB for an export; comments, forms, sites, images and Office files are not read.",
 			"What lies in the trash, shortcuts, and files whose download is turned off are not read.",

@@ -37,6 +37,7 @@ func TestWalls(t *testing.T) {
 		{"the box of Drive unticked", problemScope, connectors.ScopeDenied, func(r *rig) { r.scopes = []string{scopeUsers, scopeMembers} }, scopeDrive},
 		{"the box of the directory unticked", problemScope, connectors.ScopeDenied, func(r *rig) { r.scopes = []string{scopeDrive, scopeMembers} }, scopeUsers},
 		{"no administrator", problemAdmin, connectors.ScopeDenied, wall("users.list", 403, "forbidden"), "administrator"},
+		{"an administrator of users alone", problemAdmin, connectors.ScopeDenied, func(r *rig) { r.groups["space"].status = http.StatusForbidden }, "groups"},
 		{"apps blocked", problemBlocked, connectors.ClientRejected, wall("files.list", 403, "domainPolicy"), "Admin console"},
 		{"too many requests in a minute", problemRate, connectors.RateLimited, wall("files.list", 403, "userRateLimitExceeded"), "by itself"},
 		{"too many requests of the project", problemRate, connectors.RateLimited, wall("files.list", 403, "rateLimitExceeded"), "by itself"},
@@ -48,6 +49,9 @@ func TestWalls(t *testing.T) {
 			r.put(t, "b/doc.md")
 			c.build(r)
 			_, err := r.open(t).Verify(t.Context())
+			for _, failed := range r.open(t).Groups(t.Context()) {
+				err = errors.Join(err, failed)
+			}
 			e, ok := errors.AsType[*connectors.Error](err)
 			if !ok || e.Code != c.code || e.Class != c.class || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want code %s, class %s and %q", err, c.code, c.class, c.says)

@@ -11,20 +11,23 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"tributary/connectors"
 )
 
 // The parts of an Office Open XML workbook (ECMA-376 Part 1, §18) that hold
 // text. Google writes the plainest form of it.
 
-// maxColumns bounds a row: a cell says its own column.
-const maxColumns = 2048
+// A cell says its own column: these bound a row, and what all sheets hold with
+// the empty cells between: more of them do not fit into an export.
+const (
+	maxColumns = 2_048
+	maxCells   = 4_000_000
+)
 
 // book is an opened workbook.
 type book struct {
 	parts  map[string]*zip.File
 	left   int64
+	cells  int
 	sheets []bookSheet
 	shared []string
 	dates  []bool // by style
@@ -49,13 +52,14 @@ func (t xmlText) String() string {
 	return text.String()
 }
 
-// readBook reads everything but the sheets themselves.
-func readBook(data []byte) (*book, error) {
+// readBook reads everything but the sheets themselves. All parts together may
+// hold so many bytes.
+func readBook(data []byte, most int64) (*book, error) {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, errBook
 	}
-	b := &book{parts: map[string]*zip.File{}, left: connectors.MaxBody}
+	b := &book{parts: map[string]*zip.File{}, left: most}
 	for _, f := range z.File {
 		b.parts[f.Name] = f
 	}
@@ -199,8 +203,11 @@ func (b *book) rows(s bookSheet) ([][]string, error) {
 			if at >= maxColumns {
 				continue
 			}
-			for len(row) <= at {
+			for ; len(row) <= at; b.cells++ {
 				row = append(row, "")
+			}
+			if b.cells > maxCells {
+				return nil, errBookSize
 			}
 			row[at] = b.text(c)
 		}
