@@ -35,7 +35,8 @@ func (s *story) compareWhole() {
 	for _, id := range slices.Sorted(maps.Keys(fresh.docs)) {
 		want, got := fresh.docs[id], s.engine.docs[id]
 		if got.text != want.text {
-			s.fail("%q: the text is %.80q, by a fresh sync %.80q", id, got.text, want.text)
+			mine, theirs := apart(got.text, want.text)
+			s.fail("%q: the text is %q, by a fresh sync %q", id, mine, theirs)
 		}
 		if aclKey(got.acl) != aclKey(want.acl) {
 			s.fail("%q: the ACL is %s, by a fresh sync %s", id, aclKey(got.acl), aclKey(want.acl))
@@ -53,6 +54,17 @@ func (s *story) compareWhole() {
 		s.fail("the memberships are %v, by a fresh sync %v", slices.Sorted(maps.Keys(a)), slices.Sorted(maps.Keys(b)))
 	}
 	s.sameReaders("at the end", s.engine.docs, s.engine.members, none, fresh.docs)
+}
+
+// apart cuts two texts to where they differ.
+func apart(a, b string) (string, string) {
+	const before, most = 30, 120
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	from := max(0, at-before)
+	return a[from:min(len(a), from+most)], b[from:min(len(b), from+most)]
 }
 
 // sameTexts compares ids and texts with what the site has.

@@ -15,7 +15,8 @@ import (
 	"tributary/connectors"
 )
 
-// SeedEnv names the variable that holds the one seed to run.
+// SeedEnv names the variable that holds the seed to run, or the first and the
+// last: "301-600".
 const SeedEnv = "TEST_SEED"
 
 const defaultSeeds = 300
@@ -62,7 +63,7 @@ type Step struct {
 // are killed and continued, and compares what is stored with a fresh sync, with
 // the site's truth, and person by person with what the site lets them read. A
 // failure prints the seed and everything that happened; TEST_SEED runs that seed
-// alone.
+// alone, or a range.
 func Differential(t *testing.T, h Harness, o DifferentialOptions) {
 	t.Helper()
 	began := time.Now()
@@ -104,21 +105,27 @@ func CheckDifferential(ctx context.Context, h Harness, o DifferentialOptions) []
 	return nil
 }
 
+// seeds are 1 to Seeds, or what SeedEnv names: "299", or "301-600".
 func (o DifferentialOptions) seeds() ([]uint64, error) {
+	first, last := uint64(1), uint64(defaultSeeds)
+	if o.Seeds > 0 {
+		last = uint64(o.Seeds)
+	}
 	if text := os.Getenv(SeedEnv); text != "" {
-		one, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
+		from, to, isRange := strings.Cut(text, "-")
+		if !isRange {
+			to = from
+		}
+		var err, err2 error
+		first, err = strconv.ParseUint(from, 10, 32)
+		last, err2 = strconv.ParseUint(to, 10, 32)
+		if err := errors.Join(err, err2); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", SeedEnv, err)
 		}
-		return []uint64{one}, nil
 	}
-	n := o.Seeds
-	if n == 0 {
-		n = defaultSeeds
-	}
-	all := make([]uint64, n)
-	for i := range all {
-		all[i] = uint64(i) + 1
+	var all []uint64
+	for seed := first; seed <= last; seed++ {
+		all = append(all, seed)
 	}
 	return all, nil
 }
