@@ -26,7 +26,7 @@ cp "$source/go.sum" go.sum
 chmod u+w go.mod go.sum
 go mod edit -require="code.gitea.io/gitea@$version"
 printf '//go:build tools\n\npackage giteabuild\n\nimport _ "code.gitea.io/gitea"\n' >tools.go
-CGO_ENABLED=1 nice go build -mod=mod -tags 'sqlite sqlite_unlock_notify' -o "$dir/gitea.new" code.gitea.io/gitea >&2
+CGO_ENABLED=1 nice go build -mod=mod -tags 'sqlite sqlite_unlock_notify' -ldflags "-X main.Version=${version#v}" -o "$dir/gitea.new" code.gitea.io/gitea >&2
 ln -sfn "$source" "$dir/static"
 mv "$dir/gitea.new" "$dir/gitea"
 echo "$dir"

@@ -48,7 +48,7 @@ func text(s string) (io.ReadCloser, error) { return io.NopCloser(strings.NewRead
 
 // aboutRef names the document of the repository itself.
 func (r *repository) aboutRef() connectors.ItemRef {
-	parts := append([]string{r.FullName, r.Description, r.Website, r.Language, strconv.FormatBool(r.Archived)}, r.Topics...)
+	parts := append([]string{r.FullName, r.Description, r.Website, strconv.FormatBool(r.Archived)}, r.Topics...)
 	return connectors.ItemRef{ID: r.id(), Revision: digest(parts...)}
 }
 
@@ -77,9 +77,6 @@ func (r *repository) text() string {
 		paragraph(&b, "Topics: "+strings.Join(r.Topics, ", "))
 	}
 	paragraph(&b, r.Website)
-	if r.Language != "" {
-		paragraph(&b, "Language: "+r.Language)
-	}
 	if r.Archived {
 		paragraph(&b, "The repository is archived.")
 	}

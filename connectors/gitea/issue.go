@@ -14,9 +14,10 @@ import (
 
 const opIssue = "reading gitea issue"
 
-// revision names one version of an issue; remarks is a digest of its comments.
+// revision names one version of an issue; remarks is a digest of its comments, which may be older than the issue: their number
+// then tells.
 func (is *issue) revision(remarks string) string {
-	return digest(strconv.FormatInt(is.UpdatedAt.Unix(), 10), is.Title, is.Body, is.State, remarks)
+	return digest(stamp(is.Comments, is.UpdatedAt), is.Title, is.Body, is.State, remarks)
 }
 
 func (is *issue) kind() string {

@@ -69,9 +69,12 @@ func (s *session) version(ctx context.Context, op string) (string, error) {
 	if forgejoVersion.MatchString(answer.Version) {
 		return "Forgejo " + answer.Version, nil
 	}
-	m := giteaVersion.FindStringSubmatch(answer.Version)
-	if m == nil {
+	if answer.Version == "" {
 		return "", s.spec.Problem(op, problemNotGitea)
+	}
+	m := giteaVersion.FindStringSubmatch(answer.Version)
+	if m == nil { // a build that is no release, such as "development"
+		return "Gitea " + answer.Version, nil
 	}
 	major, _ := strconv.Atoi(m[1]) // digits
 	minor, _ := strconv.Atoi(m[2])

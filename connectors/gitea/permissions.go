@@ -73,6 +73,9 @@ func (s *session) readersOf(ctx context.Context, op string, r *repository) (*rea
 	if out.collaborators, err = all[account](ctx, s, repoCall(op, r, "collaborators")); err != nil {
 		return s.hidden(ctx, r, out, err)
 	}
+	if out.collaborators, err = s.admitted(ctx, op, r, out.collaborators); err != nil {
+		return nil, err
+	}
 	_, err = s.api.JSON(ctx, repoCall(op, r, "teams"), &out.teams)
 	switch {
 	case statusOf(err) == http.StatusMethodNotAllowed: // it is not an organisation's
@@ -81,6 +84,31 @@ func (s *session) readersOf(ctx context.Context, op string, r *repository) (*rea
 		return s.hidden(ctx, r, out, err)
 	}
 	out.told = true
+	return out, nil
+}
+
+// admitted returns the collaborators that may read. The server keeps no right to read for one of a repository that is not
+// private, because everybody has it, and forgets that restricted accounts do not: of those it is asked one by one.
+func (s *session) admitted(ctx context.Context, op string, r *repository, list []account) ([]account, error) {
+	if r.Private != nil && *r.Private {
+		return list, nil
+	}
+	var out []account
+	for _, a := range list {
+		if a.Restricted {
+			var answer struct {
+				Permission string `json:"permission"`
+			}
+			_, err := s.api.JSON(ctx, repoCall(op, r, "collaborators", join(a.Login), "permission"), &answer)
+			if err != nil && !refused(err) {
+				return nil, err
+			}
+			if !reads(answer.Permission) {
+				continue
+			}
+		}
+		out = append(out, a)
+	}
 	return out, nil
 }
 

@@ -19,9 +19,20 @@ type rig struct {
 	cfg Config
 }
 
+// newRig returns a rig whose site is held to the official description.
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	s := newSite(described(t).Handler)
+	return rigOf(t, newSite(described(t).Handler))
+}
+
+// newPlainRig returns one whose site answers what no description has.
+func newPlainRig(t *testing.T) *rig {
+	t.Helper()
+	return rigOf(t, newSite(nil))
+}
+
+func rigOf(t *testing.T, s *site) *rig {
+	t.Helper()
 	client, release := s.client()
 	t.Cleanup(func() {
 		release()

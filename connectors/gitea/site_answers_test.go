@@ -39,7 +39,7 @@ func (s *site) repoJSON(r *fakeRepo) map[string]any {
 		"owner":    map[string]any{"id": r.owner.id, "login": r.owner.login, "full_name": "", "visibility": r.owner.visibility},
 		"html_url": "https://kit.example/" + r.owner.login + "/" + r.name, "has_code": true, "has_issues": true, "has_pull_requests": true, "has_wiki": true,
 		"internal_tracker": map[string]any{"enable_time_tracker": true}, "permissions": map[string]any{"admin": true, "push": true, "pull": true},
-		"created_at": zoned(r.updated), "updated_at": zoned(r.updated), "website": "", "language": "", "archived": false,
+		"created_at": zoned(r.updated), "updated_at": zoned(r.updated), "website": "", "archived": false,
 	}
 }
 
@@ -132,6 +132,16 @@ func (s *site) serveTeamMembers(r *http.Request) answer {
 
 func (s *site) serveCollaborators(r *http.Request, repo *fakeRepo) answer {
 	return s.page(r, s.usersJSON(repo.collaborators), false)
+}
+
+func (s *site) servePermission(r *http.Request, repo *fakeRepo) answer {
+	for _, u := range s.w.users {
+		if u.login == r.PathValue("collaborator") {
+			right := map[bool]string{false: "none", true: rightRead}[s.w.may(u.id, repo, unitCode)]
+			return ok(map[string]any{"user": s.userJSON(u.id), "permission": right, "role_name": right})
+		}
+	}
+	return missing
 }
 
 func (s *site) serveRepoTeams(_ *http.Request, repo *fakeRepo) answer {

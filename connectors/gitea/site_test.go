@@ -139,6 +139,7 @@ func (s *site) routes() {
 		})
 	}
 	repo("/collaborators", scopeRepository, "", s.serveCollaborators)
+	repo("/collaborators/{collaborator}/permission", scopeRepository, "", s.servePermission)
 	repo("/teams", scopeRepository, "", s.serveRepoTeams)
 	repo("/branches/{branch}", scopeRepository, listing, s.serveBranch)
 	repo("/git/trees/{sha}", scopeRepository, listing, s.serveTree)

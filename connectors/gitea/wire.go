@@ -44,7 +44,6 @@ type repository struct {
 	FullName        string    `json:"full_name"`
 	Description     string    `json:"description"`
 	Website         string    `json:"website"`
-	Language        string    `json:"language"`
 	Topics          []string  `json:"topics"`
 	HTMLURL         string    `json:"html_url"`
 	DefaultBranch   string    `json:"default_branch"`
@@ -221,9 +220,4 @@ type team struct {
 	Permission string            `json:"permission"`
 	Units      []string          `json:"units"`
 	UnitsMap   map[string]string `json:"units_map"`
-}
-
-type organisation struct {
-	ID   int64  `json:"id"`
-	Name string `json:"username"`
 }

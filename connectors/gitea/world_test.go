@@ -256,7 +256,7 @@ func (w *world) may(who int64, r *fakeRepo, u unit) bool {
 	if !w.sees(me, r.owner) && !collaborator {
 		return false
 	}
-	if r.owner.person && r.owner.id == who || collaborator {
+	if r.owner.person && r.owner.id == who || collaborator && r.keeps(me) {
 		return true
 	}
 	open := fullyPublic || !r.private && !me.restricted
@@ -278,6 +278,10 @@ func (w *world) may(who int64, r *fakeRepo, u unit) bool {
 	}
 	return false
 }
+
+// keeps reports whether the server keeps the right to read of a collaborator: not where everybody has it, of whom restricted
+// accounts are none.
+func (r *fakeRepo) keeps(me fakeUser) bool { return r.private || !me.restricted }
 
 // sees reports whether an owner is visible to somebody.
 func (w *world) sees(me fakeUser, o *fakeOwner) bool {
@@ -328,6 +332,9 @@ func (w *world) memberships() []connectors.Membership {
 				in(connectors.User, strconv.FormatInt(r.owner.id, 10), group)
 			}
 			for _, id := range r.collaborators {
+				if !w.may(id, r, unitCode) {
+					continue
+				}
 				in(connectors.User, strconv.FormatInt(id, 10), group)
 			}
 		}

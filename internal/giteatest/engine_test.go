@@ -33,7 +33,7 @@ type engine struct {
 // open starts a session of the connector.
 func (s *server) open(token string, settings map[string]string) *engine {
 	s.t.Helper()
-	session, err := gitea.New(gitea.Config{PageSize: 5, TreePage: 5}).Open(s.t.Context(), connectors.Env{HTTP: s.authorised(token), Base: s.base, Settings: settings})
+	session, err := gitea.New(gitea.Config{}).Open(s.t.Context(), connectors.Env{HTTP: s.authorised(token), Base: s.base, Settings: settings})
 	must(s.t, err)
 	return &engine{t: s.t, session: session, docs: map[string]document{}}
 }
@@ -86,7 +86,7 @@ func (e *engine) change(c connectors.Change) {
 func (e *engine) id(path string) string {
 	e.t.Helper()
 	for id, d := range e.docs {
-		if d.path == path || strings.HasPrefix(d.path, path+"/") && strings.Contains(id, ":issue:") {
+		if d.path == path || strings.Contains(id, ":issue:") && strings.HasPrefix(d.path, path+"/") && strings.Count(d.path, "/") == strings.Count(path, "/")+1 && strings.Count(path, "/") > 1 {
 			return id
 		}
 	}

@@ -24,9 +24,10 @@ func TestReaders(t *testing.T) {
 		name           string
 		signInRequired bool
 		public         string
-	}{{"open", false, "everybody"}, {"signed in", true, "accounts"}} {
+		most           int // entries of a list
+	}{{"open", false, "everybody", 3}, {"signed in", true, "accounts", 50}} {
 		t.Run(c.name, func(t *testing.T) {
-			s := start(t, c.signInRequired)
+			s := start(t, c.signInRequired, c.most)
 			s.populate()
 			app := s.register("ann")
 			token := app.consent("ann", scopes()...).Access.Reveal()
@@ -42,7 +43,7 @@ func TestReaders(t *testing.T) {
 			t.Logf("%s; %d documents, %d requests", summary, len(e.docs), n)
 			s.judgeReaders(e)
 			s.judgeContent(e)
-			s.judgeChanges(e, began, token, settings)
+			s.judgeChanges(e, began, token, settings, c.most)
 			s.judgeWalls(app)
 		})
 	}

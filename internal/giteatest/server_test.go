@@ -43,7 +43,7 @@ type server struct {
 }
 
 // start runs a Gitea of its own in a temporary directory.
-func start(t *testing.T, signInRequired bool) *server {
+func start(t *testing.T, signInRequired bool, most int) *server {
 	t.Helper()
 	dir := os.Getenv(envGitea)
 	if dir == "" {
@@ -61,7 +61,7 @@ func start(t *testing.T, signInRequired bool) *server {
 	s.proxy()
 	home := t.TempDir()
 	config := filepath.Join(home, "app.ini")
-	must(t, os.WriteFile(config, []byte(s.config(home, dir, port, signInRequired)), 0o600))
+	must(t, os.WriteFile(config, []byte(s.config(home, dir, port, signInRequired, most)), 0o600))
 	run := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(dir, "gitea"), append(args, "--config", config)...) //nolint:gosec // the test's own program
 		cmd.Env = append(os.Environ(), "GITEA_WORK_DIR="+home, "HOME="+home, "GITEA_I_AM_BEING_UNSAFE_RUNNING_AS_ROOT=true")
@@ -100,8 +100,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// config lets lists be cut at three entries, whatever is asked for.
-func (s *server) config(home, dir string, port int, signInRequired bool) string {
+// config lets lists be cut at a number of entries, whatever is asked for.
+func (s *server) config(home, dir string, port int, signInRequired bool, most int) string {
 	return fmt.Sprintf(`APP_NAME = kit
 RUN_MODE = prod
 WORK_PATH = %[1]s
@@ -128,9 +128,9 @@ REQUIRE_SIGNIN_VIEW = %[5]t
 [indexer]
 ISSUE_INDEXER_TYPE = db
 [api]
-MAX_RESPONSE_ITEMS = 3
+MAX_RESPONSE_ITEMS = %[6]d
 DEFAULT_PAGING_NUM = 2
-DEFAULT_GIT_TREES_PER_PAGE = 3
+DEFAULT_GIT_TREES_PER_PAGE = %[6]d
 [cron]
 ENABLED = false
 [actions]
@@ -138,7 +138,7 @@ ENABLED = false
 [log]
 LEVEL = Warn
 MODE = console
-`, home, dir, port, s.base, signInRequired)
+`, home, dir, port, s.base, signInRequired, most)
 }
 
 // proxy puts the checker of the contract between Tributary and the server.
@@ -151,7 +151,7 @@ func (s *server) proxy() {
 	}}
 	checked := described(s.t).Handler(forward)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("User-Agent") != "tributary" {
+		if r.Header.Get("User-Agent") != "tributary" || !strings.HasPrefix(r.URL.Path, "/api/") {
 			forward.ServeHTTP(w, r)
 			return
 		}
