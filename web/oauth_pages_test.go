@@ -31,6 +31,7 @@ func TestOAPages(t *testing.T) {
 		"a folder of the server":                   testConnectFolder,
 		"a key from a file":                        testKeyFiles,
 		"WB-2 files of another site":               testForeignFiles,
+		"WB-9 no secret and no SQL on a page":      testNoTextOfOurs,
 		"a registration that is used stays":        testDeleteRegistration,
 		"grants":                                   testGrantPages,
 		"connections":                              testConnectionPages,
