@@ -23,6 +23,7 @@ type OAuth struct {
 	Refresher     Refresher     // *refresh.Keeper
 	Syncer        Syncer        // *jobs.Runner, which need not be started
 	Opener        Opener        // *jobs.Runner
+	Chooser       Chooser       // *jobs.Runner; nil offers nothing to choose from
 	// FolderRoots are the directories below which admins may connect folders of this machine, which the connector
 	// holds them to; none offers no folders.
 	FolderRoots []string

@@ -31,6 +31,9 @@ func (s *Server) grantConnectionAgain(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, "/connect?source="+k.Source+"&registration="+g.RegistrationID.String()+"&connection="+k.Name)
 	}
 	plan := oauthflow.Plan{Connection: k.ID, Name: k.Name, Source: k.Source, Needed: k.NeededScopes, OtherAccount: f["other"] == "yes"}
+	if spec, ok := s.sourceNamed(k.Source); ok {
+		plan.Needed = neededScopes(spec, g.Registration.Profile, k.Settings)
+	}
 	return s.consentAgain(c, g, plan, "/connections/"+k.Name)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"tributary/connectors"
 	"tributary/oauthflow"
 	"tributary/store"
 	"tributary/web/pages"
@@ -122,6 +123,8 @@ func (s *Server) connectedPage(c echo.Context, o outcome) error {
 		switch {
 		case err == nil:
 			v.Connection = &k
+			spec, _ := s.sourceNamed(k.Source)
+			v.Choose = spec.Has(connectors.CanChoose) && s.cfg.OAuth.Chooser != nil
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}

@@ -68,9 +68,14 @@ func (s *Server) sourcesPage(c echo.Context, connection, source string) error {
 		if connection != "" && spec.Source != source {
 			continue
 		}
-		choice := pages.SourceChoice{Spec: spec, Provider: s.cfg.OAuth.Providers[spec.Provider]}
+		choice := pages.SourceChoice{Spec: spec}
+		for _, name := range slices.Concat([]string{spec.Provider}, spec.OtherProviders) {
+			if p, ok := s.cfg.OAuth.Providers[name]; ok {
+				choice.Providers = append(choice.Providers, p)
+			}
+		}
 		for _, r := range registrations {
-			if spec.Provider != "" && r.Profile.Name == spec.Provider && r.State != oauthflow.RegistrationDraft {
+			if spec.Accepts(r.Profile.Name) && r.State != oauthflow.RegistrationDraft {
 				choice.Registrations = append(choice.Registrations, r)
 			}
 		}
@@ -85,7 +90,7 @@ func (s *Server) connectForm(c echo.Context, status int, text string, spec conne
 	if v.Settings == nil {
 		v.Settings = addressSettings(spec, r)
 	}
-	v.Scopes = scopesFor(r.Profile, []connectors.Spec{spec}, nil)
+	v.Scopes = offeredScopes(r.Profile, spec)
 	v.Kinds = offeredKinds(r)
 	if v.Kind == "" && len(v.Kinds) > 0 {
 		v.Kind = string(v.Kinds[0])
@@ -203,10 +208,7 @@ func (s *Server) connectAgain(c echo.Context, spec connectors.Spec, r *oauthflow
 // planOf reads what is to be connected.
 func (s *Server) planOf(c echo.Context, spec connectors.Spec, r *oauthflow.Registration, f map[string]string, v *pages.ConnectView) (oauthflow.Plan, error) {
 	p := oauthflow.Plan{Source: spec.Source, Name: v.Name}
-	for _, sc := range spec.Scopes {
-		p.Needed = append(p.Needed, sc.Name)
-	}
-	if spec.Provider != r.Profile.Name {
+	if !spec.Accepts(r.Profile.Name) {
 		return p, &oauthflow.PlanError{Field: "Registration", Problem: "it is at another provider than the source"}
 	}
 	if !slices.Contains(offeredKinds(r), oauthflow.GrantType(v.Kind)) {
@@ -221,11 +223,13 @@ func (s *Server) planOf(c echo.Context, spec connectors.Spec, r *oauthflow.Regis
 			return p, &oauthflow.PlanError{Field: "Connection", Problem: "it is one of another source"}
 		}
 		p.Connection, p.Name, p.Source = k.ID, k.Name, k.Source
+		p.Needed = neededScopes(spec, r.Profile, k.Settings)
 		return p, nil
 	}
 	var err error
 	p.Settings, err = readSettings(spec, f, v.Settings)
 	p.Include, p.Exclude = lines(v.Include), lines(v.Exclude)
+	p.Needed = neededScopes(spec, r.Profile, p.Settings)
 	return p, err
 }
 
@@ -307,12 +311,9 @@ func (s *Server) showContinue(c echo.Context, started oauthflow.Started, registr
 	if err != nil {
 		return err
 	}
-	var specs []connectors.Spec
-	if spec, ok := s.sourceNamed(plan.Source); ok {
-		specs = append(specs, spec)
-	}
+	spec, _ := s.sourceNamed(plan.Source)
 	return render(c, http.StatusOK, pages.Continue(s.frame(c, "Continue at "+r.Profile.Title), pages.ContinueView{
-		Started: started, Registration: *r, Scopes: scopesFor(r.Profile, specs, started.Scopes), Again: account != "", Account: account,
+		Started: started, Registration: *r, Scopes: askedScopes(r.Profile, spec, started.Scopes), Again: account != "", Account: account,
 	}))
 }
 
@@ -352,14 +353,14 @@ func (s *Server) ticketPage(c echo.Context) error {
 		return err
 	}
 	v := pages.TicketView{Ticket: *t, Path: c.Request().URL.Path, Registration: *r, Source: t.Plan.Source, Now: now}
-	var specs []connectors.Spec
-	if spec, ok := s.sourceNamed(t.Plan.Source); ok {
-		v.Source, specs = spec.Name, append(specs, spec)
+	spec, ok := s.sourceNamed(t.Plan.Source)
+	if ok {
+		v.Source = spec.Name
 	}
 	if v.Source == "" {
 		v.Source = r.Profile.Title
 	}
-	v.Scopes = scopesFor(r.Profile, specs, t.Plan.Needed)
+	v.Scopes = askedScopes(r.Profile, spec, t.Plan.Needed)
 	who, _ := identityOf(c)
 	v.Account = who.Account.Name
 	return render(c, http.StatusOK, pages.Ticket(s.frame(c, "Connect "+v.Source), v))

@@ -81,6 +81,7 @@ func (s *Server) showConnection(c echo.Context, status int, k store.Connection, 
 		return err
 	}
 	spec, _ := s.sourceNamed(k.Source)
+	v.Choose = spec.Has(connectors.CanChoose) && o.Chooser != nil
 	v.WantsGrant = k.GrantID == nil && spec.Provider != ""
 	if k.GrantID != nil {
 		if v.Grant, err = o.Grants.Get(ctx, *k.GrantID); err != nil {

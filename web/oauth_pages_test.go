@@ -35,6 +35,9 @@ func TestOAPages(t *testing.T) {
 		"a registration that is used stays":        testDeleteRegistration,
 		"grants":                                   testGrantPages,
 		"connections":                              testConnectionPages,
+		"choosing what is synced":                  testChoosing,
+		"choosing what cannot be":                  testChoosingRefused,
+		"scopes by setting":                        testScopesBySetting,
 		"the first steps":                          testChecklist,
 		"a wrong master key":                       testKeyNotice,
 		"this is me":                               testLinkReader,
@@ -58,7 +61,7 @@ func oauthAccess() map[string]string {
 
 		"GET /connect": "admin", "POST /connect": "admin", "GET /connect/:ticket": "admin", "POST /connect/:ticket": "admin",
 
-		"GET /connections": "auditor", "GET /connections/:name": "auditor", "POST /connections/:name/sync": "admin", "POST /connections/:name/pause": "admin",
+		"GET /connections": "auditor", "GET /connections/:name": "auditor", "POST /connections/:name/sync": "admin", "GET /connections/:name/choose": "admin", "POST /connections/:name/choose": "admin", "POST /connections/:name/pause": "admin",
 		"POST /connections/:name/resume": "admin", "POST /connections/:name/expiry": "admin", "POST /connections/:name/link": "admin",
 		"POST /connections/:name/grant-again": "admin", "GET /connections/:name/disconnect": "admin", "POST /connections/:name/disconnect": "admin",
 

@@ -61,7 +61,7 @@ func (s *Server) showRegistration(c echo.Context, status int, r *oauthflow.Regis
 	v.Confirm = r.State == oauthflow.RegistrationDraft && !s.isShipped(r)
 	var specs []connectors.Spec
 	for _, spec := range s.cfg.OAuth.Sources {
-		if spec.Provider == r.Profile.Name {
+		if spec.Accepts(r.Profile.Name) {
 			specs = append(specs, spec)
 			v.Sources = append(v.Sources, spec.Source)
 			for _, h := range spec.Hosts {
@@ -71,7 +71,7 @@ func (s *Server) showRegistration(c echo.Context, status int, r *oauthflow.Regis
 			}
 		}
 	}
-	v.Scopes = scopesFor(r.Profile, specs, nil)
+	v.Scopes = offeredScopes(r.Profile, specs...)
 	if len(specs) == 0 {
 		v.Scopes = r.Profile.Scopes.Known
 	}

@@ -69,7 +69,7 @@ func (s *Server) newRegistrationPage(c echo.Context) error {
 	for _, p := range s.cfg.OAuth.Providers {
 		choice := pages.ProviderChoice{Profile: p}
 		for _, spec := range s.cfg.OAuth.Sources {
-			if spec.Provider == p.Name {
+			if spec.Accepts(p.Name) {
 				choice.Sources = append(choice.Sources, spec.Name)
 			}
 		}

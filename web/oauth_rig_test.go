@@ -36,6 +36,7 @@ type oauthRig struct {
 	ring     *seal.Ring
 	syncer   *countingSyncer
 	folders  *folders
+	shelf    *shelf
 	parts    *web.OAuth
 	// key is what is wrong with the master key, which then opens and seals nothing.
 	key string
@@ -76,7 +77,11 @@ func (s *countingSyncer) Request(ctx context.Context, c store.Connection, lane s
 func fakeSpec() connectors.Spec {
 	return connectors.Spec{
 		Source: "fakedrive", Name: "Fake Drive", Description: "Documents that do not exist.", Provider: "fake-x", CursorVersion: 1,
-		Scopes: []connectors.Scope{{Name: "files.read", Reason: "Reads the documents."}, {Name: "groups.read", Reason: "Reads who may see them."}},
+		Scopes: []connectors.Scope{
+			{Name: "files.read", Reason: "Reads the documents."}, {Name: "groups.read", Reason: "Reads who may see them."},
+			{Name: "mail.read", Reason: "Reads letters.", When: []connectors.Condition{{Setting: "mode", Value: "b"}}},
+		},
+		Provides: []connectors.Capability{connectors.CanChoose},
 		Settings: []connectors.Setting{
 			{Name: "corner", Type: connectors.String, Description: "Corner of the drive", Required: true, Example: "north"},
 			{Name: "depth", Type: connectors.Int, Description: "How deep"},
@@ -147,8 +152,8 @@ func (o *oauthRig) build(t *testing.T, p *web.OAuth, st *store.Store, public str
 			t.Error(err)
 		}
 	})
-	o.syncer = &countingSyncer{store: st}
-	p.Store, p.Refresher, p.Syncer = st, k, o.syncer
+	o.syncer, o.shelf = &countingSyncer{store: st}, &shelf{store: st}
+	p.Store, p.Refresher, p.Syncer, p.Chooser = st, k, o.syncer, o.shelf
 	p.Registrations = oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: st, Vault: o, Client: client, PublicURL: public, LoopbackHTTP: true})
 	p.Flows = oauthflow.NewFlows(oauthflow.FlowsConfig{Store: st, Vault: o, Client: client, PublicURL: public, Returns: func(path string) bool { return o.web.Returns(path) }})
 	p.Grants = oauthflow.NewGrants(oauthflow.GrantsConfig{Store: st, Vault: o, Client: client, Tokens: k})

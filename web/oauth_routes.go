@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,6 +99,8 @@ func (s *Server) connectionRoutes() []route {
 	return []route{
 		{method: get, path: "/connections", access: accessAuditor, handler: s.connectionsPage, returnable: true},
 		{method: get, path: "/connections/:name", access: accessAuditor, handler: s.connectionPage, returnable: true},
+		{method: get, path: "/connections/:name/choose", access: accessAdmin, handler: s.choosePage, calls: true, returnable: true},
+		{method: post, path: "/connections/:name/choose", access: accessAdmin, handler: s.choose, calls: true},
 		{method: post, path: "/connections/:name/sync", access: accessAdmin, handler: s.connectionAct(s.syncConnection, "sync")},
 		{method: post, path: "/connections/:name/pause", access: accessAdmin, handler: s.connectionAct(s.pauseConnection(true), "paused")},
 		{method: post, path: "/connections/:name/resume", access: accessAdmin, handler: s.connectionAct(s.pauseConnection(false), "resumed")},
@@ -206,24 +209,27 @@ func (s *Server) sourceNamed(source string) (connectors.Spec, bool) {
 	return connectors.Spec{}, false
 }
 
-// scopesFor are what is asked for at a provider: what it always needs, then what each of the names is for.
-func scopesFor(p *oauthflow.Profile, specs []connectors.Spec, names []string) []oauthflow.Scope {
-	var out []oauthflow.Scope
-	add := func(sc oauthflow.Scope) {
-		if !slices.ContainsFunc(out, func(o oauthflow.Scope) bool { return o.Name == sc.Name }) {
-			out = append(out, sc)
-		}
-	}
-	for _, k := range p.Scopes.Known {
-		if k.Always {
-			add(k)
-		}
-	}
+// offeredScopes are what may be asked for at a provider: what it always needs, then what the sources can need there.
+func offeredScopes(p *oauthflow.Profile, specs ...connectors.Spec) []oauthflow.Scope {
+	out := alwaysScopes(p)
 	for _, spec := range specs {
 		for _, sc := range spec.Scopes {
-			add(oauthflow.Scope{Name: sc.Name, Reason: sc.Reason})
+			if len(sc.Providers) > 0 && !slices.Contains(sc.Providers, p.Name) {
+				continue
+			}
+			reason := sc.Reason
+			if len(sc.When) > 0 {
+				reason += " Asked for only where a setting needs it: " + conditionsOf(sc) + "."
+			}
+			out = addScope(out, oauthflow.Scope{Name: sc.Name, Reason: reason})
 		}
 	}
+	return out
+}
+
+// askedScopes are those names, and what the provider always needs, each with what it is for.
+func askedScopes(p *oauthflow.Profile, spec connectors.Spec, names []string) []oauthflow.Scope {
+	out := alwaysScopes(p)
 	for _, name := range names {
 		sc := oauthflow.Scope{Name: name}
 		for _, k := range p.Scopes.Known {
@@ -231,9 +237,34 @@ func scopesFor(p *oauthflow.Profile, specs []connectors.Spec, names []string) []
 				sc = k
 			}
 		}
-		add(sc)
+		for _, k := range spec.Scopes {
+			if k.Name == name {
+				sc.Reason = k.Reason
+			}
+		}
+		out = addScope(out, sc)
 	}
 	return out
+}
+
+func alwaysScopes(p *oauthflow.Profile) []oauthflow.Scope {
+	return slices.DeleteFunc(slices.Clone(p.Scopes.Known), func(k oauthflow.Scope) bool { return !k.Always })
+}
+
+func addScope(list []oauthflow.Scope, sc oauthflow.Scope) []oauthflow.Scope {
+	if slices.ContainsFunc(list, func(o oauthflow.Scope) bool { return o.Name == sc.Name }) {
+		return list
+	}
+	return append(list, sc)
+}
+
+// conditionsOf writes when a scope is needed.
+func conditionsOf(sc connectors.Scope) string {
+	var out []string
+	for _, c := range sc.When {
+		out = append(out, c.Setting+" = "+c.Value)
+	}
+	return strings.Join(out, " or ")
 }
 
 // idOf reads an id of the path.

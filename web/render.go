@@ -71,6 +71,7 @@ func doneTexts() map[string]string {
 		"registration-deleted": "The registration is deleted.",
 		"changed":              "The registration is changed.",
 		"connected":            "The source is connected, and its first sync has been asked for.",
+		"chosen":               "What is synced is saved. The next run works with it.",
 		"sync":                 "A sync is asked for; it starts in a moment.",
 		"paused":               "The connection is paused.",
 		"resumed":              "The connection goes on.",

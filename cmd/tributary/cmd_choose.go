@@ -255,7 +255,7 @@ func (a *app) changeConnection(ctx context.Context, st *store.Store, e *engine, 
 		return err
 	}
 	if changed {
-		detail := map[string]string{"name": conn.Name, "selection": chosenSentence(sel)}
+		detail := map[string]string{"name": conn.Name, "selection": chosenSentence(after.Selection)}
 		if err := a.record(ctx, st, "connection.change", connectionTarget(conn), detail); err != nil {
 			return err
 		}
@@ -264,10 +264,10 @@ func (a *app) changeConnection(ctx context.Context, st *store.Store, e *engine, 
 		return a.printJSON(map[string]any{"connection": after.Name, "changed": changed, "selection": after.Selection, "settings": after.Settings, "state": after.State, "state_reason": after.StateReason})
 	}
 	if !changed {
-		a.printf("Nothing is changed. %s\n", chosenSentence(sel))
+		a.printf("Nothing is changed. %s\n", chosenSentence(after.Selection))
 		return nil
 	}
-	a.printf("%s\n", chosenSentence(sel))
+	a.printf("%s\n", chosenSentence(after.Selection))
 	if after.State == store.StateDegraded {
 		a.printf("The grant does not suffice: %s.\nGrant again: tributary connect %s --again %s\n", after.StateReason, after.Source, after.Name)
 	}

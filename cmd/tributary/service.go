@@ -172,7 +172,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 	}
 	pages := &web.OAuth{
 		Store: srv.webStore, Registrations: srv.consent.registrations, Flows: srv.consent.flows, Grants: srv.consent.grants,
-		Refresher: srv.consent.keeper, Syncer: srv.engine.runner, Opener: srv.engine.runner, FolderRoots: srv.settings.FolderRoots, Providers: providers, KeyProblem: srv.keyProblem,
+		Refresher: srv.consent.keeper, Syncer: srv.engine.runner, Chooser: srv.engine.runner, Opener: srv.engine.runner, FolderRoots: srv.settings.FolderRoots, Providers: providers, KeyProblem: srv.keyProblem,
 	}
 	for _, c := range a.connectors() {
 		pages.Sources = append(pages.Sources, c.Spec())

@@ -1,0 +1,263 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"tributary/connectors"
+	"tributary/store"
+)
+
+// shelf is a source of containers: tops, and below each of them "low-0" to "low-449".
+type shelf struct {
+	store   *store.Store
+	fail    error // of the next calls
+	opened  []string
+	changed []connectors.Selection
+}
+
+func (s *shelf) Choices(_ context.Context, _ store.Connection, parent string, skip, limit int) ([]connectors.Choice, bool, error) {
+	s.opened = append(s.opened, fmt.Sprint(parent, "+", skip))
+	if s.fail != nil {
+		return nil, false, s.fail
+	}
+	all := []connectors.Choice{{ID: "top-a", Name: "Top <A>", HasChildren: true, Detail: "many below"}, {ID: "top-b", Name: "Top B"}, {ID: `q"'&`, Name: ""}}
+	if parent != "" {
+		all = nil
+		for i := range 450 {
+			all = append(all, connectors.Choice{ID: fmt.Sprintf("%s/low-%d", parent, i), Name: fmt.Sprint("Low ", i), HasChildren: i == 0})
+		}
+	}
+	all = all[min(skip, len(all)):]
+	return all[:min(limit, len(all))], len(all) > limit, nil
+}
+
+func (s *shelf) Change(ctx context.Context, conn store.Connection, settings map[string]string, sel connectors.Selection) (store.Connection, bool, error) {
+	if s.fail != nil {
+		return conn, false, s.fail
+	}
+	s.changed = append(s.changed, sel)
+	var needed []string
+	for _, sc := range fakeSpec().ScopesFor("fake-x", settings) {
+		needed = append(needed, sc.Name)
+	}
+	return s.store.ChangeConnection(ctx, conn.ID, store.ConnectionChange{Settings: settings, Selection: sel, NeededScopes: needed}, nil)
+}
+
+var inputs = regexp.MustCompile(`<(input|button|textarea|select)\b([^>]*)>([^<]*)`)
+
+// form reads the fields of the page's main form as a browser sends them, without its buttons, and the buttons by their text.
+func (p page) form(t *testing.T) (fields map[string]string, buttons map[string]string) {
+	t.Helper()
+	_, body, ok := strings.Cut(p.body, `/choose" class="form">`)
+	if !ok {
+		t.Fatalf("no form: %d\n%s", p.status, p.text())
+	}
+	body, _, _ = strings.Cut(body, "</form>")
+	fields, buttons = map[string]string{}, map[string]string{}
+	attribute := func(tag, name string) string {
+		m := regexp.MustCompile(`\b` + name + `="([^"]*)"`).FindStringSubmatch(tag)
+		if m == nil {
+			return ""
+		}
+		return html.UnescapeString(m[1])
+	}
+	for _, m := range inputs.FindAllStringSubmatch(body, -1) {
+		name, value := attribute(m[2], "name"), attribute(m[2], "value")
+		switch {
+		case m[1] == "button":
+			label := attribute(m[2], "aria-label")
+			if label == "" {
+				label = html.UnescapeString(strings.TrimSpace(m[3]))
+			}
+			buttons[label] = value
+		case m[1] == "textarea":
+			fields[name] = html.UnescapeString(m[3])
+		case m[1] == "select":
+			fields[name] = "a"
+		case regexp.MustCompile(`type="(checkbox|radio)"`).MatchString(m[2]) && !strings.Contains(m[2], " checked"):
+		default:
+			fields[name] = value
+		}
+	}
+	return fields, buttons
+}
+
+// press sends the form with a button, after edit.
+func (b *browser) press(t *testing.T, p page, button string, edit func(f map[string]string)) page {
+	t.Helper()
+	fields, buttons := p.form(t)
+	if edit != nil {
+		edit(fields)
+	}
+	do, ok := buttons[button]
+	if !ok {
+		t.Fatalf("no button %q among %q", button, buttons)
+	}
+	list := []string{"do", do}
+	for name, value := range fields {
+		list = append(list, name, value)
+	}
+	return b.post("/connections/files/choose", list...)
+}
+
+// ticked are the values of the boxes that are ticked.
+func ticked(f map[string]string) (list []string) {
+	for name, value := range f {
+		if strings.HasPrefix(name, "pick.") {
+			list = append(list, value)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// testChoosing ticks at several places and saves once.
+func testChoosing(t *testing.T) {
+	o := newOAuthRig(t)
+	k := o.connected(t)
+	p := o.ada.get("/connections/files")
+	p.has(t, `href="/connections/files/choose"`)
+	p = o.ada.get("/connections/files/choose")
+	p.says(t, http.StatusOK, "What files syncs", "Top <A>", "many below", "Corner of the drive", "mail.read")
+	f, buttons := p.form(t)
+	if f["scope"] != "everything" || len(ticked(f)) != 0 || buttons["Open Top <A>"] == "" || buttons["Open Top B"] != "" || buttons["Further ones"] != "" {
+		t.Fatalf("the form is %q, its buttons %q", f, buttons)
+	}
+	first := regexp.MustCompile(`name="pick\.(\d+)" value="([^"]*)"`)
+	box := func(p page, id string) (name, value string) {
+		t.Helper()
+		for _, m := range first.FindAllStringSubmatch(p.body, -1) {
+			if v := html.UnescapeString(m[2]); strings.Contains(v, `"i":"`+id+`"`) {
+				return "pick." + m[1], v
+			}
+		}
+		t.Fatalf("no box of %s", id)
+		return "", ""
+	}
+	tick := func(p page, ids ...string) func(map[string]string) {
+		return func(f map[string]string) {
+			f["scope"] = "chosen"
+			for _, id := range ids {
+				name, value := box(p, id)
+				f[name] = value
+			}
+		}
+	}
+	p = o.ada.press(t, p, "Open Top <A>", tick(p, "top-b"))
+	p.says(t, http.StatusOK, "Low 0", "Low 199", "Chosen elsewhere", "Top B")
+	p = o.ada.press(t, p, "Further ones", tick(p, "top-a/low-7"))
+	p.says(t, http.StatusOK, "Low 200", "Low 399", "Top B", "Low 7")
+	p = o.ada.press(t, p, "Further ones", tick(p, "top-a/low-201"))
+	p.says(t, http.StatusOK, "Low 449")
+	if _, buttons := p.form(t); buttons["Further ones"] != "" || buttons["Earlier ones"] == "" {
+		t.Errorf("at the end the buttons are %q", buttons)
+	}
+	p = o.ada.press(t, p, "Take out Low 7", nil)
+	p = o.ada.press(t, p, "Top", func(f map[string]string) { f["set.depth"] = "4" })
+	f, _ = p.form(t)
+	if got := ticked(f); len(got) != 1 || !strings.Contains(got[0], "top-b") || f["set.depth"] != "4" || f["scope"] != "chosen" {
+		t.Errorf("back at the top: %q", f)
+	}
+	if len(o.shelf.changed) != 0 {
+		t.Fatal("something was saved")
+	}
+	p = o.ada.press(t, p, "Save", tick(p, `q\"'\u0026`))
+	if p.status != http.StatusSeeOther || p.location() != "/connections/files?done=chosen" {
+		t.Fatalf("saving: %d to %q\n%s", p.status, p.location(), p.text())
+	}
+	o.ada.get(p.location()).says(t, http.StatusOK, "What is synced is saved", "3 of what the source has")
+	after, err := o.store.Connection(t.Context(), "files")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Sorted(slices.Values(after.Selection.Containers))
+	if want := []string{`q"'&`, "top-a/low-201", "top-b"}; !slices.Equal(got, want) || after.ID != k.ID || after.Settings["depth"] != "4" || after.Settings["corner"] != "north" {
+		t.Errorf("saved %q, settings %v", got, after.Settings)
+	}
+	events, err := o.store.AuditEvents(t.Context(), store.AuditFilter{Action: "connection.change"})
+	if err != nil || len(events) != 1 || events[0].Actor.Name != "ada" {
+		t.Errorf("the audit log: %+v, %v", events, err)
+	}
+	p = o.ada.press(t, o.ada.get("/connections/files/choose"), "Save", func(f map[string]string) { f["scope"] = "everything" })
+	if after, err = o.store.Connection(t.Context(), "files"); err != nil || p.status != http.StatusSeeOther || len(after.Selection.Containers) != 0 {
+		t.Errorf("everything: %d, %+v, %v", p.status, after.Selection, err)
+	}
+}
+
+// testChoosingRefused: what is wrong is said on the page, with what was entered.
+func testChoosingRefused(t *testing.T) {
+	o := newOAuthRig(t)
+	o.connected(t)
+	p := o.ada.get("/connections/files/choose")
+	o.ada.press(t, p, "Save", func(f map[string]string) { f["scope"] = "chosen" }).says(t, http.StatusUnprocessableEntity, "Nothing is chosen")
+	o.ada.press(t, p, "Save", func(f map[string]string) { f["set.depth"] = "deep" }).says(t, http.StatusUnprocessableEntity, "How deep: must be a whole number")
+	for _, wrong := range [][]string{
+		{"do", "open."}, {"do", "open.{}"}, {"do", "up.1"}, {"do", "up.-1"}, {"do", "drop.0"}, {"do", ""}, {"do", "jump.1"}, {"do", "from.x"},
+		{"do", "save", "trail", "{"}, {"do", "save", "kept", "7"}, {"do", "save", "pick.0", "x"}, {"do", "save", "from", "-1"}, {"do", "save", "pick.200", "{}"}, {"do", "save", "other", "1"},
+		{"do", "save", "trail", "[" + strings.Repeat("{},", 64) + "{}]"},
+	} {
+		if p := o.ada.post("/connections/files/choose", wrong...); p.status != http.StatusBadRequest && p.status != http.StatusUnprocessableEntity || p.choosing() {
+			t.Errorf("%q: %d\n%s", wrong, p.status, p.text())
+		}
+	}
+	o.shelf.fail = &connectors.Error{Op: "listing drives", Class: connectors.ScopeDenied, Code: "api_not_enabled", Err: errors.New("The API is not enabled. Enable it in the console.")}
+	p = o.ada.get("/connections/files/choose")
+	p.says(t, http.StatusOK, "The source could not be listed", "Enable it in the console.", "Corner of the drive")
+	o.ada.press(t, p, "Save", nil).says(t, http.StatusUnprocessableEntity, "Enable it in the console.")
+	o.shelf.fail = errors.New("SQLSTATE canary")
+	if p := o.ada.get("/connections/files/choose"); p.status != http.StatusInternalServerError || strings.Contains(p.body, "canary") {
+		t.Errorf("an error of ours: %d\n%s", p.status, p.text())
+	}
+	o.shelf.fail = nil
+	if len(o.shelf.changed) != 0 {
+		t.Errorf("saved %v", o.shelf.changed)
+	}
+	if p := o.ada.get("/connections/nosuch/choose"); p.status != http.StatusNotFound {
+		t.Errorf("no connection: %d", p.status)
+	}
+}
+
+// choosing reports whether the page has the form of the choice.
+func (p page) choosing() bool { return strings.Contains(p.body, `/choose" class="form">`) }
+
+// testScopesBySetting: consent asks what the settings need, and a setting that needs more degrades the connection until it is granted.
+func testScopesBySetting(t *testing.T) {
+	o := newOAuthRig(t)
+	o.ada.get("/connect?source=fakedrive&registration="+o.reg.ID.String()).says(t, http.StatusOK, "mail.read", "only where a setting needs it: mode = b")
+	if link := o.begin(o.ada, "files").link(t); strings.Contains(link, "mail.read") || !strings.Contains(link, "files.read") {
+		t.Errorf("asked for %s", link)
+	}
+	k := o.connected(t)
+	if slices.Contains(k.NeededScopes, "mail.read") {
+		t.Errorf("it needs %q", k.NeededScopes)
+	}
+	save := func(mode string) store.Connection {
+		t.Helper()
+		p := o.ada.press(t, o.ada.get("/connections/files/choose"), "Save", func(f map[string]string) { f["set.mode"] = mode })
+		after, err := o.store.Connection(t.Context(), "files")
+		if err != nil || p.status != http.StatusSeeOther {
+			t.Fatalf("saving: %d, %v\n%s", p.status, err, p.text())
+		}
+		return after
+	}
+	wide := save("b")
+	if wide.State != store.StateDegraded || !strings.Contains(wide.StateReason, "mail.read") {
+		t.Errorf("widened it is %s: %s", wide.State, wide.StateReason)
+	}
+	p := o.ada.get("/connections/files")
+	p.says(t, http.StatusOK, "mail.read", "Grant again")
+	if link := o.ada.post("/connections/files/grant-again").link(t); !strings.Contains(link, "mail.read") {
+		t.Errorf("grant again asks for %s", link)
+	}
+	if narrow := save("a"); narrow.State != store.StateActive || slices.Contains(narrow.NeededScopes, "mail.read") {
+		t.Errorf("narrowed it is %s: %s", narrow.State, narrow.StateReason)
+	}
+}
