@@ -78,6 +78,7 @@ var (
 	_ connectors.Realmer        = (*session)(nil)
 	_ connectors.Counter        = (*session)(nil)
 	_ connectors.PrincipalNamer = (*session)(nil)
+	_ connectors.SelfIdentifier = (*session)(nil)
 )
 
 // Open checks the settings. It makes no request.

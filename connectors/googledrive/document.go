@@ -211,40 +211,13 @@ func (s *session) content(ctx context.Context, ref connectors.ItemRef, key, rest
 		// https://developers.google.com/workspace/drive/api/guides/resource-keys.
 		call.Header = http.Header{"X-Goog-Drive-Resource-Keys": {ref.ID + "/" + key}}
 	}
-	raw, _, err := s.api.Open(ctx, call)
+	content, _, err := s.api.Open(ctx, call)
 	if errors.Is(err, httpx.ErrRedirect) {
 		// One file's content lies elsewhere; the others do not.
 		return nil, &connectors.Error{Op: opContent, Class: connectors.ItemSkipped, Ref: ref, Err: httpx.ErrRedirect}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &body{ctx: ctx, raw: raw, ref: ref}, nil
+	return content, err
 }
-
-// body reads content and gives its failures a class.
-type body struct {
-	ctx context.Context //nolint:containedctx // it is the request's, and tells why a read ended
-	raw io.ReadCloser
-	ref connectors.ItemRef
-}
-
-// Read reads on. Content that ends before its announced length is an error, not
-// the end.
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.raw.Read(p)
-	if err == nil || errors.Is(err, io.EOF) {
-		return n, err
-	}
-	err = httpx.Failure(b.ctx, opContent, err)
-	if e, ok := errors.AsType[*connectors.Error](err); ok && e.Class == connectors.ItemSkipped {
-		e.Ref = b.ref
-	}
-	return n, err
-}
-
-// Close ends the request.
-func (b *body) Close() error { return b.raw.Close() }
 
 // Fetch reads one file again. What is gone, no document, or not selected is
 // ItemRefused.

@@ -42,6 +42,23 @@ func (s *session) Verify(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s (%s), %d shared drives", me.Name, me.Email, len(s.driveNames)), nil
 }
 
+// serviceAccounts is the domain of accounts that are nobody's.
+const serviceAccounts = ".gserviceaccount.com"
+
+// Self returns the account that the grant acts for, by the id of its
+// permissions.
+func (s *session) Self(ctx context.Context) (connectors.Principal, error) {
+	const op = "asking whose grant it is"
+	me, err := s.about(ctx, op)
+	if err != nil {
+		return connectors.Principal{}, err
+	}
+	if strings.HasSuffix(strings.ToLower(me.Email), serviceAccounts) {
+		return connectors.Principal{}, &connectors.Error{Op: op, Class: connectors.Invalid, Err: errors.New("the grant is a service account's own, and nobody's")}
+	}
+	return connectors.Principal{Kind: connectors.User, ID: me.PermissionID, Name: me.Name}, nil
+}
+
 // about returns the account that the grant acts for.
 func (s *session) about(ctx context.Context, op string) (person, error) {
 	var answer struct {

@@ -285,3 +285,16 @@ func TestGroupsForgetTheirPage(t *testing.T) {
 		t.Error(last)
 	}
 }
+
+// TestSelf: who consented, by the id that permissions name.
+func TestSelf(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if self, err := r.open(t).Self(t.Context()); err != nil || self.ID != "06alice" || self.Kind != connectors.User {
+		t.Errorf("%v, %v", self, err)
+	}
+	r.people[account].email = "sync@project.iam.gserviceaccount.com"
+	if self, err := r.open(t).Self(t.Context()); connectors.ClassOf(err) != connectors.Invalid {
+		t.Errorf("a service account: %v, %v", self, err)
+	}
+}

@@ -303,11 +303,14 @@ func selected(v, fields any) any {
 }
 
 // page cuts one page out of all entries, by a token that an expiry forgets and
-// that names the last entry before, by its key or its place; false says that
-// the request was answered.
+// that names the last entry before, by its key or its place, and belongs to the
+// search; false says that the request was answered.
 func (s *site) page(x *exchange, list string, all int, keys []string) (from, to int, next string, ok bool) {
 	if token := x.get("pageToken"); token != "" {
 		epoch, at, found := strings.Cut(token, "~")
+		if query, rest, ok := strings.Cut(at, "~"); keys != nil && ok {
+			at, found = rest, found && query == sum(x.get("q"))
+		}
 		if from, _ = strconv.Atoi(at); keys != nil {
 			from, _ = slices.BinarySearch(keys, at+"\x00")
 		}
@@ -321,7 +324,7 @@ func (s *site) page(x *exchange, list string, all int, keys []string) (from, to 
 	if from = min(from, to); to < all {
 		next = s.token(list, to)
 		if keys != nil {
-			next = s.token(list, keys[to-1])
+			next = s.token(list, sum(x.get("q"))+"~"+keys[to-1])
 		}
 	}
 	return from, to, next, true

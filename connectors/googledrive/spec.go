@@ -68,7 +68,7 @@ func (c *Connector) Spec() connectors.Spec {
 		},
 		Provides: []connectors.Capability{
 			connectors.CanChanges, connectors.CanListIDs, connectors.CanPermissions, connectors.CanGroups, connectors.CanFetch,
-			connectors.CanChoose, connectors.CanVerify, connectors.CanRealm, connectors.CanName,
+			connectors.CanChoose, connectors.CanVerify, connectors.CanRealm, connectors.CanName, connectors.CanSelf,
 		},
 		Limits: []string{
 			"A connection reads what its account can read; a service account with domain-wide delegation reads what the person does for whom it acts.",
