@@ -106,12 +106,26 @@ func TestReaderTruth(t *testing.T) {
 	}
 }
 
+// TestSelf: who consented is a user of the realm; an installation is nobody.
+func TestSelf(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, appGrant())
+	me, err := r.open().Self(t.Context())
+	if err != nil || me.Kind != connectors.User || me.ID != r.site.principal(siteMe).ID {
+		t.Errorf("%+v, error %v", me, err)
+	}
+	r.env.Grant = installationGrant()
+	if me, err := r.open().Self(t.Context()); connectors.ClassOf(err) != connectors.Invalid {
+		t.Errorf("an installation is %+v, error %v", me, err)
+	}
+}
+
 // TestServer: on a server of one's own nothing is public, and ids are of its
 // realm.
 func TestServer(t *testing.T) {
 	t.Parallel()
 	s := newSite(func(next http.Handler) http.Handler { return http.StripPrefix("/api/v3", described(t)(next)) })
-	r := newRigAt(t, s, userGrant())
+	r := newRigAt(t, s, connectors.Grant{Provider: providerServerApp, Kind: "authorization_code"})
 	r.env.Base = s.server.URL + "/"
 	id := r.put("a/doc.md", "text")
 	r.with(func(s *site) { s.repo("a").private, s.repo("a").visibility = false, visibilityPublic })

@@ -18,8 +18,8 @@ func (s *session) Verify(ctx context.Context) (string, error) {
 	const op = "verifying github"
 	who := "an installation of the app"
 	if s.grant.Kind != grantInstallation {
-		var me account
-		if _, err := s.api.JSON(ctx, httpx.Call{Op: op, Path: "user"}, &me); err != nil {
+		me, err := s.me(ctx, op)
+		if err != nil {
 			return "", err
 		}
 		who = me.name()
@@ -41,9 +41,34 @@ func (s *session) Verify(ctx context.Context) (string, error) {
 	return summary, nil
 }
 
+// me is the account that consented.
+func (s *session) me(ctx context.Context, op string) (account, error) {
+	var me account
+	_, err := s.api.JSON(ctx, httpx.Call{Op: op, Path: "user"}, &me)
+	if err == nil && me.ID == 0 {
+		err = malformed(op)
+	}
+	return me, err
+}
+
+// Self returns the account that consented. An installation is nobody.
+func (s *session) Self(ctx context.Context) (connectors.Principal, error) {
+	const op = "identifying the github account"
+	if s.grant.Kind == grantInstallation {
+		return connectors.Principal{}, &connectors.Error{Op: op, Class: connectors.Invalid, Err: errInstallation}
+	}
+	me, err := s.me(ctx, op)
+	if err != nil {
+		return connectors.Principal{}, err
+	}
+	return userPrincipal(me), nil
+}
+
+var errInstallation = errors.New("an installation of an app is nobody's account: connect by a person's consent to be offered a link")
+
 // nothing returns the problem behind a list without repositories, or "".
 func (s *session) nothing(c *catalogue) string {
-	if len(c.repos) > 0 || s.grant.Provider != providerApp {
+	if len(c.repos) > 0 || !s.app() {
 		return ""
 	}
 	for _, in := range c.installations {

@@ -25,6 +25,11 @@ const maxRepoPages = 5000
 
 var errEndless = errors.New("the list of repositories does not end")
 
+// app reports whether the grant is one of a GitHub App.
+func (s *session) app() bool {
+	return s.grant.Provider == providerApp || s.grant.Provider == providerServerApp
+}
+
 // catalogue is what the grant can see.
 type catalogue struct {
 	repos []repository
@@ -56,7 +61,7 @@ func (s *session) catalogue(ctx context.Context, op string) (*catalogue, error) 
 	switch {
 	case s.grant.Kind == grantInstallation:
 		err = s.wrapped(ctx, op, c, "installation/repositories")
-	case s.grant.Provider == providerApp:
+	case s.app():
 		err = s.installed(ctx, op, c)
 	default:
 		q := s.paged("affiliation", "owner,collaborator,organization_member", "sort", "created", "direction", "asc")

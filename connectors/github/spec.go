@@ -5,10 +5,12 @@ import "tributary/connectors"
 // Source is the name of the connector.
 const Source = "github"
 
-// The provider profiles.
+// The provider profiles, of GitHub.com and of servers.
 const (
-	providerApp   = "github-app"
-	providerOAuth = "github-oauth"
+	providerApp         = "github-app"
+	providerOAuth       = "github-oauth"
+	providerServerApp   = "github-server-app"
+	providerServerOAuth = "github-server-oauth"
 )
 
 // The settings of a connection.
@@ -39,24 +41,25 @@ const (
 func (*Connector) Spec() connectors.Spec { return spec() }
 
 func spec() connectors.Spec {
+	oauth := []string{providerOAuth, providerServerOAuth}
 	return connectors.Spec{
 		Source:          Source,
 		Name:            "GitHub",
 		Description:     "Files, issues and pull requests of the repositories you choose, on GitHub.com or GitHub Enterprise Server.",
 		Icon:            "github",
 		Provider:        providerApp,
-		OtherProviders:  []string{providerOAuth},
+		OtherProviders:  []string{providerOAuth, providerServerApp, providerServerOAuth},
 		Hosts:           []string{"api.github.com", "{base}"},
 		PrincipalPrefix: "github",
 		CursorVersion:   cursorVersion,
 		Scopes: []connectors.Scope{
-			{Name: "repo", Reason: "Reads private repositories. GitHub has no narrower scope for OAuth apps; a GitHub App can be limited to reading.", Providers: []string{providerOAuth}},
-			{Name: "read:org", Reason: "Reads who is a member of your organisations, who decide who may read a repository.", Providers: []string{providerOAuth}},
+			{Name: "repo", Reason: "Reads private repositories. GitHub has no narrower scope for OAuth apps; a GitHub App can be limited to reading.", Providers: oauth},
+			{Name: "read:org", Reason: "Reads who is a member of your organisations, who decide who may read a repository.", Providers: oauth},
 		},
 		Settings: settings(),
 		Provides: []connectors.Capability{
 			connectors.CanChanges, connectors.CanListIDs, connectors.CanPermissions, connectors.CanGroups, connectors.CanFetch,
-			connectors.CanChoose, connectors.CanVerify, connectors.CanRealm, connectors.CanName,
+			connectors.CanChoose, connectors.CanVerify, connectors.CanRealm, connectors.CanName, connectors.CanSelf,
 		},
 		Limits:   limits(),
 		Pace:     pace(),
