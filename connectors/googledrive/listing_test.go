@@ -200,6 +200,7 @@ func TestDriveComesAndGoes(t *testing.T) {
 			n.drive, n.parent = driveB, "1Bfolder"
 		}
 	}
+	r.log[driveA] = nil // they have always been there
 	from := start
 	seen := map[string]int{}
 	for range 20 { // a session for every page
