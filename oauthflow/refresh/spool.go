@@ -303,21 +303,22 @@ func (k *Keeper) importSpool(ctx context.Context) error {
 }
 
 // spooled reports whether a pair of the grant waits in memory or in the spool, after an attempt to store it. A grant
-// whose newest pair is there must not present an older one.
+// whose newest pair is there must not present an older one. What a process left unfinished counts until it is completed
+// or removed.
 func (k *Keeper) spooled(ctx context.Context, grant uuid.UUID) bool {
-	ids, err := k.spool.list()
-	if err == nil && len(ids) > 0 {
+	files, err := k.spool.files()
+	if err == nil && len(files) > 0 {
 		if err := k.importSpool(ctx); err != nil {
 			k.cfg.Log.Warn("importing spool", "error", err)
 		}
-		ids, err = k.spool.list()
+		files, err = k.spool.files()
 	}
 	if err != nil {
 		k.cfg.Log.Warn("reading spool", "error", err)
 		return true
 	}
-	for _, id := range ids {
-		if _, g, err := k.spool.read(id); g == grant && !errors.Is(err, fs.ErrNotExist) {
+	for _, f := range files {
+		if _, g, err := k.spool.readFile(f.path, f.attempt); g == grant && !errors.Is(err, fs.ErrNotExist) {
 			return true
 		}
 	}

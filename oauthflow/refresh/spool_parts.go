@@ -54,6 +54,33 @@ func (s *spool) parts() ([]uuid.UUID, error) {
 	return list, nil
 }
 
+// spoolFile is a file of the spool, in its place or not.
+type spoolFile struct {
+	path    string
+	attempt uuid.UUID
+}
+
+// files returns every file of the spool. One that may be moved into its place meanwhile stands there twice, so that who
+// reads the files in their order sees it.
+func (s *spool) files() ([]spoolFile, error) {
+	parts, err := s.parts()
+	if err != nil {
+		return nil, err
+	}
+	ids, err := s.list()
+	if err != nil {
+		return nil, err
+	}
+	files := make([]spoolFile, 0, 2*len(parts)+len(ids))
+	for _, id := range parts {
+		files = append(files, spoolFile{s.part(id), id})
+	}
+	for _, id := range append(parts, ids...) {
+		files = append(files, spoolFile{s.path(id), id})
+	}
+	return files, nil
+}
+
 // tidy moves a part into its place that is whole, and removes one that is not, where nobody has written to it for longer
 // than quiet and no living process has it locked. What another key sealed stays.
 func (s *spool) tidy(attempt uuid.UUID, quiet time.Duration) (saved, removed bool, err error) { //nolint:nonamedreturns // the names say what the three are

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tributary/connectors"
 	"tributary/internal/seal"
 )
 
@@ -64,6 +65,25 @@ func TestSpoolParts(t *testing.T) {
 		r.beats(r.running(r.config(slow())), 3)
 		if !exists(part) {
 			t.Error("it was removed")
+		}
+	})
+	t.Run("its grant presents no older token meanwhile, and others do", func(t *testing.T) {
+		t.Parallel()
+		r := r.here(t)
+		g, other := r.consent(-time.Minute), r.consent(-time.Minute)
+		part := unfinished(t, r.leave(r.ring, g, whole), time.Second)
+		k := r.keeper(r.config(slow()))
+		_, err := k.Access(t.Context(), g)
+		wantClass(t, err, connectors.Transient)
+		if mustAccess(t, k, other); k.Stats().Sent != 1 || !exists(part) {
+			t.Errorf("%+v, there %t", k.Stats(), exists(part))
+		}
+		old := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(part, old, old); err != nil {
+			t.Fatal(err)
+		}
+		if a := mustAccess(t, k, g); a.Token.Reveal() != atOf(g, 1) || k.Stats().Sent != 1 {
+			t.Errorf("generation %d, %+v", a.Gen, k.Stats())
 		}
 	})
 	t.Run("one of another key stays, and is set aside after a day", func(t *testing.T) {
