@@ -261,3 +261,32 @@ func testScopesBySetting(t *testing.T) {
 		t.Errorf("narrowed it is %s: %s", narrow.State, narrow.StateReason)
 	}
 }
+
+// testSeveralProviders: a source is connected through a registration at any provider that it accepts.
+func testSeveralProviders(t *testing.T) {
+	o := newOAuthRig(t)
+	several := fakeSpec()
+	several.Source, several.Name, several.Provider, several.OtherProviders = "several", "Several", "github-app", []string{"github-oauth", "fake-x"}
+	several.Scopes = append(several.Scopes, connectors.Scope{Name: "app.read", Reason: "Reads as an app.", Providers: []string{"github-app"}})
+	unready := several
+	unready.Source, unready.OtherProviders = "unready", several.OtherProviders[:1]
+	o.parts.Sources = append(o.parts.Sources, several, unready)
+	p := o.ada.get("/connect")
+	p.has(t, "/connect?source=several&amp;registration="+o.reg.ID.String(), "/registrations/new?provider=github-app", "/registrations/new?provider=github-oauth")
+	if strings.Contains(p.body, "source=unready&amp;registration") {
+		t.Error("a registration at another provider is offered")
+	}
+	p = o.ada.get("/connect?source=several&registration=" + o.reg.ID.String())
+	p.says(t, http.StatusOK, "files.read")
+	if strings.Contains(p.body, "app.read") {
+		t.Error("a permission of another provider is named")
+	}
+	p = o.ada.post("/connect", "source", "several", "registration", o.reg.ID.String(), "kind", "authorization_code", "name", "files", "set.corner", "north")
+	if link := p.link(t); strings.Contains(link, "app.read") || !strings.Contains(link, "groups.read") {
+		t.Errorf("asked for %s", link)
+	}
+	p = o.ada.post("/connect", "source", "unready", "registration", o.reg.ID.String(), "kind", "authorization_code", "name", "files", "set.corner", "north")
+	p.says(t, http.StatusUnprocessableEntity, "it is at another provider than the source")
+	o.ada.get("/registrations/new").says(t, http.StatusOK, "Several")
+	o.ada.get("/registrations/"+o.reg.ID.String()).says(t, http.StatusOK, "several")
+}

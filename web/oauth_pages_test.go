@@ -38,6 +38,7 @@ func TestOAPages(t *testing.T) {
 		"choosing what is synced":                  testChoosing,
 		"choosing what cannot be":                  testChoosingRefused,
 		"scopes by setting":                        testScopesBySetting,
+		"several providers":                        testSeveralProviders,
 		"the first steps":                          testChecklist,
 		"a wrong master key":                       testKeyNotice,
 		"this is me":                               testLinkReader,
