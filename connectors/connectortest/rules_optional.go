@@ -12,7 +12,7 @@ func optionalRules() []Rule {
 		{ID: "ids-truth", Says: "The list of ids is what the snapshot lists, opens no body, continues after any page, and says Complete at its end only.", Proves: connectors.CanListIDs, run: idsTruth},
 		{ID: "ids-failed", Says: "A list of ids that failed never says Complete.", run: idsFailed},
 		{ID: "fetch-same", Says: "Fetching one item gives what the snapshot gives.", Proves: connectors.CanFetch, run: fetchSame},
-		{ID: "fetch-gone", Says: "Fetching an item that is gone is class item_skipped.", Proves: connectors.CanFetch, run: fetchGone},
+		{ID: "fetch-gone", Says: "Fetching an item that is gone is class item_refused.", Proves: connectors.CanFetch, run: fetchGone},
 		{ID: "choose-selects", Says: "A choice, when selected, limits the listing to a part of the site.", Proves: connectors.CanChoose, run: chooseSelects},
 		{ID: "verify-works", Says: "Verify tells what a person can recognise the connection by.", Proves: connectors.CanVerify, run: verifyWorks},
 		{ID: "verify-honest", Says: "Verify fails while the site refuses the credential.", run: verifyHonest},
