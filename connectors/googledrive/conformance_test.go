@@ -76,14 +76,14 @@ func (s *site) Truth() ([]connectortest.Item, error) {
 // People returns those who can sign in, as the directory knows them, but for
 // the account itself.
 func (s *site) People() []connectors.Principal {
-	all := []connectors.Principal{person1(account)}
+	all := []connectors.Principal{byPermission(account)}
 	for _, id := range []string{"bob", "carol", "dave"} {
-		all = append(all, known(id))
+		all = append(all, byDirectory(id))
 	}
 	return all
 }
 
-func person1(id string) connectors.Principal {
+func byPermission(id string) connectors.Principal {
 	return connectors.Principal{Kind: connectors.User, ID: permissionID(share{kind: typeUser, who: id})}
 }
 
@@ -158,14 +158,14 @@ func (s *site) Memberships() ([]connectors.Membership, error) {
 		switch sh.kind {
 		case typeUser:
 			if s.people[sh.who].active && (!s.people[sh.who].outside || s.inGroup(seen, sh.who)) {
-				ms = append(ms, connectors.Membership{Member: person1(sh.who), Group: known(sh.who)}, connectors.Membership{Member: known(sh.who), Group: person1(sh.who)})
+				ms = append(ms, connectors.Membership{Member: byPermission(sh.who), Group: byDirectory(sh.who)}, connectors.Membership{Member: byDirectory(sh.who), Group: byPermission(sh.who)})
 			}
 		case typeGroup:
 			ms = append(ms, s.groupMembers(sh)...)
 		case typeDomain:
 			for id, p := range s.people {
 				if p.active && strings.HasSuffix(p.email, "@"+sh.who) {
-					ms = append(ms, connectors.Membership{Member: known(id), Group: connectors.Principal{Kind: connectors.Domain, ID: sh.who}})
+					ms = append(ms, connectors.Membership{Member: byDirectory(id), Group: connectors.Principal{Kind: connectors.Domain, ID: sh.who}})
 				}
 			}
 		}
@@ -173,7 +173,7 @@ func (s *site) Memberships() ([]connectors.Membership, error) {
 	return ms, nil
 }
 
-func known(id string) connectors.Principal {
+func byDirectory(id string) connectors.Principal {
 	return connectors.Principal{Kind: connectors.User, ID: "directory:1" + id}
 }
 
@@ -196,7 +196,7 @@ func (s *site) groupMembers(sh share) []connectors.Membership {
 	}
 	for _, id := range s.flat(sh.who) {
 		if s.people[id].active {
-			ms = append(ms, connectors.Membership{Member: known(id), Group: group})
+			ms = append(ms, connectors.Membership{Member: byDirectory(id), Group: group})
 		}
 	}
 	return ms
@@ -252,9 +252,9 @@ func (s *site) BodyOpens() (int, error) {
 // Names are people of the directory and a group that is a member of a drive.
 func (s *site) Names() (map[string]connectors.Principal, error) {
 	return map[string]connectors.Principal{
-		"google:alice@" + domain: known("alice"),
+		"google:alice@" + domain: byDirectory("alice"),
 		"SPACE@" + domain:        {Kind: connectors.Group, ID: permissionID(share{kind: typeGroup, who: "space"})},
-		"google:dave@" + domain:  known("dave"),
+		"google:dave@" + domain:  byDirectory("dave"),
 	}, nil
 }
 
