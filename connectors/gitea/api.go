@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -105,9 +106,7 @@ func readPage[T any](ctx context.Context, s *session, c httpx.Call, page, limit 
 // readInto reads one page of a list into v.
 func readInto(ctx context.Context, s *session, c httpx.Call, page, limit int, v any) (httpx.Meta, error) {
 	q := url.Values{"page": {strconv.Itoa(page)}, "limit": {strconv.Itoa(limit)}}
-	for name, values := range c.Query {
-		q[name] = values
-	}
+	maps.Copy(q, c.Query)
 	c.Query = q
 	return s.api.JSON(ctx, c, v)
 }

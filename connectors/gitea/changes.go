@@ -2,6 +2,7 @@ package gitea
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"net/http"
@@ -64,7 +65,7 @@ func (s *session) Changes(ctx context.Context, from connectors.Cursor) iter.Seq2
 			f := &feed{s: s, op: op, c: c, yield: yield, last: c.encode()}
 			err = f.run(ctx)
 		}
-		if err != nil && err != errEnough {
+		if err != nil && !errors.Is(err, errEnough) {
 			yield(connectors.Page{}, err)
 		}
 	}

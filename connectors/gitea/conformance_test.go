@@ -137,7 +137,7 @@ func (s *site) Truth() ([]connectortest.Item, error) {
 	for name, id := range s.names {
 		r, _ := s.w.unitOf(id)
 		_, kind, rest, _ := splitID(id)
-		text := ""
+		var text string
 		switch kind {
 		case "file":
 			text = r.files[rest]

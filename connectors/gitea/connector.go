@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -165,9 +166,5 @@ func (s *session) count(name string) {
 func (s *session) Counts() map[string]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make(map[string]int64, len(s.counts))
-	for name, n := range s.counts {
-		out[name] = n
-	}
-	return out
+	return maps.Clone(s.counts)
 }

@@ -124,8 +124,7 @@ func (s *session) hidden(ctx context.Context, r *repository, out *readers, err e
 // remind logs a known problem that does not end the run, and counts it.
 func (s *session) remind(ctx context.Context, code, what string) {
 	s.count(code)
-	p := s.spec.Problem("reading gitea permissions", code)
-	s.log.WarnContext(ctx, p.Err.Error(), "code", code, "what", what)
+	s.log.WarnContext(ctx, "gitea does not tell who may read", "code", code, "what", what, "problem", s.spec.Problem("", code).Err)
 }
 
 // unitGroup stands for the readers of a unit.

@@ -178,9 +178,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 
 // send answers with JSON.
 func (s *site) send(w http.ResponseWriter, a answer) {
-	for name, values := range a.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), a.header)
 	body, err := json.Marshal(a.body)
 	if err != nil {
 		panic(err)

@@ -1,7 +1,7 @@
 package gitea
 
 import (
-	"crypto/sha1" //nolint:gosec // git names blobs so
+	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -55,11 +55,10 @@ type fakeRepo struct {
 	head    string
 	commits int
 
-	issues     map[int64]*fakeIssue
-	nextIssue  int64
-	wiki       map[string]*fakeWikiPage
-	updated    time.Time
-	redirected bool
+	issues    map[int64]*fakeIssue
+	nextIssue int64
+	wiki      map[string]*fakeWikiPage
+	updated   time.Time
 }
 
 type fakeIssue struct {
@@ -163,7 +162,7 @@ func (w *world) repo(name string) *fakeRepo {
 }
 
 func sha(parts ...string) string {
-	sum := sha1.Sum([]byte(strings.Join(parts, "\x00"))) //nolint:gosec // git names blobs so
+	sum := sha1.Sum([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -231,12 +230,11 @@ func (r *fakeRepo) numbers() []*fakeIssue {
 }
 
 // remark adds a comment to an issue.
-func (w *world) remark(is *fakeIssue, author int64, text string) *fakeComment {
+func (w *world) remark(is *fakeIssue, author int64, text string) {
 	at := w.tick()
 	c := &fakeComment{id: w.id(), author: author, body: text, created: at, updated: at}
 	is.comments = append(is.comments, c)
 	is.updated = at
-	return c
 }
 
 // writeWiki writes a page.
@@ -354,16 +352,16 @@ func (w *world) teamIn(r *fakeRepo, t *fakeTeam, in func(connectors.PrincipalKin
 	for _, id := range t.members {
 		in(connectors.User, strconv.FormatInt(id, 10), team)
 	}
-	any := false
+	anything := false
 	for _, u := range []string{"code", "issues", "pulls", "wiki", "releases"} {
 		if slices.Contains([]string{"read", "write", "admin", "owner"}, t.units["repo."+u]) {
-			any = true
+			anything = true
 			if u != "releases" {
 				in(connectors.Group, team, fmt.Sprintf("repo:%d:%s", r.id, u))
 			}
 		}
 	}
-	if any {
+	if anything {
 		in(connectors.Group, team, fmt.Sprintf("repo:%d:any", r.id))
 	}
 }

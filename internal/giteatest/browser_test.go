@@ -3,6 +3,7 @@ package giteatest
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -50,7 +51,7 @@ func (b *browser) read(resp *http.Response, err error) *page {
 
 func (b *browser) open(address string) *page {
 	b.t.Helper()
-	return b.read(b.client.Get(address)) //nolint:noctx,bodyclose // the client has a timeout; read closes it
+	return b.read(b.client.Get(address))
 }
 
 // send fills in the form of p whose action ends so, and sends it.
@@ -60,16 +61,14 @@ func (b *browser) send(p *page, action string, fields url.Values) *page {
 	if !ok {
 		b.t.Fatalf("the page %s has no form %s:\n%s", p.address.Path, action, tail([]byte(p.text)))
 	}
-	for name, v := range fields {
-		values[name] = v
-	}
+	maps.Copy(values, fields)
 	to, err := p.address.Parse(target)
 	must(b.t, err)
 	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, to.String(), strings.NewReader(values.Encode()))
 	must(b.t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Origin", p.address.Scheme+"://"+p.address.Host)
-	return b.read(b.client.Do(req)) //nolint:bodyclose // read closes it
+	return b.read(b.client.Do(req))
 }
 
 // form returns where a form goes and what it holds.

@@ -55,7 +55,7 @@ func start(t *testing.T, signInRequired bool, most int) *server {
 	s := &server{t: t, tokens: map[string]string{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+	port := listener.Addr().(*net.TCPAddr).Port
 	must(t, listener.Close())
 	s.real = fmt.Sprintf("http://127.0.0.1:%d", port)
 	s.proxy()
@@ -63,7 +63,7 @@ func start(t *testing.T, signInRequired bool, most int) *server {
 	config := filepath.Join(home, "app.ini")
 	must(t, os.WriteFile(config, []byte(s.config(home, dir, port, signInRequired, most)), 0o600))
 	run := func(args ...string) *exec.Cmd {
-		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(dir, "gitea"), append(args, "--config", config)...) //nolint:gosec // the test's own program
+		cmd := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(dir, "gitea"), append(args, "--config", config)...)
 		cmd.Env = append(os.Environ(), "GITEA_WORK_DIR="+home, "HOME="+home, "GITEA_I_AM_BEING_UNSAFE_RUNNING_AS_ROOT=true")
 		cmd.Dir = home
 		return cmd
@@ -191,7 +191,7 @@ func (s *server) await() {
 	s.t.Helper()
 	deadline := time.Now().Add(startLimit)
 	for {
-		resp, err := http.Get(s.real + "/api/healthz") //nolint:noctx // the deadline is ours
+		resp, err := http.Get(s.real + "/api/healthz")
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
