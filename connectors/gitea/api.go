@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"maps"
 	"net/http"
 	"net/url"
@@ -64,6 +65,12 @@ func statusOf(err error) int {
 
 // refused reports whether err is a no to the one thing that was asked for.
 func refused(err error) bool { return connectors.ClassOf(err) == connectors.ItemRefused }
+
+// gone reports whether err says that the one thing that was asked for is not there.
+func gone(err error) bool {
+	code := statusOf(err)
+	return refused(err) && (code == http.StatusNotFound || code == http.StatusGone)
+}
 
 // about is the reference of calls that concern one thing, whose refusal then concerns it alone.
 func about(id string) connectors.ItemRef { return connectors.ItemRef{ID: id} }
@@ -132,9 +139,9 @@ func totalOf(h http.Header) int {
 	return n
 }
 
-// all reads every page of a list.
-func all[T any](ctx context.Context, s *session, c httpx.Call) ([]T, error) {
-	pages := httpx.Paged(ctx, c.Op, func(ctx context.Context, at string) ([]T, string, error) {
+// entries yields the entries of all pages of a list.
+func entries[T any](ctx context.Context, s *session, c httpx.Call) iter.Seq2[T, error] {
+	return httpx.Paged(ctx, c.Op, func(ctx context.Context, at string) ([]T, string, error) {
 		page := 1
 		if at != "" {
 			page, _ = strconv.Atoi(at) // it is our own
@@ -145,8 +152,12 @@ func all[T any](ctx context.Context, s *session, c httpx.Call) ([]T, error) {
 		}
 		return p.entries, strconv.Itoa(page + 1), nil
 	})
+}
+
+// all reads every page of a list.
+func all[T any](ctx context.Context, s *session, c httpx.Call) ([]T, error) {
 	var out []T
-	for e, err := range pages {
+	for e, err := range entries[T](ctx, s, c) {
 		if err != nil {
 			return nil, err
 		}

@@ -322,7 +322,7 @@ func (f *feed) wiki(ctx context.Context, r *repository, st *repoState, page *con
 			continue
 		}
 		c := repoCall(f.op, r, "wiki", "page", wikiElem(sub))
-		if _, err := f.s.api.JSON(ctx, c, nil); refused(err) {
+		if _, err := f.s.api.JSON(ctx, c, nil); gone(err) {
 			tombstone(page, r.wikiID(sub))
 		} else if err != nil {
 			return err

@@ -228,8 +228,6 @@ func (s *site) Fail(f connectortest.Fault) error {
 		return errors.ErrUnsupported
 	case f.Kind == connectortest.Truncated && kindOf(f.Name) != kindFile:
 		return errors.ErrUnsupported
-	case f.On == connectortest.OnBody && kindOf(f.Name) != kindFile:
-		return errors.ErrUnsupported
 	case f.On == connectortest.OnACL && !slices.Contains(aclKinds, f.Kind):
 		return errors.ErrUnsupported
 	default:

@@ -81,6 +81,7 @@ var (
 	_ connectors.Verifier       = (*session)(nil)
 	_ connectors.Realmer        = (*session)(nil)
 	_ connectors.PrincipalNamer = (*session)(nil)
+	_ connectors.SelfIdentifier = (*session)(nil)
 	_ connectors.Counter        = (*session)(nil)
 )
 

@@ -162,15 +162,17 @@ func (f *feed) issues(ctx context.Context, r *repository, st *repoState, page *c
 
 // remarks returns the issues whose comments are new or were edited.
 func (f *feed) remarks(ctx context.Context, r *repository, st *repoState) (map[int64]bool, error) {
-	c := repoCall(f.op, r, "issues", "comments")
-	c.Scope, c.Query = scopeIssue, issueSince(url.Values{}, max(0, st.CommentsSince-remarkOverlap))
-	list, err := all[comment](ctx, f.s, c)
-	if err != nil {
-		return nil, err
-	}
 	p, err := f.s.commentPage(ctx, f.op, r, 1)
 	if err != nil {
 		return nil, err
+	}
+	var list []comment
+	if p.total != 0 {
+		c := repoCall(f.op, r, "issues", "comments")
+		c.Scope, c.Query = scopeIssue, issueSince(url.Values{}, max(0, st.CommentsSince-remarkOverlap))
+		if list, err = all[comment](ctx, f.s, c); err != nil {
+			return nil, err
+		}
 	}
 	since, last, added := st.CommentsSince, st.LastComment, map[int64]bool{}
 	for _, one := range list {
@@ -206,21 +208,20 @@ func (f *feed) issue(ctx context.Context, r *repository, n int64, is *issue, pag
 	ref := connectors.ItemRef{ID: r.issueID(n)}
 	var err error
 	if is == nil {
-		if is, err = f.s.issue(ctx, f.op, r, n, ref); refused(err) {
-			tombstone(page, ref.ID)
-			return nil
-		}
+		is, err = f.s.issue(ctx, f.op, r, n, ref)
 	}
-	if err != nil || !f.s.wants(is) {
-		return err
+	var list []comment
+	if err == nil && f.s.wants(is) {
+		list, err = f.s.comments(ctx, f.op, r, is, ref)
 	}
-	list, err := f.s.comments(ctx, f.op, r, is, ref)
-	if refused(err) {
+	switch {
+	case gone(err):
 		tombstone(page, ref.ID)
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case !f.s.wants(is):
+		return nil
 	}
 	return f.w.issue(ctx, page, r, is, remarksOf(list))
 }
@@ -230,12 +231,11 @@ func (f *feed) issue(ctx context.Context, r *repository, n int64, is *issue, pag
 func (f *feed) deletedIssues(ctx context.Context, r *repository, kind string, newest int64, page *connectors.Page) error {
 	c := repoCall(f.op, r, "issues")
 	c.Scope, c.Query = scopeIssue, issueQuery(kind)
-	list, err := all[issue](ctx, f.s, c)
-	if err != nil {
-		return err
-	}
 	here := map[int64]bool{}
-	for _, is := range list {
+	for is, err := range entries[issue](ctx, f.s, c) {
+		if err != nil {
+			return err
+		}
 		here[is.Number] = true
 	}
 	looked := 0
@@ -245,7 +245,7 @@ func (f *feed) deletedIssues(ctx context.Context, r *repository, kind string, ne
 		}
 		looked++
 		ref := connectors.ItemRef{ID: r.issueID(n)}
-		if _, err := f.s.issue(ctx, f.op, r, n, ref); refused(err) {
+		if _, err := f.s.issue(ctx, f.op, r, n, ref); gone(err) {
 			tombstone(page, ref.ID)
 		} else if err != nil {
 			return err

@@ -151,7 +151,7 @@ func (w *walker) files(ctx context.Context, r *repository, at place, page *conne
 	t, err := w.s.tree(ctx, w.op, r, at.Commit, at.Page+1, true)
 	if goneCommit(err) {
 		// The branch was rewritten while it was listed: its new files are listed from the start.
-		return place{Repo: r.ID, Part: partFiles}, w.moved(ctx, r, at, err)
+		return place{Repo: r.ID, Part: partFiles}, w.moved(ctx, r, at)
 	}
 	if err != nil {
 		return next, err
@@ -167,11 +167,11 @@ func (w *walker) files(ctx context.Context, r *repository, at place, page *conne
 	return next, nil
 }
 
-// moved returns gone unless the branch ends in another commit than the one that is gone.
-func (w *walker) moved(ctx context.Context, r *repository, at place, gone error) error {
+// moved returns a refusal unless the branch ends in another commit than the one that is gone.
+func (w *walker) moved(ctx context.Context, r *repository, at place) error {
 	head, err := w.s.head(ctx, w.op, r)
 	if err == nil && head == at.Commit {
-		return gone
+		return notSelected(w.op, about(r.id()))
 	}
 	return err
 }
@@ -308,12 +308,11 @@ func (w *walker) readRemarks(ctx context.Context, r *repository) error {
 	}
 	c := repoCall(w.op, r, "issues", "comments")
 	c.Scope = scopeIssue
-	comments, err := all[comment](ctx, w.s, c)
-	if err != nil {
-		return err
-	}
 	byIssue := map[int64][]comment{}
-	for _, one := range comments {
+	for one, err := range entries[comment](ctx, w.s, c) {
+		if err != nil {
+			return err
+		}
 		byIssue[one.number()] = append(byIssue[one.number()], comment{ID: one.ID, UpdatedAt: one.UpdatedAt})
 	}
 	w.remarks, w.remarksOf = make(map[int64]string, len(byIssue)), r.ID

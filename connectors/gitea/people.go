@@ -84,6 +84,15 @@ func (s *session) version(ctx context.Context, op string) (string, error) {
 	return "Gitea " + answer.Version, nil
 }
 
+// Self returns the account that consented.
+func (s *session) Self(ctx context.Context) (connectors.Principal, error) {
+	a, err := s.signedIn(ctx, "naming gitea's account")
+	if err != nil {
+		return connectors.Principal{}, err
+	}
+	return person(&a), nil
+}
+
 // Realm returns the server: its host and sub-path.
 func (s *session) Realm(context.Context) (string, error) {
 	if s.realm == "" {

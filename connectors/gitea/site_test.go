@@ -172,8 +172,35 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 		if s.struck(w, r, connectortest.OnContainer, elems[2]) || elems[3] == "collaborators" && s.struckACL(w, r, elems[2]) {
 			return
 		}
+		if name := s.bodyName(elems); name != "" && s.struck(w, r, connectortest.OnBody, name) {
+			return
+		}
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// bodyName is the kit's name of the issue or the wiki page that a request is for, "" of others.
+func (s *site) bodyName(elems []string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.w.repos {
+		if r.owner.login != elems[1] || r.name != elems[2] {
+			continue
+		}
+		id := ""
+		switch {
+		case len(elems) == 5 && elems[3] == "issues":
+			id = r.repository().id() + ":issue:" + elems[4]
+		case len(elems) == 6 && elems[3] == "wiki" && elems[4] == "page":
+			id = r.repository().wikiID(wikiSub(elems[5]))
+		}
+		for name, other := range s.names {
+			if other == id {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // send answers with JSON.

@@ -114,6 +114,11 @@ func (s *server) rewrite() {
 }
 
 func (s *server) changeIssues() {
+	for at, who := range map[string]string{ // of each kind of owner, seen in each way
+		"org-public/pub": "ann", "org-limited/pub": "ann", "org-private/pub": "ann", "org-limited/priv": "ann", "ben/benpriv": "ben", "cat/catpub": "cat",
+	} {
+		s.do(who, http.MethodPatch, "repos/"+at+"/issues/1", object{"title": "Another title"}, nil)
+	}
 	var remarks []struct {
 		ID int64 `json:"id"`
 	}
