@@ -303,3 +303,59 @@ func TestWalkInBatches(t *testing.T) {
 		t.Errorf("below a folder that changed, %d files are missing", len(want))
 	}
 }
+
+// TestSelectionWidened: the account's log was never followed, so that a
+// snapshot has to come first.
+func TestSelectionWidened(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.env.Selection = connectors.Selection{Containers: []string{containerDrive + driveA}}
+	start, err := r.open(t).Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.env.Selection = connectors.Selection{}
+	for _, err := range r.open(t).Changes(t.Context(), start) {
+		if connectors.ClassOf(err) != connectors.CursorExpired {
+			t.Error(err)
+		}
+		return
+	}
+	t.Error("nothing is said")
+}
+
+// TestLostBetweenPages: a listing that stood in a drive which is gone goes on
+// with the next.
+func TestLostBetweenPages(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range 5 {
+		r.put(t, fmt.Sprintf("a/doc-%d.md", i))
+	}
+	r.comeOrGo()
+	var from connectors.Cursor
+	for page, err := range r.open(t).Snapshot(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from = page.Next; strings.Contains(string(from), driveA) && strings.Contains(string(from), "token") {
+			break
+		}
+	}
+	r.drives[driveA].members = r.drives[driveA].members[1:]
+	page := read(t, r.open(t).Snapshot(t.Context(), from))
+	if !page.Complete || len(page.Changes) != 2 {
+		t.Errorf("%d documents, complete %t", len(page.Changes), page.Complete)
+	}
+}
+
+// TestListedOnce: what lies in a drive of the account and is shared with it by
+// name as well is in two lists of Google's.
+func TestListedOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.nodes[r.put(t, "a/doc.md")].shares = []share{reader(typeUser, account)}
+	if page := read(t, r.open(t).Snapshot(t.Context(), nil)); len(page.Changes) != 1 {
+		t.Errorf("listed %d times", len(page.Changes))
+	}
+}
