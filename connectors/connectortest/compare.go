@@ -10,11 +10,11 @@ import (
 // compareIncremental judges what the feed and the permission runs alone have
 // brought, before any reconcile.
 func (s *story) compareIncremental() {
-	if !s.spec.Has(connectors.CanChanges) || s.all || s.engine.partial {
+	if !s.spec.Has(connectors.CanChanges) || s.all > 0 || s.engine.partial {
 		return
 	}
 	s.tally.incremental++
-	excused := func(id string) bool { return s.missed[id] || s.engine.owed[id] }
+	excused := func(id string) bool { return s.missed[id] > 0 || s.engine.owed[id] }
 	s.sameTexts("by the changes", excused)
 	if s.spec.Has(connectors.CanPermissions) {
 		s.sameReaders("by the changes", s.engine.docs, s.engine.members, excused, nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -31,9 +32,6 @@ type DifferentialOptions struct {
 	// with the reason: the documents that they touched are compared only after a
 	// reconcile.
 	FeedMisses map[Happening]string
-	// Without names faults that this site cannot arrange sensibly, each with the
-	// reason.
-	Without map[Fault]string
 }
 
 // Happening is something that happens at a site.
@@ -176,10 +174,12 @@ type story struct {
 	script []string
 
 	names int
-	// missed are documents of which the feed did not tell; all says that it may
-	// be any.
-	missed map[string]bool
-	all    bool
+	// missed are documents of which the feed did not tell since the last whole
+	// snapshot, with the number of the last time; all is that of the last time
+	// that it may have been any.
+	missed map[string]int
+	all    int
+	misses int
 	// unknown says that an item was shared in a way that nobody can express.
 	unknown bool
 	cannot  map[Happening]bool
@@ -190,7 +190,7 @@ type story struct {
 func newStory(p *probe, o DifferentialOptions, seed uint64) *story {
 	s := &story{
 		probe: p, o: o, random: rand.New(rand.NewPCG(seed, 0)),
-		missed: map[string]bool{}, cannot: map[Happening]bool{},
+		missed: map[string]int{}, cannot: map[Happening]bool{},
 	}
 	s.engine = newEngine(s)
 	return s
@@ -254,9 +254,6 @@ func (s *story) may(err error) {
 func (s *story) disturb() {
 	for range s.random.IntN(4) {
 		f := s.fault()
-		if _, out := s.o.Without[Fault{On: f.On, Kind: f.Kind}]; out {
-			continue
-		}
 		err := s.fix.Site.Fail(f)
 		if errors.Is(err, errors.ErrUnsupported) {
 			continue
@@ -325,18 +322,18 @@ func (s *story) happen() {
 		it := pick(s.random, items)
 		s.names++
 		s.put(it.Name, "edit "+strconv.Itoa(s.names))
-		s.note(Edited, it.ID, it.Name)
+		s.note(Edited, it.Name, it.ID)
 	case Deleted:
 		it := pick(s.random, items)
 		s.must(s.fix.Site.Delete(it.ID), "delete "+it.ID)
-		s.note(Deleted, it.ID, it.Name)
+		s.note(Deleted, it.Name, it.ID)
 	case Moved:
 		s.move(pick(s.random, items))
 	case Shared:
 		s.share(pick(s.random, items))
 	case Memberships:
 		if s.did(Memberships, s.fix.Site.ChangeMembership()) {
-			s.note(Memberships, "", "")
+			s.note(Memberships, "")
 		}
 	default:
 		s.step(what)
@@ -346,7 +343,7 @@ func (s *story) happen() {
 func (s *story) create() {
 	s.names++
 	it := s.put(fmt.Sprintf("%s/doc-%02d.md", pick(s.random, folders()), s.names), "first")
-	s.note(Created, it.ID, it.Name)
+	s.note(Created, it.Name, it.ID)
 }
 
 func (s *story) move(it Item) {
@@ -354,10 +351,7 @@ func (s *story) move(it Item) {
 	name := fmt.Sprintf("%s/moved-%02d.md", pick(s.random, folders()), s.names)
 	id, err := s.fix.Site.Move(it.ID, name)
 	if s.did(Moved, err) {
-		s.note(Moved, it.ID, it.Name+" to "+name)
-		if id != it.ID {
-			s.note(Moved, id, "it is called so")
-		}
+		s.note(Moved, it.Name+" to "+name, slices.Compact([]string{it.ID, id})...)
 	}
 }
 
@@ -369,7 +363,7 @@ func (s *story) share(it Item) {
 	}
 	s.must(err, "share "+it.ID)
 	s.unknown = s.unknown || with == ForUnknown
-	s.note(Shared, it.ID, it.Name+" with "+string(with))
+	s.note(Shared, it.Name+" with "+string(with), it.ID)
 }
 
 func (s *story) step(what Happening) {
@@ -382,12 +376,7 @@ func (s *story) step(what Happening) {
 			return
 		}
 		s.must(err, string(what))
-		s.note(what, strings.Join(touched, " "), "")
-		_, misses := s.o.FeedMisses[what]
-		s.all = s.all || misses && touched == nil
-		for _, id := range touched {
-			s.missed[id] = s.missed[id] || misses
-		}
+		s.note(what, "", touched...)
 		return
 	}
 }
@@ -402,11 +391,28 @@ func (s *story) did(what Happening, err error) bool {
 	return true
 }
 
-func (s *story) note(what Happening, id, detail string) {
+// note counts and tells what happened, and to which items; to none in
+// particular may be to any.
+func (s *story) note(what Happening, detail string, ids ...string) {
 	s.tally.happenings++
-	s.tell("%s %s %s", what, id, detail)
-	if _, misses := s.o.FeedMisses[what]; misses {
-		s.missed[id] = true
-		s.all = s.all || id == ""
+	s.tell("%s %s %s", what, strings.Join(ids, " "), detail)
+	if _, misses := s.o.FeedMisses[what]; !misses {
+		return
+	}
+	s.misses++
+	if len(ids) == 0 {
+		s.all = s.misses
+	}
+	for _, id := range ids {
+		s.missed[id] = s.misses
+	}
+}
+
+// told forgets the misses up to the given one: a whole snapshot that began then
+// has made up for them.
+func (s *story) told(began int) {
+	maps.DeleteFunc(s.missed, func(_ string, at int) bool { return at <= began })
+	if s.all <= began {
+		s.all = 0
 	}
 }

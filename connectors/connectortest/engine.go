@@ -35,6 +35,8 @@ type listing struct {
 	seen      map[string]bool
 	blocked   bool
 	complete  bool
+	// began is how often the feed had missed something when the listing began.
+	began int
 }
 
 func newEngine(s *story) *engine {
@@ -119,7 +121,7 @@ func (e *engine) changes(kill int) error {
 
 func (e *engine) snapshot(kill int) error {
 	if e.listing == nil {
-		e.listing = &listing{seen: map[string]bool{}}
+		e.listing = &listing{seen: map[string]bool{}, began: e.s.misses}
 	}
 	l := e.listing
 	err := e.session("snapshot", func(s connectors.Session) error {
@@ -137,6 +139,9 @@ func (e *engine) snapshot(kill int) error {
 		// Only a whole listing says Complete, whatever its sequence does then.
 		e.sweep(l)
 		e.feed, e.listing, e.partial = l.start, nil, l.blocked
+		if !l.blocked {
+			e.s.told(l.began)
+		}
 	case connectors.ClassOf(err) == connectors.CursorExpired, err == nil:
 		e.listing = nil
 	}
