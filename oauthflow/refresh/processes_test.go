@@ -152,7 +152,7 @@ func TestRF2(t *testing.T) {
 // losing are the points at which a pair is in the memory of the process, or on its way, and nowhere else.
 func losing() []refresh.Point {
 	return []refresh.Point{
-		refresh.AfterWrite, refresh.AfterHeaders, refresh.AfterBody, refresh.BeforeSettle, refresh.InSettle, refresh.BeforeSpool, refresh.InSpool, anyMoment,
+		refresh.AfterWrite, refresh.AfterHeaders, refresh.AfterBody, refresh.BeforeSettle, refresh.InSettle, refresh.BeforeSpool, anyMoment,
 	}
 }
 
