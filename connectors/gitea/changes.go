@@ -5,7 +5,6 @@ import (
 	"errors"
 	"iter"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -25,13 +24,9 @@ func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
-	since, err := s.now(ctx, op)
-	if err != nil {
-		return nil, err
-	}
-	c := cursor{List: listChanges, Since: since}
+	c := cursor{List: listChanges, Since: s.now}
 	for i := range repos {
-		st, err := s.probe(ctx, op, &repos[i], since)
+		st, err := s.probe(ctx, op, &repos[i], s.now)
 		if refused(err) {
 			continue // it is new to the feed once it can be read
 		}
@@ -43,17 +38,13 @@ func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
 	return c.encode(), nil
 }
 
-// now returns the server's time.
-func (s *session) now(ctx context.Context, op string) (int64, error) {
-	m, err := s.api.JSON(ctx, httpx.Call{Op: op, Path: "version"}, nil)
-	if err != nil {
-		return 0, err
+// past returns a time of the server's, or the server's own where that is earlier: what is dated ahead must not hide what comes
+// before it.
+func (s *session) past(unix int64) int64 {
+	if s.now > 0 {
+		return min(unix, s.now)
 	}
-	at, err := http.ParseTime(m.Header.Get("Date"))
-	if err != nil {
-		at = time.Unix(0, 0) // everything is then shown once more
-	}
-	return at.Unix(), nil
+	return unix
 }
 
 // Changes yields what happened since from: repository by repository what differs from the state that the cursor holds.
@@ -158,7 +149,7 @@ func (f *feed) search(ctx context.Context) error {
 	}
 	until := f.c.Since
 	for _, is := range found {
-		until = max(until, is.UpdatedAt.Unix())
+		until = max(until, f.s.past(is.UpdatedAt.Unix()))
 	}
 	var marks []string
 	for _, is := range found {

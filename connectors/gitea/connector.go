@@ -58,6 +58,8 @@ type session struct {
 	want options
 	// realm is the server: its host and sub-path.
 	realm string
+	// now is the server's time when repositories were last listed, in Unix seconds; 0 where it does not tell.
+	now int64
 
 	mu     sync.Mutex
 	counts map[string]int64

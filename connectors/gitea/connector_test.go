@@ -183,6 +183,37 @@ func TestSameSecond(t *testing.T) {
 	}
 }
 
+// TestDatedAhead: an issue and a comment with dates in the future hide nothing that happens before.
+func TestDatedAhead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ids := r.mustPut("a/doc-01.md", "a/doc-03.md")
+	s := r.session()
+	at := r.start(s)
+	r.change(func(w *world) {
+		is := w.repos[0].issues[1]
+		w.remark(is, bob, "Ahead.")
+		is.updated, is.comments[1].updated = is.updated.AddDate(1, 0, 0), is.updated.AddDate(1, 0, 0)
+	})
+	at = read(s.Changes(t.Context(), at)).next
+	r.change(func(w *world) {
+		c := w.repos[0].issues[2].comments[0]
+		c.body, c.updated = "Edited.", w.tick()
+	})
+	f := read(s.Changes(t.Context(), at))
+	if _, ok := f.change(ids[1]); !ok {
+		t.Errorf("an edited comment is not in the feed: %v (%v)", f.changes, f.err)
+	}
+	r.change(func(w *world) { w.repos[0].issues[2].body, w.repos[0].issues[2].updated = "Edited too.", w.tick() })
+	f = read(s.Changes(t.Context(), f.next))
+	if _, ok := f.change(ids[1]); !ok {
+		t.Errorf("an edited issue is not in the feed: %v (%v)", f.changes, f.err)
+	}
+	if f = read(s.Changes(t.Context(), f.next)); f.next != nil || f.err != nil {
+		t.Errorf("nothing happened and the feed has %v (%v)", f.changes, f.err)
+	}
+}
+
 // TestThread: an issue's text is everything that was said to it.
 func TestThread(t *testing.T) {
 	t.Parallel()
@@ -314,6 +345,22 @@ func TestHostileAnswers(t *testing.T) {
 	}
 	if got := wikiElem("../../user"); strings.Contains(got, "/") {
 		t.Errorf("a wiki page is asked for as %s", got)
+	}
+}
+
+// TestRenamedWhileRead: the server redirects from a repository's former name, and what was listed under it is read.
+func TestRenamedWhileRead(t *testing.T) {
+	t.Parallel()
+	r := newPlainRig(t)
+	ids := r.mustPut("a/doc-00.md", "a/doc-01.md", "a/doc-02.md", "a/doc-03.md")
+	f := r.snapshot(r.session())
+	r.change(func(w *world) {
+		w.repos[0].owner.former, w.repos[0].owner.login = w.repos[0].owner.login, "org-renamed"
+	})
+	for _, id := range ids {
+		if text := r.text(f, id); !strings.Contains(text, "The text of a/") {
+			t.Errorf("%s: %q", id, text)
+		}
 	}
 }
 

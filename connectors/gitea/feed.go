@@ -176,7 +176,7 @@ func (f *feed) remarks(ctx context.Context, r *repository, st *repoState) (map[i
 	}
 	since, last, added := st.CommentsSince, st.LastComment, map[int64]bool{}
 	for _, one := range list {
-		since, last = max(since, one.UpdatedAt.Unix()), max(last, one.ID)
+		since, last = max(since, f.s.past(one.UpdatedAt.Unix())), max(last, one.ID)
 		if one.ID > st.LastComment {
 			added[one.ID] = true
 		}

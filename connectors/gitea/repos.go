@@ -3,6 +3,7 @@ package gitea
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -40,7 +41,10 @@ func (s *session) listRepositories(ctx context.Context, op string) (selected []r
 		}
 		total := totalOf(m.Header)
 		if page == 1 {
-			first = total
+			first, s.now = total, 0
+			if at, err := http.ParseTime(m.Header.Get("Date")); err == nil {
+				s.now = at.Unix()
+			}
 		}
 		for _, r := range repos {
 			switch {

@@ -169,6 +169,10 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if elems := strings.Split(strings.TrimPrefix(r.URL.Path, apiPrefix+"/"), "/"); elems[0] == "repos" && len(elems) > 3 {
+		if to := s.movedTo(elems[1]); to != "" {
+			http.Redirect(w, r, strings.Replace(r.URL.RequestURI(), "/"+elems[1]+"/", "/"+to+"/", 1), http.StatusMovedPermanently)
+			return
+		}
 		if s.struck(w, r, connectortest.OnContainer, elems[2]) || elems[3] == "collaborators" && s.struckACL(w, r, elems[2]) {
 			return
 		}
@@ -177,6 +181,18 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// movedTo is the name of an owner who had another, "" of others.
+func (s *site) movedTo(login string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.w.owners {
+		if o.former == login {
+			return o.login
+		}
+	}
+	return ""
 }
 
 // bodyName is the kit's name of the issue or the wiki page that a request is for, "" of others.

@@ -35,6 +35,7 @@ type fakeTeam struct {
 type fakeOwner struct {
 	id         int64
 	login      string
+	former     string // its name before, from which the server redirects
 	visibility string
 	person     bool
 	teams      []*fakeTeam
