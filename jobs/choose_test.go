@@ -50,8 +50,13 @@ func TestChoices(t *testing.T) {
 		want        []string
 		more        bool
 	}{
-		{"", 0, 10, []string{"a", "b", "c"}, false}, {"", 0, 3, []string{"a", "b", "c"}, false}, {"", 0, 2, []string{"a", "b"}, true},
-		{"", 2, 2, []string{"c"}, false}, {"", 9, 2, nil, false}, {"a", 0, 10, []string{"a/deep"}, false}, {"b", 0, 10, nil, false},
+		{"", 0, 10, []string{"a", "b", "c"}, false},
+		{"", 0, 3, []string{"a", "b", "c"}, false},
+		{"", 0, 2, []string{"a", "b"}, true},
+		{"", 2, 2, []string{"c"}, false},
+		{"", 9, 2, nil, false},
+		{"a", 0, 10, []string{"a/deep"}, false},
+		{"b", 0, 10, nil, false},
 	} {
 		got, more, err := e.runner.Choices(t.Context(), e.conn, c.parent, c.skip, c.limit)
 		if err != nil || !slices.Equal(idsOf(got), c.want) || more != c.more {

@@ -124,6 +124,9 @@ func (s *Server) choose(c echo.Context) error {
 func (s *Server) saveChoice(c echo.Context, spec connectors.Spec, f map[string]string, v pages.ChooseView) error {
 	k := v.Connection
 	sel := connectors.Selection{Include: lines(v.Include), Exclude: lines(v.Exclude)}
+	if v.Everything && len(k.Selection.Containers) == 0 && len(v.Chosen) > 0 {
+		return s.showChoices(c, http.StatusUnprocessableEntity, "something is ticked, and everything is to be synced: choose one of the two", v)
+	}
 	if !v.Everything {
 		for _, p := range v.Chosen {
 			sel.Containers = append(sel.Containers, p.ID)

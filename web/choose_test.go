@@ -54,7 +54,7 @@ func (s *shelf) Change(ctx context.Context, conn store.Connection, settings map[
 var inputs = regexp.MustCompile(`<(input|button|textarea|select)\b([^>]*)>([^<]*)`)
 
 // form reads the fields of the page's main form as a browser sends them, without its buttons, and the buttons by their text.
-func (p page) form(t *testing.T) (fields map[string]string, buttons map[string]string) {
+func (p page) form(t *testing.T) (fields, buttons map[string]string) {
 	t.Helper()
 	_, body, ok := strings.Cut(p.body, `/choose" class="form">`)
 	if !ok {
@@ -198,19 +198,38 @@ func testChoosingRefused(t *testing.T) {
 	o.connected(t)
 	p := o.ada.get("/connections/files/choose")
 	o.ada.press(t, p, "Save", func(f map[string]string) { f["scope"] = "chosen" }).says(t, http.StatusUnprocessableEntity, "Nothing is chosen")
+	o.ada.press(t, p, "Save", func(f map[string]string) { f["pick.0"] = `{"i":"top-a"}` }).says(t, http.StatusUnprocessableEntity, "Something is ticked, and everything is to be synced")
 	o.ada.press(t, p, "Save", func(f map[string]string) { f["set.depth"] = "deep" }).says(t, http.StatusUnprocessableEntity, "How deep: must be a whole number")
 	for _, wrong := range [][]string{
-		{"do", "open."}, {"do", "open.{}"}, {"do", "up.1"}, {"do", "up.-1"}, {"do", "drop.0"}, {"do", ""}, {"do", "jump.1"}, {"do", "from.x"},
-		{"do", "save", "trail", "{"}, {"do", "save", "kept", "7"}, {"do", "save", "pick.0", "x"}, {"do", "save", "from", "-1"}, {"do", "save", "pick.200", "{}"}, {"do", "save", "other", "1"},
+		{"do", "open."},
+		{"do", "open.{}"},
+		{"do", "up.1"},
+		{"do", "up.-1"},
+		{"do", "drop.0"},
+		{"do", ""},
+		{"do", "jump.1"},
+		{"do", "from.x"},
+		{"do", "save", "trail", "{"},
+		{"do", "save", "kept", "7"},
+		{"do", "save", "pick.0", "x"},
+		{"do", "save", "from", "-1"},
+		{"do", "save", "pick.200", "{}"},
+		{"do", "save", "other", "1"},
 		{"do", "save", "trail", "[" + strings.Repeat("{},", 64) + "{}]"},
 	} {
 		if p := o.ada.post("/connections/files/choose", wrong...); p.status != http.StatusBadRequest && p.status != http.StatusUnprocessableEntity || p.choosing() {
 			t.Errorf("%q: %d\n%s", wrong, p.status, p.text())
 		}
 	}
-	o.shelf.fail = &connectors.Error{Op: "listing drives", Class: connectors.ScopeDenied, Code: "api_not_enabled", Err: errors.New("The API is not enabled. Enable it in the console.")}
+	wall := &connectors.Error{Op: "listing drives", Class: connectors.ScopeDenied, Code: "api_not_enabled", Err: errors.New("The API is not enabled. Enable it in the console.")}
+	o.shelf.fail = wall
 	p = o.ada.get("/connections/files/choose")
 	p.says(t, http.StatusOK, "The source could not be listed", "Enable it in the console.", "Corner of the drive")
+	below := o.ada.post("/connections/files/choose", "do", `open.{"i":"top-a","n":"Top A"}`)
+	below.says(t, http.StatusOK, "The source could not be listed")
+	o.shelf.fail = nil
+	o.ada.press(t, below, "Top", nil).says(t, http.StatusOK, "Top B")
+	o.shelf.fail = wall
 	o.ada.press(t, p, "Save", nil).says(t, http.StatusUnprocessableEntity, "Enable it in the console.")
 	o.shelf.fail = errors.New("SQLSTATE canary")
 	if p := o.ada.get("/connections/files/choose"); p.status != http.StatusInternalServerError || strings.Contains(p.body, "canary") {
