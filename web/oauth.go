@@ -96,9 +96,11 @@ type Refresher interface {
 	Refresh(ctx context.Context, grant uuid.UUID) (oauthflow.Access, error)
 }
 
-// Opener opens a source as a connection would that is not stored yet, and proves that it can be read.
+// Opener opens sources. Verify proves that one can be read as a connection would that is not stored yet.
 type Opener interface {
 	Verify(ctx context.Context, source string, settings map[string]string, selection connectors.Selection) (summary string, err error)
+	// Self returns the source's user whose consent a connection acts by.
+	Self(ctx context.Context, k store.Connection) (connectors.Principal, error)
 }
 
 // Syncer asks for a run of a lane; a live one is returned instead, with made false.

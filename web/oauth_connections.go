@@ -90,6 +90,7 @@ func (s *Server) showConnection(c echo.Context, status int, k store.Connection, 
 		if v.Reader, err = s.readerOffer(ctx, c, k, v.Grant); err != nil {
 			return err
 		}
+		v.KnowsSelf = spec.Has(connectors.CanSelf)
 	}
 	return render(c, status, pages.Connection(s.showProblem(c, k.Name, text), v))
 }
@@ -109,7 +110,7 @@ func (s *Server) readerOffer(ctx context.Context, c echo.Context, k store.Connec
 		return "", err
 	}
 	linked := slices.ContainsFunc(reader.Links, func(l store.ReaderLink) bool {
-		return l.Source == k.Source && l.Kind == connectors.User && l.ExternalID == g.Subject
+		return l.Source == k.Source && l.Kind == connectors.User && l.How == string(store.LinkConsent)
 	})
 	if linked || reader.Kind != store.Person || reader.DisabledAt != nil {
 		return "", nil
@@ -232,6 +233,22 @@ func (s *Server) linkReader(c echo.Context, k store.Connection, _ map[string]str
 	if !isConsenter(who, k, g) {
 		return refuse
 	}
+	// SECURITY: the provider's id of an account need not be the source's id of the person; the connector tells which it is.
+	if spec, ok := s.sourceNamed(k.Source); !ok || !spec.Has(connectors.CanSelf) {
+		return &store.InputError{Problem: "this source does not tell which of its users consented: link the reader by name, with tributary readers link"}
+	}
+	self, err := s.cfg.OAuth.Opener.Self(ctx, k)
+	if err != nil {
+		return err
+	}
+	// Another consent that came meanwhile is not this one's.
+	again, err := s.cfg.OAuth.Grants.Get(ctx, *k.GrantID)
+	if err != nil {
+		return err
+	}
+	if !isConsenter(who, k, again) || again.Health.Epoch != g.Health.Epoch {
+		return refuse
+	}
 	reader, err := s.cfg.OAuth.Store.Reader(ctx, who.Account.Name)
 	if errors.Is(err, store.ErrNotFound) {
 		reader, err = s.cfg.OAuth.Store.CreateReader(ctx, who.Account.Name, store.Person)
@@ -241,13 +258,13 @@ func (s *Server) linkReader(c echo.Context, k store.Connection, _ map[string]str
 	}
 	err = s.cfg.OAuth.Store.Record(ctx, audit.Event{
 		Actor: actor(c), Action: "reader.link", Target: audit.Target{Kind: "reader", ID: reader.ID.String()}, Outcome: audit.OK,
-		Detail: map[string]string{"name": reader.Name, "principal": k.Source + ":" + g.Subject, "connection": k.Name, "how": string(store.LinkConsent)},
+		Detail: map[string]string{"name": reader.Name, "principal": k.Source + ":" + self.ID, "connection": k.Name, "how": string(store.LinkConsent)},
 	})
 	if err != nil {
 		return err
 	}
 	return s.cfg.OAuth.Store.LinkReader(ctx, reader.ID, store.PrincipalIn{
-		Connection: k.ID, Principal: connectors.Principal{Kind: connectors.User, ID: g.Subject, Name: g.Account},
+		Connection: k.ID, Principal: connectors.Principal{Kind: connectors.User, ID: self.ID, Name: self.Name},
 	}, store.LinkConsent)
 }
 

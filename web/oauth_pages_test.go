@@ -328,11 +328,26 @@ func testLinkReader(t *testing.T) {
 		t.Errorf("offered to who consented: %v, to another: %v", offered(o.ada), offered(bob))
 	}
 	bob.post("/connections/files/link").says(t, http.StatusUnprocessableEntity, "Only who gave the consent can be linked")
+	// The source names the person otherwise than the provider its account.
+	o.folders.self = connectors.Principal{Kind: connectors.User, ID: "person-7", Name: "Ada at the source"}
+	o.folders.meanwhile = func() { o.db.MustExec(t, `UPDATE credential SET epoch = epoch + 1`) }
+	o.ada.post("/connections/files/link").says(t, http.StatusUnprocessableEntity, "Only who gave the consent can be linked")
+	// A source that does not tell links nobody.
+	sources := o.parts.Sources
+	mute := fakeSpec()
+	mute.Provides = nil
+	o.parts.Sources = []connectors.Spec{mute}
+	if o.ada.get("/connections/files").says(t, http.StatusOK, "does not tell which of its users that account is"); offered(o.ada) {
+		t.Error("a link is offered that nobody can make")
+	}
+	o.ada.post("/connections/files/link").says(t, http.StatusUnprocessableEntity, "This source does not tell which of its users consented")
+	o.parts.Sources = sources
+	o.folders.meanwhile = nil
 	if p := o.ada.post("/connections/files/link"); p.status != http.StatusSeeOther {
 		t.Fatalf("linking: %d\n%s", p.status, p.text())
 	}
 	r, err := o.store.Reader(t.Context(), "ada")
-	if err != nil || len(r.Links) != 1 || r.Links[0].Kind != connectors.User || r.Links[0].ExternalID != "user-1" || r.Links[0].How != string(store.LinkConsent) {
+	if err != nil || len(r.Links) != 1 || r.Links[0].Kind != connectors.User || r.Links[0].ExternalID != "person-7" || r.Links[0].How != string(store.LinkConsent) {
 		t.Errorf("reader %+v, %v", r, err)
 	}
 	if offered(o.ada) {

@@ -78,10 +78,11 @@ func fakeSpec() connectors.Spec {
 	return connectors.Spec{
 		Source: "fakedrive", Name: "Fake Drive", Description: "Documents that do not exist.", Provider: "fake-x", CursorVersion: 1,
 		Scopes: []connectors.Scope{
-			{Name: "files.read", Reason: "Reads the documents."}, {Name: "groups.read", Reason: "Reads who may see them."},
+			{Name: "files.read", Reason: "Reads the documents."},
+			{Name: "groups.read", Reason: "Reads who may see them."},
 			{Name: "mail.read", Reason: "Reads letters.", When: []connectors.Condition{{Setting: "mode", Value: "b"}}},
 		},
-		Provides: []connectors.Capability{connectors.CanChoose},
+		Provides: []connectors.Capability{connectors.CanChoose, connectors.CanSelf},
 		Settings: []connectors.Setting{
 			{Name: "corner", Type: connectors.String, Description: "Corner of the drive", Required: true, Example: "north"},
 			{Name: "depth", Type: connectors.Int, Description: "How deep"},

@@ -105,7 +105,7 @@ func (s *Server) connectionRoutes() []route {
 		{method: post, path: "/connections/:name/pause", access: accessAdmin, handler: s.connectionAct(s.pauseConnection(true), "paused")},
 		{method: post, path: "/connections/:name/resume", access: accessAdmin, handler: s.connectionAct(s.pauseConnection(false), "resumed")},
 		{method: post, path: "/connections/:name/expiry", access: accessAdmin, handler: s.connectionAct(s.expireConnection, "expiry", "at", "then")},
-		{method: post, path: "/connections/:name/link", access: accessAdmin, handler: s.connectionAct(s.linkReader, "linked")},
+		{method: post, path: "/connections/:name/link", access: accessAdmin, handler: s.connectionAct(s.linkReader, "linked"), calls: true},
 		{method: post, path: "/connections/:name/grant-again", access: accessAdmin, handler: s.grantConnectionAgain},
 		{method: get, path: "/connections/:name/disconnect", access: accessAdmin, handler: s.disconnectPage},
 		{method: post, path: "/connections/:name/disconnect", access: accessAdmin, handler: s.disconnect, calls: true},
