@@ -183,6 +183,52 @@ func TestSameSecond(t *testing.T) {
 	}
 }
 
+// TestListShrinks: of a list that loses entries while it is read, what moves up to a page before is found all the same.
+func TestListShrinks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.cfg.PageSize = serverCap
+	var ids []string
+	for i := range 8 {
+		ids = append(ids, r.mustPut(fmt.Sprintf("a/%d/doc-01.md", i))...)
+	}
+	var f found
+	for p, err := range r.session().Snapshot(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.changes = append(f.changes, p.Changes...); len(f.changes) == 1+serverCap {
+			for _, id := range ids[5:] { // those on the first page, and the next
+				if err := r.Delete(id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for _, id := range ids[:5] {
+		if _, ok := f.change(id); !ok {
+			t.Errorf("%s is at the server and not in the listing", id)
+		}
+	}
+}
+
+// TestRefusedUnit: a unit that is refused blocks what is in it, and nothing beside it.
+func TestRefusedUnit(t *testing.T) {
+	t.Parallel()
+	r := newPlainRig(t)
+	ids := r.mustPut("a/doc-00.md", "a/doc-01.md", "a/doc-02.md")
+	r.spoil = refusing("/repos/org-a/a/issues", http.StatusNotFound, "The target couldn't be found.")
+	f := r.snapshot(r.session())
+	repo := r.w.repos[0].repository()
+	if len(f.blocked) == 0 || f.blocked[0].ID != repo.container(unitIssues) {
+		t.Errorf("blocked are %v", f.blocked)
+	}
+	c, ok := f.change(ids[0])
+	if _, issue := f.change(ids[1]); !ok || issue || c.Document.Container != repo.container(unitCode) {
+		t.Errorf("the changes are %v", f.changes)
+	}
+}
+
 // TestDatedAhead: an issue and a comment with dates in the future hide nothing that happens before.
 func TestDatedAhead(t *testing.T) {
 	t.Parallel()

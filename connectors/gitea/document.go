@@ -96,7 +96,7 @@ func (s *session) fileDocument(r *repository, e treeEntry) *connectors.Document 
 	elems := strings.Split(e.Path, "/")
 	return &connectors.Document{
 		Title: elems[len(elems)-1], URL: r.HTMLURL + "/src/branch/" + join(strings.Split(r.DefaultBranch, "/")...) + "/" + join(elems...),
-		Path: r.FullName + "/" + e.Path, Container: r.id(), Kind: kindFile, Size: e.Size,
+		Path: r.FullName + "/" + e.Path, Container: r.container(unitCode), Kind: kindFile, Size: e.Size,
 		Open: func(ctx context.Context) (io.ReadCloser, error) { return s.openFile(ctx, &repo, elems, ref) },
 	}
 }
@@ -154,7 +154,7 @@ func (s *session) wikiDocument(r *repository, m wikiMeta) *connectors.Document {
 		address = r.HTMLURL + "/wiki/" + wikiElem(m.SubURL)
 	}
 	return &connectors.Document{
-		Title: title, URL: address, Path: r.FullName + "/wiki/" + title, Container: r.id(), Kind: kindWiki, MediaType: markdown,
+		Title: title, URL: address, Path: r.FullName + "/wiki/" + title, Container: r.container(unitWiki), Kind: kindWiki, MediaType: markdown,
 		Size: -1, Author: m.LastCommit.Author.Name, UpdatedAt: updated,
 		Open: func(ctx context.Context) (io.ReadCloser, error) { return s.openWiki(ctx, &repo, m.SubURL, title, ref) },
 	}

@@ -44,7 +44,7 @@ func (s *session) issueDocument(r *repository, is *issue) *connectors.Document {
 	}
 	ref := connectors.ItemRef{ID: r.issueID(number)}
 	return &connectors.Document{
-		Title: is.Title, URL: is.HTMLURL, Path: r.FullName + "/" + place + "/" + strconv.FormatInt(number, 10) + "/" + strings.ReplaceAll(is.Title, "/", "-"), Container: r.id(),
+		Title: is.Title, URL: is.HTMLURL, Path: r.FullName + "/" + place + "/" + strconv.FormatInt(number, 10) + "/" + strings.ReplaceAll(is.Title, "/", "-"), Container: r.container(unitIssues),
 		Kind: is.kind(), MediaType: markdown, Size: -1, Author: author(is.User, is.Author), CreatedAt: is.CreatedAt, UpdatedAt: is.UpdatedAt,
 		Metadata: map[string]string{"state": is.State, "number": strconv.FormatInt(number, 10)},
 		Open: func(ctx context.Context) (io.ReadCloser, error) {

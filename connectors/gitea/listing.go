@@ -87,6 +87,8 @@ type walker struct {
 	// remarks are digests of the comments of issues, of one repository.
 	remarks   map[int64]string
 	remarksOf int64
+	// refused is the repository of which a part was refused last.
+	refused int64
 }
 
 // step reads the page at a place of a repository into page and returns the place behind it. A part that is refused blocks the
@@ -105,7 +107,9 @@ func (w *walker) step(ctx context.Context, r *repository, at place, page *connec
 		return place{Repo: r.ID, Part: partEnd}, nil
 	}
 	if refused(err) {
-		page.Blocked = append(page.Blocked, connectors.Container{ID: r.id(), Reason: "The server refuses to list " + r.FullName + "."})
+		u := []unit{partFiles: unitCode, partIssues: unitIssues, partWiki: unitWiki}[at.Part]
+		page.Blocked = append(page.Blocked, connectors.Container{ID: r.container(u), Reason: "The server refuses to list the " + string(u) + " of " + r.FullName + "."})
+		w.refused = r.ID
 		next, err = place{Repo: r.ID, Part: at.Part + 1}, nil
 	}
 	return next, err
@@ -276,8 +280,8 @@ func (w *walker) wiki(ctx context.Context, r *repository, at place, page *connec
 		return next, nil
 	}
 	p, err := readPage[wikiMeta](ctx, w.s, repoCall(w.op, r, "wiki", "pages"), at.Page+1, w.s.cfg.PageSize)
-	if statusOf(err) == http.StatusNotFound {
-		return next, nil // a wiki without any page is answered so
+	if statusOf(err) == http.StatusNotFound && w.refused != r.ID {
+		return next, nil // a wiki that was never written is answered so, and a repository that cannot be seen
 	}
 	if err != nil {
 		return next, err

@@ -60,7 +60,11 @@ type repository struct {
 	UpdatedAt       time.Time `json:"updated_at"`
 }
 
-func (r *repository) id() string                { return "repo:" + strconv.FormatInt(r.ID, 10) }
+func (r *repository) id() string { return "repo:" + strconv.FormatInt(r.ID, 10) }
+
+// container is the unit of a repository, which is listed or refused as a whole; issues and pull requests are one.
+func (r *repository) container(u unit) string { return r.id() + ":" + string(u) }
+
 func (r *repository) ownerID() string           { return "owner:" + strconv.FormatInt(r.Owner.ID, 10) }
 func (r *repository) fileID(path string) string { return r.id() + ":file:" + path }
 func (r *repository) issueID(number int64) string {
