@@ -309,7 +309,7 @@ func (s *site) page(x *exchange, list string, all int, keys []string) (from, to 
 	if token := x.get("pageToken"); token != "" {
 		epoch, at, found := strings.Cut(token, "~")
 		if query, rest, ok := strings.Cut(at, "~"); keys != nil && ok {
-			at, found = rest, found && query == sum(x.get("q"))
+			at, found = rest, found && query == sum(x.get("q")+x.get("driveId"))
 		}
 		if from, _ = strconv.Atoi(at); keys != nil {
 			from, _ = slices.BinarySearch(keys, at+"\x00")
@@ -324,7 +324,7 @@ func (s *site) page(x *exchange, list string, all int, keys []string) (from, to 
 	if from = min(from, to); to < all {
 		next = s.token(list, to)
 		if keys != nil {
-			next = s.token(list, sum(x.get("q"))+"~"+keys[to-1])
+			next = s.token(list, sum(x.get("q")+x.get("driveId"))+"~"+keys[to-1])
 		}
 	}
 	return from, to, next, true
