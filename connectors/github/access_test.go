@@ -69,6 +69,7 @@ func TestReaderTruth(t *testing.T) {
 				for login := range s.users {
 					repo.direct[login] = random.IntN(5) == 0
 				}
+				repo.lapsed = set("frank")
 				for id, team := range s.teams {
 					repo.teams[id] = team.org == repo.owner && flip()
 				}

@@ -14,9 +14,13 @@ import (
 // its own clock.
 const overlap = 2 * time.Minute
 
+var errOpened = errors.New("a repository that was closed can be read: a whole listing brings it")
+
 var errVanished = errors.New("a repository is gone: a whole listing decides what is left")
 
-// Start returns what is known of every repository at this moment.
+// Start returns what is known of every repository at this moment. The next
+// snapshot of the session lists the very commits, so that no file can come and
+// go between the two.
 func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
 	const op = "taking github's feed position"
 	c, err := s.selected(ctx, op)
@@ -24,6 +28,7 @@ func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
 		return nil, err
 	}
 	at := feedCursor{Lists: c.pages, Repos: make([]repoState, 0, len(c.repos))}
+	s.heads = map[int64]string{}
 	for i := range c.repos {
 		r := &c.repos[i]
 		rs := stateOf(r, c.at)
@@ -33,11 +38,14 @@ func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
 		commit, m, err := s.head(ctx, op, r, "")
 		switch {
 		case closed(err):
-			rs.Walk = &place{}
+			rs.Closed = true
 		case err != nil:
 			return nil, err
 		}
 		rs.Head, rs.HeadTag = commit, m.Kept.ETag
+		if commit != "" {
+			s.heads[r.ID] = commit
+		}
 		at.Repos = append(at.Repos, rs)
 	}
 	return at.encode(), nil
@@ -64,8 +72,6 @@ type feed struct {
 	at feedCursor
 	// full are the repositories as the list has them, where it was read.
 	full map[int64]*repository
-	// time is the server's when the list was read.
-	time time.Time
 	// moved says that at holds what no page has said yet.
 	moved bool
 	yield func(connectors.Page, error) bool
@@ -156,7 +162,7 @@ func (f *feed) merge(c *catalogue) error {
 	for _, rs := range f.at.Repos {
 		old[rs.ID] = rs
 	}
-	f.full, f.time = map[int64]*repository{}, c.at
+	f.full = map[int64]*repository{}
 	var repos []repoState
 	for i := range c.repos {
 		r := &c.repos[i]
@@ -207,10 +213,19 @@ func (f *feed) known(rs *repoState) *repository {
 // repository yields what is new in one repository.
 func (f *feed) repository(ctx context.Context, rs *repoState) error {
 	r := f.known(rs)
+	if rs.Closed {
+		return f.opened(ctx, r)
+	}
 	if f.full[rs.ID] == nil && (rs.Walk != nil || rs.Text == "") {
 		return nil // the list was partial: it is for another run
 	}
 	if rs.Walk != nil {
+		if rs.Head != "" && rs.Walk.Stage == stageStart {
+			// What is gone is met by no walk.
+			if err := f.files(ctx, rs, r); err != nil {
+				return err
+			}
+		}
 		if err := f.walk(ctx, rs, r); err != nil || rs.Walk != nil {
 			return err
 		}
@@ -222,6 +237,14 @@ func (f *feed) repository(ctx context.Context, rs *repoState) error {
 		return err
 	}
 	return f.talk(ctx, rs, r)
+}
+
+// opened returns CursorExpired where a repository that was closed can be read.
+func (f *feed) opened(ctx context.Context, r *repository) error {
+	if _, _, err := f.s.head(ctx, f.op, r, ""); err != nil {
+		return err
+	}
+	return expired(f.op, errOpened)
 }
 
 // text yields the repository's own document where it changed.
@@ -263,18 +286,22 @@ func (f *feed) walk(ctx context.Context, rs *repoState, r *repository) error {
 	return nil
 }
 
-// begin notes what the repository is before it is read as a whole.
+// begin notes what the repository is before it is read as a whole: its readers,
+// and the tip of its branch unless there is one from which the feed goes on.
 func (f *feed) begin(ctx context.Context, rs *repoState, r *repository) error {
 	_, kind, err := f.s.access(ctx, f.op, r)
 	if err != nil {
 		return err
 	}
-	commit, m, err := f.s.head(ctx, f.op, r, "")
-	if err != nil {
-		return err
+	if rs.Head == "" {
+		commit, m, err := f.s.head(ctx, f.op, r, "")
+		if err != nil {
+			return err
+		}
+		rs.Head, rs.HeadTag = commit, m.Kept.ETag
 	}
-	*rs = stateOf(r, f.time)
-	rs.Readers, rs.Head, rs.HeadTag = kind, commit, m.Kept.ETag
-	rs.Walk, f.moved = &place{Commit: commit}, true
+	ref, _ := repoDocument(r)
+	rs.Readers, rs.Text, rs.Issues.Tag = kind, ref.Revision, ""
+	rs.Walk, f.moved = &place{Commit: rs.Head}, true
 	return nil
 }

@@ -56,8 +56,9 @@ func TestFileChanges(t *testing.T) {
 			s.commit(repo, false, func(fs map[string]siteFile) { delete(fs, "passing.md"); fs["one.md"] = siteFile{"100644", "x"} })
 		}, []string{"upsert one.md"}, true},
 		"a push by force": {func(s *site, repo *siteRepo) {
-			s.commit(repo, true, func(fs map[string]siteFile) { delete(fs, "two.md"); fs["one.md"] = siteFile{"100644", "x"} })
-		}, []string{"delete two.md", "upsert one.md"}, false},
+			// The commit that is left behind made this file.
+			s.commit(repo, true, func(fs map[string]siteFile) { delete(fs, "deep/three.md"); fs["one.md"] = siteFile{"100644", "x"} })
+		}, []string{"delete deep/three.md", "upsert one.md"}, false},
 		"another default branch": {func(s *site, repo *siteRepo) {
 			repo.branch = "next/main"
 			s.commit(repo, false, func(fs map[string]siteFile) { fs["one.md"] = siteFile{"100644", "x"} })
@@ -254,6 +255,17 @@ func TestManyIssues(t *testing.T) {
 		t.Errorf("%d issues, want 40", len(seen))
 	}
 	r.same()
+	listed := map[string]int{}
+	for page, err := range r.open().Snapshot(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range page.Changes {
+			if listed[c.Ref.ID]++; listed[c.Ref.ID] > 1 {
+				t.Errorf("%s is listed twice", c.Ref.ID)
+			}
+		}
+	}
 }
 
 // TestPullsAlone: with issues switched off, pull requests have a list of their

@@ -66,6 +66,10 @@ type session struct {
 	server bool
 	log    *slog.Logger
 
+	// heads are the commits from which the feed that was started last goes on,
+	// until a snapshot takes them.
+	heads map[int64]string
+
 	mu sync.Mutex
 	// unread are repositories whose readers were refused, by id.
 	unread map[int64]bool

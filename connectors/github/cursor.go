@@ -44,7 +44,10 @@ type listCursor struct {
 	List string `json:"list"`
 	Repo int64  `json:"repo,omitempty"`
 	At   place  `json:"at,omitzero"`
-	End  bool   `json:"end,omitempty"`
+	// Heads are the commits from which the feed goes on, of repositories that
+	// are still to be read.
+	Heads map[int64]string `json:"heads,omitempty"`
+	End   bool             `json:"end,omitempty"`
 }
 
 // feedCursor is what is known of every repository.
@@ -86,6 +89,9 @@ type repoState struct {
 	Comments poll `json:"comments,omitzero"`
 	Reviews  poll `json:"reviews,omitzero"`
 
+	// Closed says that its branch could not be read when the feed started, so
+	// that nothing tells what a listing found there.
+	Closed bool `json:"closed,omitempty"`
 	// Walk is set while the repository has to be read as a whole.
 	Walk *place `json:"walk,omitempty"`
 }

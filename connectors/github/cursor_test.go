@@ -23,8 +23,8 @@ func TestCursorGolden(t *testing.T) {
 		want string
 	}{
 		"a listing": {
-			listCursor{Repo: 7, At: at}.encode(),
-			`{"v":1,"list":"items","repo":7,"at":{"stage":"issues","commit":"c1","after":"a/b","since":"2026-03-01T10:00:00Z","seen":[4,5],"page":2}}`,
+			listCursor{Repo: 7, At: at, Heads: map[int64]string{8: "c8"}}.encode(),
+			`{"v":1,"list":"items","repo":7,"at":{"stage":"issues","commit":"c1","after":"a/b","since":"2026-03-01T10:00:00Z","seen":[4,5],"page":2},"heads":{"8":"c8"}}`,
 		},
 		"its end": {listCursor{End: true}.encode(), `{"v":1,"list":"items","end":true}`},
 		"the feed": {

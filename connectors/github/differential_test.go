@@ -3,7 +3,9 @@ package github
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"tributary/connectors/connectortest"
@@ -39,6 +41,16 @@ func steps() []connectortest.Step {
 			path := fmt.Sprintf("forced-%d.md", random.IntN(3))
 			s.commit(repo, true, func(files map[string]siteFile) { files[path] = siteFile{"100644", fmt.Sprint("Forced ", s.serial)} })
 			return []string{s.fileID(repo, path)}, nil
+		}),
+		fileStep("remove-file", func(s *site, files map[string]siteFile, path string) []string {
+			delete(files, path)
+			return []string{path}
+		}),
+		fileStep("rename-file", func(s *site, files map[string]siteFile, path string) []string {
+			to := fmt.Sprintf("renamed-%d.md", s.serial)
+			files[to] = files[path]
+			delete(files, path)
+			return []string{path, to}
 		}),
 		repoStep("rename-branch", func(s *site, repo *siteRepo, _ *rand.Rand) ([]string, error) {
 			repo.branch = fmt.Sprint("trunk/", s.nextID())
@@ -95,6 +107,23 @@ func repoStep(name connectortest.Happening, do func(s *site, repo *siteRepo, ran
 		defer s.mu.Unlock()
 		return do(s, s.repos[random.IntN(len(s.repos))], random)
 	}}
+}
+
+// fileStep makes something happen to one file.
+func fileStep(name connectortest.Happening, do func(s *site, files map[string]siteFile, path string) []string) connectortest.Step {
+	return repoStep(name, func(s *site, repo *siteRepo, random *rand.Rand) ([]string, error) {
+		paths := slices.Sorted(maps.Keys(repo.files()))
+		if len(paths) == 0 {
+			return nil, errors.ErrUnsupported
+		}
+		var touched []string
+		s.commit(repo, random.IntN(4) == 0, func(files map[string]siteFile) {
+			for _, p := range do(s, files, paths[random.IntN(len(paths))]) {
+				touched = append(touched, s.fileID(repo, p))
+			}
+		})
+		return touched, nil
+	})
 }
 
 // issueStep makes something happen to one issue.

@@ -133,13 +133,14 @@ func (s *session) unfit(e treeEntry) string {
 }
 
 // binary reports whether the name's extension is one of pictures, sound,
-// archives, programs and other files without text.
+// archives, programs and other files out of which no text is extracted.
 func binary(p string) bool {
 	switch strings.ToLower(path.Ext(p)) {
 	case ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".ico", ".icns", ".webp", ".avif", ".heic", ".tif", ".tiff", ".psd", ".ai", ".xcf", ".sketch", ".fig",
 		".mp3", ".ogg", ".wav", ".flac", ".m4a", ".aac", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".wmv",
 		".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".jar", ".war", ".ear", ".whl", ".gem", ".nupkg", ".deb", ".rpm", ".dmg", ".iso", ".apk", ".ipa",
 		".exe", ".dll", ".so", ".dylib", ".a", ".o", ".obj", ".lib", ".class", ".pyc", ".pyo", ".wasm", ".bin", ".dat", ".pdb", ".node",
+		".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".ods", ".odp", ".epub",
 		".woff", ".woff2", ".ttf", ".otf", ".eot",
 		".db", ".sqlite", ".sqlite3", ".mdb", ".parquet", ".avro", ".npy", ".npz", ".pkl", ".h5", ".onnx", ".pt", ".pth", ".safetensors", ".gguf",
 		".jks", ".p12", ".pfx", ".keystore", ".blend", ".fbx", ".glb", ".stl":

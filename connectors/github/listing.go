@@ -3,6 +3,7 @@ package github
 import (
 	"context"
 	"iter"
+	"maps"
 
 	"tributary/connectors"
 )
@@ -29,6 +30,9 @@ func (s *session) list(ctx context.Context, op string, from connectors.Cursor, m
 			}
 			return
 		}
+		if from.IsZero() && m == modeWhole {
+			at.Heads, s.heads = s.heads, nil
+		}
 		c, err := s.selected(ctx, op)
 		if err != nil {
 			yield(connectors.Page{}, err)
@@ -39,11 +43,11 @@ func (s *session) list(ctx context.Context, op string, from connectors.Cursor, m
 			if r.ID < at.Repo {
 				continue
 			}
-			start := place{}
-			if r.ID == at.Repo {
-				start = at.At
+			if r.ID != at.Repo {
+				at.Repo, at.At = r.ID, place{Commit: at.Heads[r.ID]}
+				maps.DeleteFunc(at.Heads, func(id int64, _ string) bool { return id <= r.ID })
 			}
-			for page, err := range s.repository(ctx, op, r, start, m) {
+			for page, err := range s.repository(ctx, op, r, at, m) {
 				if !yield(page, err) || err != nil {
 					return
 				}
@@ -54,21 +58,19 @@ func (s *session) list(ctx context.Context, op string, from connectors.Cursor, m
 }
 
 // repository yields the pages of one repository.
-func (s *session) repository(ctx context.Context, op string, r *repository, at place, m mode) iter.Seq2[connectors.Page, error] {
+func (s *session) repository(ctx context.Context, op string, r *repository, at listCursor, m mode) iter.Seq2[connectors.Page, error] {
 	return func(yield func(connectors.Page, error) bool) {
 		w := &walker{s: s, op: op, r: r, mode: m}
-		if m != modeIDs && at.Stage != stageEnd {
+		if m != modeIDs && at.At.Stage != stageEnd {
 			var err error
 			if w.acl, _, err = s.access(ctx, op, r); err != nil {
 				yield(connectors.Page{}, err)
 				return
 			}
 		}
-		for st, err := range w.steps(ctx, at) {
-			page := connectors.Page{
-				Changes: st.changes, Skipped: st.skipped, Blocked: st.blocked,
-				Next: listCursor{Repo: r.ID, At: st.next}.encode(),
-			}
+		for st, err := range w.steps(ctx, at.At) {
+			at.At = st.next
+			page := connectors.Page{Changes: st.changes, Skipped: st.skipped, Blocked: st.blocked, Next: at.encode()}
 			if !yield(page, err) || err != nil {
 				return
 			}

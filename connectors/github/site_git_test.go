@@ -17,21 +17,23 @@ type siteRepo struct {
 	id          int64
 	owner, name string
 	// full is the name that it was given later.
-	full               string
-	former             []string
-	private            bool
-	visibility         string
-	archived, fork     bool
-	noIssues           bool
-	description        string
-	topics             []string
-	branch, head       string
-	commits            map[string]*siteCommit
-	trees              map[string]siteFolder
-	issues             []*siteIssue
-	lastNumber         int
-	direct             map[string]bool
-	teams              map[string]bool
+	full           string
+	former         []string
+	private        bool
+	visibility     string
+	archived, fork bool
+	noIssues       bool
+	description    string
+	topics         []string
+	branch, head   string
+	commits        map[string]*siteCommit
+	trees          map[string]siteFolder
+	issues         []*siteIssue
+	lastNumber     int
+	direct         map[string]bool
+	teams          map[string]bool
+	// lapsed are listed as collaborators without any right.
+	lapsed             map[string]bool
 	hideReaders, empty bool
 }
 

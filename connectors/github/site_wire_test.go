@@ -117,6 +117,12 @@ func (s *site) collaboratorsJSON(repo *siteRepo) []any {
 		row["permissions"] = map[string]any{"admin": false, "maintain": false, "push": false, "triage": false, "pull": true}
 		rows = append(rows, row)
 	}
+	for _, login := range loginsOf(repo.lapsed) {
+		row := s.simpleUser(login)
+		row["role_name"] = "none"
+		row["permissions"] = map[string]any{"admin": false, "push": false, "pull": false}
+		rows = append(rows, row)
+	}
 	return rows
 }
 
