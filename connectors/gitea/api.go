@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -139,17 +140,24 @@ func totalOf(h http.Header) int {
 	return n
 }
 
+var errSamePage = errors.New("the server gives the same page again")
+
 // entries yields the entries of all pages of a list.
 func entries[T any](ctx context.Context, s *session, c httpx.Call) iter.Seq2[T, error] {
+	have, before := 0, []T(nil)
 	return httpx.Paged(ctx, c.Op, func(ctx context.Context, at string) ([]T, string, error) {
 		page := 1
 		if at != "" {
 			page, _ = strconv.Atoi(at) // it is our own
 		}
 		p, err := readPage[T](ctx, s, c, page, s.cfg.PageSize)
-		if err != nil || !p.more {
+		if have += len(p.entries); err != nil || !p.more || p.total >= 0 && have >= p.total {
 			return p.entries, "", err
 		}
+		if page > 1 && reflect.DeepEqual(p.entries, before) {
+			return nil, "", &connectors.Error{Op: c.Op, Class: connectors.Transient, Ref: c.Ref, Err: errSamePage}
+		}
+		before = p.entries
 		return p.entries, strconv.Itoa(page + 1), nil
 	})
 }

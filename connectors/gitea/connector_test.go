@@ -212,6 +212,23 @@ func TestListShrinks(t *testing.T) {
 	}
 }
 
+// TestSamePage: a server that does not turn the page is no endless list.
+func TestSamePage(t *testing.T) {
+	t.Parallel()
+	r := newPlainRig(t)
+	r.mustPut("a/doc-00.md")
+	r.spoil = func(w http.ResponseWriter, req *http.Request) bool {
+		same := strings.HasSuffix(req.URL.Path, "/collaborators")
+		if same {
+			_, _ = w.Write([]byte(`[{"id":2,"login":"bob"}]`))
+		}
+		return same
+	}
+	if f := read(r.session().Snapshot(t.Context(), nil)); connectors.ClassOf(f.err) != connectors.Transient || len(r.requests()) > 50 {
+		t.Errorf("the listing ends with %v", f.err)
+	}
+}
+
 // TestRefusedUnit: a unit that is refused blocks what is in it, and nothing beside it.
 func TestRefusedUnit(t *testing.T) {
 	t.Parallel()

@@ -114,7 +114,7 @@ func (s *session) openFile(ctx context.Context, r *repository, elems []string, r
 	return &body{ctx: ctx, raw: raw, ref: ref}, nil
 }
 
-// itemError makes 410 of one item what 404 is, and names the item.
+// itemError names the item that a failure concerns alone.
 func itemError(err error, ref connectors.ItemRef) error {
 	if e, ok := errors.AsType[*connectors.Error](err); ok && e.Class == connectors.ItemSkipped {
 		e.Ref = ref

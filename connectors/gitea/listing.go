@@ -270,7 +270,7 @@ func behind(at place, more bool, total, n int) (next place, again bool) {
 		next.Page = max(0, at.Page-back)
 		return next, true
 	}
-	return next, more
+	return next, more && (total < 0 || at.Page < total) // no page before the end is empty
 }
 
 // wiki reads one page of the list of wiki pages.

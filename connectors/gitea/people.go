@@ -18,8 +18,9 @@ import (
 const (
 	leastMajor = 1
 	leastMinor = 23
-	maxVersion = 64 << 10 // the largest answer that names a version
 )
+
+const maxVersion = 64 << 10 // the largest answer that names a version
 
 var (
 	giteaVersion   = regexp.MustCompile(`^v?(\d+)\.(\d+)`)
