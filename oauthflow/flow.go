@@ -41,8 +41,8 @@ type Plan struct {
 	Exclude    []string          `json:"exclude,omitempty"`
 	// Every is how often the content is synced; 0 is the default.
 	Every time.Duration `json:"every,omitempty"`
-	// Needed are the scopes without which the connection is degraded.
-	Needed []string `json:"needed,omitempty"`
+	// Needed are the scopes without which the connection is degraded; nil is what it needed before, an empty list none.
+	Needed []string `json:"needed,omitzero"`
 	// OtherAccount says that the admin confirmed the change to another account of the provider.
 	OtherAccount bool   `json:"other_account,omitempty"`
 	Resource     string `json:"resource,omitempty"`
@@ -208,7 +208,7 @@ func (f *Flows) prepare(ctx context.Context, p *StartParams) (*Registration, *Gr
 	if err != nil {
 		return nil, nil, planRefused(err)
 	}
-	if len(p.Plan.Needed) == 0 {
+	if p.Plan.Needed == nil {
 		p.Plan.Needed = needed
 	}
 	if p.Grant == uuid.Nil {

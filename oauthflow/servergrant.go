@@ -75,7 +75,7 @@ func (f *Flows) prepareServer(ctx context.Context, p *ServerGrantParams) (*Regis
 	if err != nil {
 		return nil, planRefused(err)
 	}
-	if len(p.Plan.Needed) == 0 {
+	if p.Plan.Needed == nil {
 		p.Plan.Needed = needed
 	}
 	return r, nil

@@ -221,7 +221,7 @@ func move(v *pages.ChooseView, do string) error {
 
 // neededScopes are the names of the scopes that a connection with these settings needs at a provider.
 func neededScopes(spec connectors.Spec, p *oauthflow.Profile, settings map[string]string) []string {
-	var names []string
+	names := []string{}
 	for _, sc := range spec.ScopesFor(p.Name, settings) {
 		names = append(names, sc.Name)
 	}

@@ -97,7 +97,10 @@ func (a *app) connectGrant(cmd *cobra.Command, spec connectors.Spec, f connectFl
 		if err != nil {
 			return err
 		}
-		p.Registration = r.ID
+		if r.ID != p.Registration { // another server knows neither the grant nor what was asked for
+			p.Registration, p.Grant, p.Scopes = r.ID, uuid.Nil, nil
+		}
+		p.Plan.Needed = []string{}
 		for _, sc := range spec.ScopesFor(r.Profile.Name, values) {
 			p.Plan.Needed = append(p.Plan.Needed, sc.Name)
 		}
