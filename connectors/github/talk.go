@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"net/http"
 	"net/url"
@@ -45,7 +46,7 @@ func (p *poll) from() string { return max(p.High, p.Since) }
 // one page the question stays the same, so that its ETag answers the next one;
 // else it asks from a later time on.
 func (p *poll) settle(m httpx.Meta) {
-	p.Tag, p.High = m.Kept.ETag, ""
+	p.Tag = m.Kept.ETag
 	if at := serverTime(m.Header); !at.IsZero() {
 		p.High = stamp(at.Add(-overlap))
 	}
@@ -84,7 +85,9 @@ func (f *feed) issues(ctx context.Context, rs *repoState, r *repository, told ma
 	case m.Next != "":
 		err = f.catchUp(ctx, rs, w, from)
 	default:
-		_, err = f.tell(w, &st, entries, from)
+		for i := 0; i < len(entries) && err == nil; i++ {
+			_, err = f.tell(w, &st, &entries[i], from)
+		}
 	}
 	if err != nil {
 		return err
@@ -102,20 +105,16 @@ func (f *feed) rest(st step) error {
 	return f.page(st.changes, st.skipped)
 }
 
-// tell adds entries that are not older than from; older says that some are.
-func (f *feed) tell(w *walker, st *step, entries []issue, from string) (older bool, err error) {
-	for i := range entries {
-		e := &entries[i]
-		if e.Number <= 0 || e.UpdatedAt.IsZero() {
-			return false, malformed(f.op)
-		}
-		if stamp(e.UpdatedAt) < from {
-			older = true
-			continue
-		}
-		w.issue(st, e)
+// tell adds an entry unless it is older than from, which older says.
+func (f *feed) tell(w *walker, st *step, e *issue, from string) (older bool, err error) {
+	if e.Number <= 0 || e.UpdatedAt.IsZero() {
+		return false, malformed(f.op)
 	}
-	return older, nil
+	if stamp(e.UpdatedAt) < from {
+		return true, nil
+	}
+	w.issue(st, e)
+	return false, nil
 }
 
 // catchUp yields the issues since a time, oldest change first. Each page moves
@@ -138,24 +137,41 @@ func (f *feed) catchUp(ctx context.Context, rs *repoState, w *walker, from strin
 // pulls reads the pull requests of a repository whose issues are switched off,
 // newest change first, and yields all but the last page.
 func (f *feed) pulls(ctx context.Context, w *walker, entries []issue, next, from string) (step, error) {
-	for {
-		st := step{}
-		for i := range entries {
-			entries[i].isPull()
-		}
-		older, err := f.tell(w, &st, entries, from)
-		if err != nil || older || next == "" {
-			return st, err
-		}
-		if err := f.rest(st); err != nil {
-			return step{}, err
-		}
-		entries = nil
-		m, err := f.s.api.JSON(ctx, httpx.Call{Op: f.op, URL: next}, &entries)
+	st := step{}
+	for e, err := range onward(ctx, f, entries, next) {
 		if err != nil {
 			return step{}, err
 		}
-		next = m.Next
+		e.isPull()
+		if older, err := f.tell(w, &st, &e, from); err != nil || older {
+			return st, err
+		}
+		if w.full(&st) {
+			if err := f.rest(st); err != nil {
+				return step{}, err
+			}
+			st = step{}
+		}
+	}
+	return st, nil
+}
+
+// onward yields the entries of a page, and of the pages behind it.
+func onward[T any](ctx context.Context, f *feed, entries []T, next string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if next == "" {
+			return
+		}
+		for e, err := range httpx.Links[T](ctx, f.s.api, httpx.Call{Op: f.op, URL: next}) {
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
 	}
 }
 
@@ -176,23 +192,14 @@ func (f *feed) comments(ctx context.Context, rs *repoState, r *repository, list 
 		return err
 	}
 	commented := map[int]string{}
-	for next := m.Next; ; {
-		for i := range entries {
-			c := &entries[i]
-			at := stamp(c.UpdatedAt)
-			if at >= p.from() && at > told[c.number()] {
-				commented[c.number()] = max(commented[c.number()], at)
-			}
-		}
-		if next == "" {
-			break
-		}
-		entries = nil
-		more, err := f.s.api.JSON(ctx, httpx.Call{Op: f.op, URL: next}, &entries)
+	for c, err := range onward(ctx, f, entries, m.Next) {
 		if err != nil {
 			return err
 		}
-		next = more.Next
+		n, at := c.number(), stamp(c.UpdatedAt)
+		if at >= p.from() && at > told[n] {
+			commented[n] = max(commented[n], at)
+		}
 	}
 	delete(commented, 0)
 	st, err := f.commented(ctx, rs, r, commented)
