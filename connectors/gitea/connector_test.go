@@ -277,6 +277,41 @@ func TestDatedAhead(t *testing.T) {
 	}
 }
 
+// TestRemarksMakeRevisions: a comment that is edited or deleted makes another revision of its issue, which itself shows neither.
+func TestRemarksMakeRevisions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.mustPut("a/doc-01.md")[0]
+	r.change(func(w *world) { w.remark(w.repos[0].issues[1], bob, "Another remark.") })
+	s := r.session()
+	at := r.start(s)
+	seen := map[string]string{}
+	for what, do := range []func(w *world, is *fakeIssue){
+		func(*world, *fakeIssue) {},
+		func(w *world, is *fakeIssue) { is.comments[1].body, is.comments[1].updated = "Edited.", w.tick() },
+		func(_ *world, is *fakeIssue) { is.comments = is.comments[:1] },
+	} {
+		r.change(func(w *world) { do(w, w.repos[0].issues[1]) })
+		f := read(s.Changes(t.Context(), at))
+		if f.next != nil {
+			at = f.next
+		}
+		fed, ok := f.change(id)
+		listed, _ := r.snapshot(s).change(id)
+		if ok && fed.Ref != listed.Ref || !ok && what > 0 {
+			t.Errorf("step %d: the feed has %v, the listing %v (%v)", what, fed.Ref, listed.Ref, f.err)
+		}
+		if before, again := seen[listed.Ref.Revision]; again {
+			t.Errorf("step %d: the revision is that of step %s", what, before)
+		}
+		seen[listed.Ref.Revision] = number(int64(what))
+	}
+	one, two := issue{Comments: 1}, issue{Comments: 2}
+	if one.revision("remarks") == two.revision("remarks") {
+		t.Error("an issue with one comment more has the same revision, where its comments were listed before")
+	}
+}
+
 // TestThread: an issue's text is everything that was said to it.
 func TestThread(t *testing.T) {
 	t.Parallel()
