@@ -183,8 +183,18 @@ func (a *app) connectServer(ctx context.Context, c *consent, p oauthflow.ServerG
 	}
 	a.printf("Connected %s as %s.\n", res.Name, printable(res.Account))
 	a.printMissing(res.Missing)
+	a.offerChoice(p.Plan.Source, res.Name)
 	a.printf("Sync it with: tributary sync %s --wait\n", res.Name)
 	return nil
+}
+
+// offerChoice says how to choose from a source that can be browsed.
+func (a *app) offerChoice(source, name string) {
+	for _, c := range a.connectors() {
+		if spec := c.Spec(); spec.Source == source && spec.Has(connectors.CanChoose) {
+			a.printf("What of it is synced can be chosen: tributary connections choose %s\n", name)
+		}
+	}
 }
 
 func (a *app) printMissing(missing []string) {
@@ -320,6 +330,7 @@ func (a *app) consented(ctx context.Context, st *store.Store, c *consent, name s
 	}
 	a.printf("Connected %s as %s.\n", conn.Name, printable(g.Account))
 	a.printMissing(missing)
+	a.offerChoice(conn.Source, conn.Name)
 	a.printf("It syncs by itself; tributary runs list --connection %s shows how it goes.\n", conn.Name)
 	return nil
 }
