@@ -11,6 +11,20 @@ import (
 	"tributary/connectors"
 )
 
+// TestSpecSaysEveryProblem: what the connector can name has words for people.
+func TestSpecSaysEveryProblem(t *testing.T) {
+	t.Parallel()
+	spec := New(Config{}).Spec()
+	if err := spec.Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, known := range refusals() {
+		if e := spec.Problem("asking", known[1]); e.Class == connectors.Bug {
+			t.Error(e)
+		}
+	}
+}
+
 func TestOpenRefusesWrongSettings(t *testing.T) {
 	t.Parallel()
 	good := connectors.Env{HTTP: http.DefaultClient, Base: "https://git.example.com/sub"}

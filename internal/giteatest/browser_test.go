@@ -130,14 +130,30 @@ func (s *server) register(who string) *application {
 	return a
 }
 
-// consent signs somebody in, grants what the application asks for, and redeems the code.
+// verifier is the secret of PKCE.
+const verifier = "verifier-0123456789-verifier-0123456789-verifier"
+
+// consent lets somebody consent, and redeems the code.
 func (a *application) consent(who string, scopes ...string) *oauthflow.Token {
 	a.s.t.Helper()
+	got := a.authorize(who, scopes...)
+	if got.Get("code") == "" {
+		a.s.t.Fatalf("the consent of %s ended with %v", who, got)
+	}
+	token, err := a.tokens.Code(a.s.t.Context(), a.client, oauthflow.CodeRequest{
+		Code: secret.New(got.Get("code")), Verifier: secret.New(verifier), RedirectURI: a.client.Registration.RedirectURI, Scopes: scopes,
+	}, nil)
+	must(a.s.t, err)
+	return token
+}
+
+// authorize signs somebody in, grants what the application asks for, and returns what comes back.
+func (a *application) authorize(who string, scopes ...string) url.Values {
+	a.s.t.Helper()
 	t := a.s.t
-	pkce := strings.Repeat("verifier-0123456789", 3)
 	q := url.Values{
 		"client_id": {a.client.Registration.ClientID}, "redirect_uri": {a.client.Registration.RedirectURI}, "response_type": {"code"}, "state": {"state-" + who},
-		"scope": {strings.Join(scopes, " ")}, "code_challenge": {challenge(pkce)}, "code_challenge_method": {"S256"},
+		"scope": {strings.Join(scopes, " ")}, "code_challenge": {challenge(verifier)}, "code_challenge_method": {"S256"},
 	}
 	b := newBrowser(t)
 	p := b.open(a.client.Registration.Profile.Endpoints.Authorize + "?" + q.Encode())
@@ -147,14 +163,10 @@ func (a *application) consent(who string, scopes ...string) *oauthflow.Token {
 	}
 	select {
 	case got := <-a.arrived:
-		if got.Get("state") != "state-"+who || got.Get("code") == "" {
-			t.Fatalf("the consent of %s ended with %v", who, got)
+		if got.Get("state") != "state-"+who {
+			t.Fatalf("the consent of %s came back with %v", who, got)
 		}
-		token, err := a.tokens.Code(t.Context(), a.client, oauthflow.CodeRequest{
-			Code: secret.New(got.Get("code")), Verifier: secret.New(pkce), RedirectURI: a.client.Registration.RedirectURI, Scopes: scopes,
-		}, nil)
-		must(t, err)
-		return token
+		return got
 	case <-time.After(time.Minute):
 		t.Fatalf("the consent of %s did not come back; the last page is %s", who, p.address.Path)
 		return nil
