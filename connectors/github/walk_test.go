@@ -84,3 +84,21 @@ func TestStartPinsTheListing(t *testing.T) {
 		t.Error("it was listed, and nothing tells that it is gone")
 	}
 }
+
+// TestListThatFills: a repository behind a page that was full is noticed,
+// though that page stays as it is.
+func TestListThatFills(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, userGrant())
+	r.conn = New(Config{API: r.site.server.URL, PerPage: 2})
+	r.put("a/doc.md", "text")
+	r.put("b/doc.md", "text")
+	r.snapshot()
+	r.changes()
+	r.changes()
+	id := r.put("c/doc.md", "text")
+	r.changes()
+	if _, there := r.docs[id]; !there {
+		t.Error("the third repository of pages of two is not noticed")
+	}
+}
