@@ -179,10 +179,14 @@ func checkIssuer(p *Profile, issuer string, a *answer) error {
 	e.Sent = "a request to " + issuer
 	e.Came = "no issuer"
 	if a.hasIss {
-		e.Came = "an answer of " + CleanText(a.iss)
+		e.Came = "an answer of " + CleanText(a.iss, a.state, a.code)
 	}
 	return e
 }
+
+// grantWithOtherScopes is what Gitea says, under the code server_error, to a consent whose scopes are not those of the
+// grant that the account gave the application before (routers/web/auth/oauth2_provider.go, GrantApplicationOAuth).
+const grantWithOtherScopes = "grant exists with different scope"
 
 // providerRefused is the error that the provider sent the person back with (RFC 6749 §4.1.2.1).
 func providerRefused(r *Registration, a *answer) error {
@@ -200,6 +204,11 @@ func providerRefused(r *Registration, a *answer) error {
 		code = FlowUnavailable
 	}
 	e := flowError(code)
+	if r.Profile.GrantPer == PerAccount && r.Profile.Revocation.ManageURL != "" && strings.Contains(strings.ToLower(a.description), grantWithOtherScopes) {
+		e = flowError(FlowScopeRefused)
+		e.Remedy = "The provider keeps one grant for an account and an application, with the permissions of its first consent. Remove the access of the application at " +
+			r.Profile.Revocation.ManageURL + ", and start the connection again."
+	}
 	e.Sent = "a request for consent to " + hostOf(r.Profile.Endpoints.Authorize)
 	e.Came = CleanText(a.err, a.state, a.code)
 	if d := CleanText(a.description, a.state, a.code); d != "" {

@@ -185,9 +185,3 @@ func (s *Store) DeleteRegistration(ctx context.Context, id uuid.UUID, e audit.Ev
 		return s.RecordTx(ctx, tx, e)
 	})
 }
-
-// RejectRegistration records that the provider refuses the credentials of a registration.
-func (s *Store) RejectRegistration(ctx context.Context, id uuid.UUID, why string) error {
-	_, err := s.pool.Exec(ctx, `UPDATE client_registration SET state = 'rejected', state_reason = $2, updated_at = clock() WHERE id = $1 AND state = 'active'`, id, why)
-	return translate("rejecting registration", err)
-}
