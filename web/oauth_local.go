@@ -70,19 +70,8 @@ func (s *Server) makeLocal(c echo.Context, spec connectors.Spec, f map[string]st
 	if _, err := s.cfg.OAuth.Opener.Verify(ctx, spec.Source, values, selection); err != nil {
 		return store.Connection{}, err
 	}
-	k, err := s.cfg.OAuth.Store.CreateConnection(ctx, store.NewConnection{Name: v.Name, Source: spec.Source, Settings: values, Selection: selection})
-	if err != nil {
-		return k, err
-	}
-	err = s.cfg.OAuth.Store.Record(ctx, audit.Event{
-		Actor: actor(c), Action: "connection.create", Target: audit.Target{Kind: "connection", ID: k.ID.String()}, Outcome: audit.OK,
-		Detail: map[string]string{"name": k.Name, "source": k.Source, "path": values["path"]},
+	return s.cfg.OAuth.Store.CreateConnection(ctx, store.NewConnection{Name: v.Name, Source: spec.Source, Settings: values, Selection: selection}, audit.Event{
+		Actor: actor(c), Action: "connection.create", Target: audit.Target{Kind: "connection"}, Outcome: audit.OK,
+		Detail: map[string]string{"name": v.Name, "source": spec.Source, "path": values["path"]},
 	})
-	if err != nil {
-		// What is not recorded must not be.
-		if undo := s.cfg.OAuth.Store.DeleteConnection(ctx, k.ID); undo != nil {
-			s.cfg.Log.ErrorContext(ctx, "deleting a connection that was not recorded", "connection", k.Name, "error", undo)
-		}
-	}
-	return k, err
 }
