@@ -154,11 +154,10 @@ func (f *feed) search(ctx context.Context) error {
 	var marks []string
 	for _, is := range found {
 		if is.Repository != nil && is.UpdatedAt.Unix() >= until-int64(overlap/time.Second) {
-			marks = append(marks, stamp(is.Repository.ID, is.UpdatedAt)+"#"+number(is.Number)+"/"+number(is.Comments))
+			marks = append(marks, number(is.Repository.ID)+"#"+number(is.Number)+"="+is.revision(""))
 		}
 	}
-	slices.Sort(marks)
-	seen := digest(slices.Compact(marks)...)
+	seen := digestOf(marks)
 	if !resumed {
 		f.c.Until, f.c.Next = until, seen
 	}

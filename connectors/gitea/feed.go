@@ -104,8 +104,7 @@ func (st *repoState) setWiki(pages []wikiMeta) {
 	for _, m := range pages {
 		marks = append(marks, m.SubURL+"@"+m.LastCommit.SHA)
 	}
-	slices.Sort(marks)
-	st.Wiki = digest(marks...)
+	st.Wiki = digestOf(marks)
 	if len(pages) > maxWikiPages {
 		return
 	}

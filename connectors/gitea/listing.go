@@ -312,28 +312,36 @@ func (w *walker) readRemarks(ctx context.Context, r *repository) error {
 	}
 	c := repoCall(w.op, r, "issues", "comments")
 	c.Scope = scopeIssue
-	byIssue := map[int64][]comment{}
+	byIssue := map[int64][]string{}
 	for one, err := range entries[comment](ctx, w.s, c) {
 		if err != nil {
 			return err
 		}
-		byIssue[one.number()] = append(byIssue[one.number()], comment{ID: one.ID, UpdatedAt: one.UpdatedAt})
+		byIssue[one.number()] = append(byIssue[one.number()], one.mark())
 	}
 	w.remarks, w.remarksOf = make(map[int64]string, len(byIssue)), r.ID
-	for n, list := range byIssue {
-		w.remarks[n] = remarksOf(list)
+	for n, marks := range byIssue {
+		w.remarks[n] = digestOf(marks)
 	}
 	return nil
 }
 
-// remarksOf is a digest of the comments of one issue, equal for equal comments in whatever order.
+// mark names one version of a comment; an edit within the server's second makes another.
+func (c *comment) mark() string { return stamp(c.ID, c.UpdatedAt) + "=" + digest(c.Body) }
+
+// remarksOf is a digest of the comments of one issue.
 func remarksOf(list []comment) string {
-	if len(list) == 0 {
-		return ""
-	}
 	marks := make([]string, len(list))
-	for i, c := range list {
-		marks[i] = stamp(c.ID, c.UpdatedAt)
+	for i := range list {
+		marks[i] = list[i].mark()
+	}
+	return digestOf(marks)
+}
+
+// digestOf is equal for equal marks in whatever order, and "" for none.
+func digestOf(marks []string) string {
+	if len(marks) == 0 {
+		return ""
 	}
 	slices.Sort(marks)
 	return digest(slices.Compact(marks)...)
