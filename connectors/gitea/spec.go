@@ -31,7 +31,6 @@ const (
 	problemScope       = "scope_missing"
 	problemPublicOnly  = "token_public_only"
 	problemToken       = "consent_replaced"
-	problemOtherScopes = "consented_otherwise"
 	problemSignIn      = "sign_in_required"
 	problemBlocked     = "account_blocked"
 	problemPassword    = "password_change_due"
@@ -103,15 +102,15 @@ func limits() []string {
 
 func problems() []connectors.Problem {
 	return []connectors.Problem{
-		{Code: problemScope, Class: connectors.ScopeDenied, Sign: "The server answers that the token lacks a required scope.", Remedy: "Connect again and grant every scope that is asked for."},
+		{
+			Code: problemScope, Class: connectors.ScopeDenied,
+			Sign:   "The server answers that the token lacks a required scope: it gives an account that consented to the application before the scopes of that consent, without asking.",
+			Remedy: "Revoke the application at the server, under Settings, Applications, and connect again.",
+		},
 		{Code: problemPublicOnly, Class: connectors.ScopeDenied, Sign: "The token is limited to public repositories.", Remedy: "Connect again without the scope public-only."},
 		{
 			Code: problemToken, Class: connectors.GrantLost, Sign: "The server no longer accepts the token.",
 			Remedy: "Connect again; where the server invalidates refresh tokens, a second connection by the same account and application ends the first, so register an application for each.",
-		},
-		{
-			Code: problemOtherScopes, Class: connectors.ScopeDenied, Sign: "Consenting ends with server_error, because the account has consented to the application with other scopes before.",
-			Remedy: "Revoke the application at the server, under Settings, Applications, and connect again.",
 		},
 		{Code: problemSignIn, Class: connectors.GrantLost, Sign: "The server asks to sign in although a token was sent.", Remedy: "Connect again: the token has been revoked or has expired."},
 		{Code: problemBlocked, Class: connectors.GrantLost, Sign: "The account that consented is not active or may not sign in.", Remedy: "Have an administrator of the server activate it, or connect with another account."},

@@ -133,7 +133,7 @@ func (s *server) register(who string) *application {
 // verifier is the secret of PKCE.
 const verifier = "verifier-0123456789-verifier-0123456789-verifier"
 
-// consent lets somebody consent, and redeems the code.
+// consent signs somebody in, grants what the application asks for where the server asks, and redeems the code.
 func (a *application) consent(who string, scopes ...string) *oauthflow.Token {
 	a.s.t.Helper()
 	got := a.authorize(who, scopes...)
@@ -147,7 +147,7 @@ func (a *application) consent(who string, scopes ...string) *oauthflow.Token {
 	return token
 }
 
-// authorize signs somebody in, grants what the application asks for, and returns what comes back.
+// authorize returns what comes back of a consent.
 func (a *application) authorize(who string, scopes ...string) url.Values {
 	a.s.t.Helper()
 	t := a.s.t
