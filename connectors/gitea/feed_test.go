@@ -172,6 +172,24 @@ func TestRefusedUnit(t *testing.T) {
 	}
 }
 
+// TestOldCommentDeleted: a comment that nothing has told of for long is gone from the text once it is deleted.
+func TestOldCommentDeleted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ids := r.mustPut("a/doc-01.md", "a/doc-03.md")
+	r.change(func(w *world) {
+		w.now = w.now.Add(time.Hour)
+		w.remark(w.repos[0].issues[2], bob, "Later.")
+	})
+	s := r.session()
+	at := read(s.Changes(t.Context(), r.start(s))).next
+	r.change(func(w *world) { w.repos[0].issues[1].comments = nil })
+	f := read(s.Changes(t.Context(), at))
+	if text := r.text(f, ids[0]); strings.Contains(text, "A remark") {
+		t.Errorf("the text is %s", text)
+	}
+}
+
 // TestDatedAhead: an issue and a comment with dates in the future hide nothing that happens before.
 func TestDatedAhead(t *testing.T) {
 	t.Parallel()

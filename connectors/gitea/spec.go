@@ -96,6 +96,7 @@ func limits() []string {
 		"A line comment that is edited is seen when its pull request or another of its comments changes.",
 		"A wiki of more than 300 pages is compared as a whole: its deleted pages disappear at the next reconcile.",
 		"Issues are found by the server's search index, which can lag by some seconds.",
+		"Forgejo is read through the same API, and which rights its tokens have is not checked by its version.",
 		"Where issues were deleted, a run looks for the 200 newest numbers that are missing; older ones disappear at the next reconcile.",
 	}
 }
