@@ -49,10 +49,10 @@ type grantees struct {
 
 func (g *grantees) add(list []permission) {
 	for _, p := range list {
+		g.known[p.ID] = true
 		if p.ID == "" || p.Deleted {
 			continue
 		}
-		g.known[p.ID] = true
 		switch p.Type {
 		case typeUser:
 			g.person(p.Email, p.ID)
@@ -196,9 +196,6 @@ func (s *session) granteesOf(ctx context.Context, op string, f *file, g *grantee
 		return err
 	}
 	g.add(all.list)
-	for _, id := range f.PermissionIDs {
-		g.known[id] = true // also where the answer says less of them
-	}
 	return nil
 }
 

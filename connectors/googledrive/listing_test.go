@@ -161,7 +161,8 @@ func TestChoices(t *testing.T) {
 	r := newRig(t)
 	r.put(t, "a/deep/doc.md")
 	inner := r.put(t, "b/x/doc.md")
-	r.put(t, "c/y/doc.md")
+	y := r.nodes[r.nodes[r.put(t, "c/y/doc.md")].parent]
+	y.shares = []share{{kind: typeUser, who: account, role: roleWriter}} // by name as well
 	x := r.nodes[r.nodes[inner].parent]
 	choices := func(parent string) string {
 		var all []string
@@ -174,7 +175,7 @@ func TestChoices(t *testing.T) {
 		return strings.Join(all, ", ")
 	}
 	for parent, want := range map[string]string{
-		"": "My Drive, Shared with me, a", containerMine: "b", containerShared: "c", containerDrive + driveA: "deep", x.parent: "x", x.id: "",
+		"": "My Drive, Shared with me, a", containerMine: "b", containerShared: "c", containerDrive + driveA: "deep", x.parent: "x", x.id: "", y.parent: "y",
 	} {
 		if got := choices(parent); got != want {
 			t.Errorf("below %q: %s, want %s", parent, got, want)
@@ -357,5 +358,15 @@ func TestListedOnce(t *testing.T) {
 	r.nodes[r.put(t, "a/doc.md")].shares = []share{reader(typeUser, account)}
 	if page := read(t, r.open(t).Snapshot(t.Context(), nil)); len(page.Changes) != 1 {
 		t.Errorf("listed %d times", len(page.Changes))
+	}
+}
+
+// TestQuoted: no name ends the literal that it stands in.
+func TestQuoted(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"plain": `'plain'`, `o'brien`: `'o\'brien'`, `\' or '`: `'\\\' or \''`} {
+		if got := quoted(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
 	}
 }

@@ -298,3 +298,35 @@ func TestSelf(t *testing.T) {
 		t.Errorf("a service account: %v, %v", self, err)
 	}
 }
+
+// TestMembersThatCount: who is suspended is in no group, whichever of the two
+// lists says so.
+func TestMembersThatCount(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		member member
+		want   string
+	}{
+		{member{ID: "here", Type: memberUser, Status: memberActive}, "directory:here"},
+		{member{ID: "outside", Type: memberUser}, "directory:outside"},
+		{member{ID: "here", Type: memberUser, Status: "SUSPENDED"}, ""},
+		{member{ID: "left", Type: memberUser}, ""},
+		{member{ID: "C1", Type: memberCustomer}, "customer:C1"},
+		{member{ID: "nested", Type: "GROUP", Status: memberActive}, ""},
+		{member{ID: "new", Type: "ROBOT", Status: memberActive}, ""},
+		{member{Type: memberUser, Status: memberActive}, ""},
+	} {
+		got := ""
+		d := &directoryReader{
+			g: &grantees{}, active: map[string]bool{"here": true, "left": false}, customers: map[string]bool{}, told: map[string]bool{},
+			emit: func(m connectors.Membership) bool {
+				got += m.Member.ID
+				return true
+			},
+		}
+		d.member(c.member, connectors.Principal{Kind: connectors.Group, ID: "g"})
+		if got != c.want {
+			t.Errorf("%+v: %q, want %q", c.member, got, c.want)
+		}
+	}
+}

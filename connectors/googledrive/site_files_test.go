@@ -106,7 +106,7 @@ func (s *site) term(term string, n *node) bool {
 	case strings.HasPrefix(term, "mimeType!="):
 		return n.mime != value(strings.TrimPrefix(term, "mimeType!="))
 	case term == "sharedWithMe":
-		return n.owner != account && n.parent == ""
+		return n.owner != account && n.drive == "" && s.directly(n)
 	case len(field) == 3 && field[2] == "parents":
 		return n.parent == value(field[0]) || n.parent == rootID && field[0] == "'root'"
 	case len(field) == 3 && field[1] == "in":
