@@ -2,6 +2,7 @@ package oauthtest
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,7 +80,7 @@ func (s *Server) Profile(tb testing.TB, shipped string, edit func(map[string]any
 		switch {
 		case shipped != "" && v == "":
 			at = ""
-		case name == "revoke" && (shipped == "github-app" || shipped == "github-oauth"):
+		case name == "revoke" && strings.HasPrefix(shipped, "github-"):
 			at = "/revoke/{client_id}"
 		}
 		if at != "" {
