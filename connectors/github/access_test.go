@@ -107,6 +107,33 @@ func TestReaderTruth(t *testing.T) {
 	}
 }
 
+// TestPublicNoMore: what is pushed after a repository became private is at no
+// moment public here.
+func TestPublicNoMore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, userGrant())
+	old := r.put("a/doc.md", "text")
+	r.with(func(s *site) { s.repo("a").private, s.repo("a").visibility = false, visibilityPublic })
+	r.snapshot()
+	r.changes()
+	r.with(func(s *site) {
+		s.repo("a").private, s.repo("a").visibility = true, visibilityPrivate
+		i := s.repo("a").issues[0]
+		i.body, i.updated = "In private.", s.tick()
+	})
+	r.put("a/secret.md", "in private")
+	r.put("a/doc.md", "also in private")
+	news := r.changes()
+	for _, c := range news {
+		if len(c.ACL.AllOf) > 0 && c.ACL.AllOf[0][0].Kind == connectors.Public {
+			t.Errorf("%s is public", c.Ref.ID)
+		}
+	}
+	if acl := r.docs[old].ACL; len(news) < 3 || acl.AllOf[0][0].Kind != connectors.Group {
+		t.Errorf("%d changes, and the ACL %+v", len(news), acl)
+	}
+}
+
 // TestSelf: who consented is a user of the realm; an installation is nobody.
 func TestSelf(t *testing.T) {
 	t.Parallel()

@@ -26,8 +26,8 @@ func judge(r httpx.Refusal) *connectors.Error {
 	if e := limited(r, message); e != nil {
 		return e
 	}
-	if r.Status == http.StatusUnprocessableEntity {
-		return &connectors.Error{Op: r.Call.Op, Class: connectors.Invalid, Ref: r.Call.Ref, Err: &httpx.StatusError{Code: r.Status}}
+	if r.Status == http.StatusUnprocessableEntity && r.Call.Ref.ID != "" {
+		return &connectors.Error{Op: r.Call.Op, Class: connectors.ItemSkipped, Ref: r.Call.Ref, Err: &httpx.StatusError{Code: r.Status}}
 	}
 	code := obstacle(r, message)
 	if code == "" {

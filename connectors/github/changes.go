@@ -220,12 +220,6 @@ func (f *feed) repository(ctx context.Context, rs *repoState) error {
 		return nil // the list was partial: it is for another run
 	}
 	if rs.Walk != nil {
-		if rs.Head != "" && rs.Walk.Stage == stageStart {
-			// What is gone is met by no walk.
-			if err := f.files(ctx, rs, r); err != nil {
-				return err
-			}
-		}
 		if err := f.walk(ctx, rs, r); err != nil || rs.Walk != nil {
 			return err
 		}
@@ -286,14 +280,19 @@ func (f *feed) walk(ctx context.Context, rs *repoState, r *repository) error {
 	return nil
 }
 
-// begin notes what the repository is before it is read as a whole: its readers,
-// and the tip of its branch unless there is one from which the feed goes on.
+// begin notes what the repository is before it is read as a whole. Its readers
+// come first: SECURITY: nothing more is told with those that it had. Then
+// files that are gone are told, which no walk meets.
 func (f *feed) begin(ctx context.Context, rs *repoState, r *repository) error {
-	_, kind, err := f.s.access(ctx, f.op, r)
-	if err != nil {
+	var err error
+	if _, rs.Readers, err = f.s.access(ctx, f.op, r); err != nil {
 		return err
 	}
-	if rs.Head == "" {
+	if rs.Head != "" {
+		if err := f.files(ctx, rs, r); err != nil {
+			return err
+		}
+	} else {
 		commit, m, err := f.s.head(ctx, f.op, r, "")
 		if err != nil {
 			return err
@@ -301,7 +300,7 @@ func (f *feed) begin(ctx context.Context, rs *repoState, r *repository) error {
 		rs.Head, rs.HeadTag = commit, m.Kept.ETag
 	}
 	ref, _ := repoDocument(r)
-	rs.Readers, rs.Text, rs.Issues.Tag = kind, ref.Revision, ""
+	rs.Text, rs.Issues.Tag = ref.Revision, ""
 	rs.Walk, f.moved = &place{Commit: rs.Head}, true
 	return nil
 }

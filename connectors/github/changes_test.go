@@ -162,7 +162,7 @@ func TestManyFiles(t *testing.T) {
 func TestRepositories(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, userGrant())
-	file := r.put("a/doc.md", "text")
+	file, other := r.put("a/doc.md", "text"), r.put("a/other.md", "text")
 	r.snapshot()
 	r.quiet()
 	created := r.put("c/doc.md", "text")
@@ -173,7 +173,13 @@ func TestRepositories(t *testing.T) {
 	mine, _, _ := strings.Cut(file, ":file")
 	same(t, "another description", r.changes(), "upsert "+mine)
 	r.with(func(s *site) { s.repo("a").former, s.repo("a").full = []string{"harbour/a"}, "pier" })
+	if err := r.site.Delete(other); err != nil {
+		t.Fatal(err)
+	}
 	r.changes()
+	if _, there := r.docs[other]; there {
+		t.Error("a file was removed when the repository was renamed, and nothing tells that it is gone")
+	}
 	if p := r.docs[file].Document.Path; p != "harbour/pier/doc.md" {
 		t.Errorf("after the repository was renamed the path is %q", p)
 	}

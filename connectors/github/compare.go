@@ -140,7 +140,7 @@ func (s *session) compared(ctx context.Context, op string, r *repository, from, 
 	call := httpx.Call{Op: op, Path: repoPath(r, "compare", url.PathEscape(from+"..."+to)), Query: url.Values{"per_page": {"1"}, "page": {"1"}}}
 	_, err = s.api.JSON(ctx, call, &c)
 	switch status := statusOf(err); {
-	case status == http.StatusNotFound, status >= http.StatusInternalServerError:
+	case status == http.StatusNotFound, status == http.StatusUnprocessableEntity, status >= http.StatusInternalServerError:
 		return nil, false, nil // no common history, or too much of it
 	case err != nil:
 		return nil, false, err

@@ -290,7 +290,7 @@ func checker(t *testing.T) *contract.Checker {
 	c := contract.Load(t, contract.File{Name: "github.openapi.json"})
 	c.Undescribed("GET", "/repositories/{repository_id}/{rest...}", "Links to the next page, and redirects of renamed repositories, lead here.")
 	c.Differs("GET /repos/{owner}/{repo}/git/blobs/{file_sha}", "media type application/vnd.github.raw+json", "The text of the description names the raw media type, its list of types does not.")
-	for _, below := range []string{"branches/{branch}", "collaborators"} {
+	for _, below := range []string{"branches/{branch}", "collaborators", "git/blobs/{file_sha}"} {
 		c.Differs("GET /repos/{owner}/{repo}/"+below, "status 451", "GitHub answers so for a repository that is blocked for legal reasons.")
 	}
 	return c

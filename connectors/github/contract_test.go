@@ -59,6 +59,7 @@ func tour(t *testing.T, r *rig) {
 	people(t, r)
 	redirected(t, r)
 	wall{status: 451, message: "Repository access blocked", below: "/repos/harbour/a/"}.put(r)
+	_, _ = r.open().openBlob(t.Context(), "repos/harbour/a/git/blobs/blocked", connectors.ItemRef{ID: "blocked"})
 	r.snapshot()
 }
 

@@ -8,7 +8,8 @@
 // of Tributary but the contract and httpx.
 //
 // Start reading at [New]; then repos.go for what is in the selection, walk.go
-// for one repository as a whole, files.go and issues.go for its parts,
-// changes.go for what is new, permissions.go and groups.go for readers, and
-// api.go for requests and the classes of their failures.
+// for one repository as a whole with tree.go and issues.go for its parts,
+// changes.go for what is new with compare.go and talk.go for files and issues,
+// permissions.go and groups.go for readers, document.go and render.go for
+// texts, and api.go for requests and the classes of their failures.
 package github

@@ -101,6 +101,9 @@ func TestWallsOfOneRepository(t *testing.T) {
 			r.snapshot()
 			w.below = "/repos/harbour/a"
 			w.put(r)
+			if _, err := r.text(closed); connectors.ClassOf(err) != connectors.ItemRefused {
+				t.Errorf("opening its file: class %s, want %s (%v)", connectors.ClassOf(err), connectors.ItemRefused, err)
+			}
 			r.changes()
 			if len(r.docs) != 6 {
 				t.Errorf("the feed leaves %d documents, want 6: nothing is inferred to be deleted", len(r.docs))
