@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,6 +29,16 @@ func shelves() *reference.World {
 	return w
 }
 
+// withoutPatterns is a connector that understands no patterns.
+type withoutPatterns struct{ connectors.Connector }
+
+func (c withoutPatterns) Open(ctx context.Context, env connectors.Env) (connectors.Session, error) {
+	if len(env.Selection.Include) > 0 {
+		return nil, &connectors.Error{Op: "opening", Class: connectors.Invalid, Err: errors.New("selection.include: no patterns here")}
+	}
+	return c.Connector.Open(ctx, env)
+}
+
 func idsOf(list []connectors.Choice) []string {
 	var ids []string
 	for _, c := range list {
@@ -42,7 +53,9 @@ func TestChoices(t *testing.T) {
 	home := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(home.Close)
 	world, grant := shelves(), uuid.New()
-	e := newEngine(t, world, authorised(t, world, home, grant))
+	e := newEngine(t, world, authorised(t, world, home, grant), func(c *Config) {
+		c.Connectors[reference.Source] = withoutPatterns{c.Connectors[reference.Source]}
+	})
 	e.conn.Selection = connectors.Selection{Include: []string{"[broken"}} // which is mended by choosing another
 	for _, c := range []struct {
 		parent      string

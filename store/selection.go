@@ -85,9 +85,9 @@ func (s *Store) changeConnection(ctx context.Context, tx pgx.Tx, c Connection, c
 	if err != nil {
 		return fmt.Errorf("writing connection: %w", err)
 	}
-	// The fence stops who works on it.
+	// Who works on it is fenced by the state.
 	_, err = tx.Exec(ctx, `
-		UPDATE sync_run SET state = 'superseded', fence = fence + 1, worker = '', finished_at = clock(), error = 'what is synced was changed'
+		UPDATE sync_run SET state = 'superseded', worker = '', finished_at = clock(), error = 'what is synced was changed'
 		WHERE connection_id = $1 AND lane = 'content' AND state IN ('queued', 'running')`, c.ID)
 	if err != nil {
 		return fmt.Errorf("ending run: %w", err)

@@ -26,6 +26,7 @@ func TestChangeConnection(t *testing.T) {
 	if err := r.store.SetFeedStart(ctx, old, connectors.Cursor(`{"at":1}`)); err != nil {
 		t.Fatal(err)
 	}
+	r.db.MustExec(t, `UPDATE connection SET feed_cursor = '{"at":0}'`)
 	permissions := s.start(t, store.Permissions)
 	enqueued := 0
 	change := store.ConnectionChange{
