@@ -148,9 +148,13 @@ func (s *Server) connectionAct(act func(c echo.Context, k store.Connection, f ma
 
 // recordConnection appends an act on a connection to the audit log.
 func (s *Server) recordConnection(c echo.Context, action string, k store.Connection) error {
-	return s.cfg.OAuth.Store.Record(c.Request().Context(), audit.Event{
+	return s.cfg.OAuth.Store.Record(c.Request().Context(), connectionEvent(c, action, k))
+}
+
+func connectionEvent(c echo.Context, action string, k store.Connection) audit.Event {
+	return audit.Event{
 		Actor: actor(c), Action: action, Target: audit.Target{Kind: "connection", ID: k.ID.String()}, Outcome: audit.OK, Detail: map[string]string{"name": k.Name},
-	})
+	}
 }
 
 // syncConnection asks for a run of each lane.
@@ -183,10 +187,7 @@ func (s *Server) pauseConnection(pause bool) func(c echo.Context, k store.Connec
 			// SECURITY: resuming must not make a connection active that stands still for another reason.
 			return nil
 		}
-		if err := s.recordConnection(c, action, k); err != nil {
-			return err
-		}
-		return s.cfg.OAuth.Store.SetPaused(c.Request().Context(), k.ID, pause)
+		return s.cfg.OAuth.Store.SetPaused(c.Request().Context(), k.ID, pause, connectionEvent(c, action, k))
 	}
 }
 
@@ -251,21 +252,19 @@ func (s *Server) linkReader(c echo.Context, k store.Connection, _ map[string]str
 	}
 	reader, err := s.cfg.OAuth.Store.Reader(ctx, who.Account.Name)
 	if errors.Is(err, store.ErrNotFound) {
-		reader, err = s.cfg.OAuth.Store.CreateReader(ctx, who.Account.Name, store.Person)
+		reader, err = s.cfg.OAuth.Store.CreateReader(ctx, who.Account.Name, store.Person, audit.Event{
+			Actor: actor(c), Action: "reader.create", Target: audit.Target{Kind: "reader"}, Outcome: audit.OK, Detail: map[string]string{"name": who.Account.Name},
+		})
 	}
-	if err != nil {
-		return err
-	}
-	err = s.cfg.OAuth.Store.Record(ctx, audit.Event{
-		Actor: actor(c), Action: "reader.link", Target: audit.Target{Kind: "reader", ID: reader.ID.String()}, Outcome: audit.OK,
-		Detail: map[string]string{"name": reader.Name, "principal": k.Source + ":" + self.ID, "connection": k.Name, "how": string(store.LinkConsent)},
-	})
 	if err != nil {
 		return err
 	}
 	return s.cfg.OAuth.Store.LinkReader(ctx, reader.ID, store.PrincipalIn{
 		Connection: k.ID, Principal: connectors.Principal{Kind: connectors.User, ID: self.ID, Name: self.Name},
-	}, store.LinkConsent)
+	}, store.LinkConsent, audit.Event{
+		Actor: actor(c), Action: "reader.link", Target: audit.Target{Kind: "reader", ID: reader.ID.String()}, Outcome: audit.OK,
+		Detail: map[string]string{"name": reader.Name, "principal": k.Source + ":" + self.ID, "connection": k.Name, "how": string(store.LinkConsent)},
+	})
 }
 
 // disconnectPage says what disconnecting does, before it happens.
