@@ -72,8 +72,8 @@ func TestWBChangesWithTheirEvents(t *testing.T) {
 			if err := s.ActivateProfile(ctx, "p", true, e); err != nil {
 				return err
 			}
-			db.MustExec(t, `UPDATE embedding_profile SET error = 'activated'`) // it was active: the fingerprint shall move
-			return nil
+			_, err := db.Owner.Exec(ctx, `UPDATE embedding_profile SET error = 'activated'`) // it was active: the fingerprint shall move
+			return err
 		}},
 		{"connection.delete", func(ctx context.Context, e audit.Event) error { return s.DeleteConnection(ctx, conn.ID, e) }},
 	} {
