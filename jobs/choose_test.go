@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -99,6 +100,32 @@ func TestChoices(t *testing.T) {
 	}
 }
 
+// circular is a connector whose one container lies in itself.
+type circular struct{ connectors.Connector }
+
+func (c circular) Open(ctx context.Context, env connectors.Env) (connectors.Session, error) {
+	s, err := c.Connector.Open(ctx, env)
+	return circularSession{s}, err
+}
+
+type circularSession struct{ connectors.Session }
+
+func (circularSession) Choices(context.Context, string) iter.Seq2[connectors.Choice, error] {
+	return func(yield func(connectors.Choice, error) bool) {
+		yield(connectors.Choice{ID: "round", Name: "Round", HasChildren: true}, nil)
+	}
+}
+
+// TestATreeThatIsNone ends where it comes back to itself.
+func TestATreeThatIsNone(t *testing.T) {
+	t.Parallel()
+	world := shelves()
+	e := newEngine(t, world, func(c *Config) { c.Connectors[reference.Source] = circular{world.Connector()} })
+	if tree, more, err := e.runner.Tree(t.Context(), e.conn, "", 50); err != nil || more || len(tree) != 2 {
+		t.Errorf("%d containers, more %t: %v", len(tree), more, err)
+	}
+}
+
 // TestChangingTheSelection: what is taken out hides with the next run, what is put in comes with it, whatever the feed says.
 func TestChangingTheSelection(t *testing.T) {
 	t.Parallel()
@@ -132,7 +159,7 @@ func TestChangingTheSelection(t *testing.T) {
 		if got := shown(); !slices.Equal(got, step.want) {
 			t.Errorf("%q shows %q", step.chosen, got)
 		}
-		if choose(step.chosen...) {
+		if choose(slices.Concat(step.chosen, step.chosen)...) {
 			t.Errorf("choosing %q again changed something", step.chosen)
 		}
 		if run := e.must(store.Content, store.RunSucceeded); run.Kind != store.RunChanges {
