@@ -203,6 +203,11 @@ func TestSelection(t *testing.T) {
 					t.Error(err)
 				}
 			}
+			for id, text := range map[string]string{r.names["a/doc-00.md"]: "doc-00.md", r.names["b/doc-02.md"]: "doc-02.md"} {
+				if _, err := s.Fetch(t.Context(), id); (err == nil) != slices.Contains(c.want, text) {
+					t.Errorf("fetching %s: %v", text, err)
+				}
+			}
 			if slices.Sort(got); !slices.Equal(got, c.want) {
 				t.Errorf("selected are %v, want %v", got, c.want)
 			}

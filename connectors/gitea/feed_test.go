@@ -43,6 +43,68 @@ func (s *session) still(t *testing.T, id string) bool {
 	return err == nil
 }
 
+// TestNewRepository: one that is made after the feed's position was taken is listed as a whole, whatever it holds.
+func TestNewRepository(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.mustPut("a/doc-00.md")
+	s := r.session()
+	at := r.start(s)
+	ids := r.mustPut("b/doc-00.md", "b/doc-01.md", "b/doc-02.md", "b/doc-03.md")
+	r.change(func(w *world) { w.now = w.now.Add(time.Hour) })
+	f := read(s.Changes(t.Context(), at))
+	for _, id := range append(ids, r.w.repos[1].repository().id()) {
+		if _, ok := f.change(id); !ok {
+			t.Errorf("%s is not in the feed", id)
+		}
+	}
+	again := read(s.Changes(t.Context(), f.next)) // comments of just now are shown once more
+	for _, c := range again.changes {
+		if before, _ := f.change(c.Ref.ID); before.Ref != c.Ref {
+			t.Errorf("nothing happened and the feed has %v", c.Ref)
+		}
+	}
+	if f = read(s.Changes(t.Context(), again.next)); f.next != nil || f.err != nil {
+		t.Errorf("nothing happened and the feed has %v (%v)", f.changes, f.err)
+	}
+}
+
+// TestPathsChangeTheirKind: a file that becomes a directory or a link is gone, and comes back as a file.
+func TestPathsChangeTheirKind(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.change(func(w *world) {
+		repo := w.repo("a")
+		repo.files["place"], repo.files["other"] = "A file.", "Another."
+		repo.commit(w)
+	})
+	repo := r.w.repos[0]
+	id, other := repo.repository().fileID("place"), repo.repository().fileID("other")
+	s := r.session()
+	at := r.start(s)
+	for _, c := range []struct {
+		what string
+		do   func()
+		id   string
+		op   connectors.Op
+	}{
+		{"a directory", func() { delete(repo.files, "place"); repo.files["place/inner"] = "Inner." }, id, connectors.Delete},
+		{"a file again", func() { delete(repo.files, "place/inner"); repo.files["place"] = "A file." }, id, connectors.Upsert},
+		{"a link", func() { repo.link = "other" }, other, connectors.Delete},
+		{"no link", func() { repo.link = "" }, other, connectors.Upsert},
+	} {
+		r.change(func(w *world) {
+			c.do()
+			repo.commit(w)
+		})
+		f := read(s.Changes(t.Context(), at))
+		if got, ok := f.change(c.id); !ok || got.Op != c.op {
+			t.Errorf("%s: the feed has %v (%v)", c.what, f.changes, f.err)
+		}
+		at = f.next
+	}
+}
+
 // TestIndexLags: a search index that lacks issues does not delete them.
 func TestIndexLags(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package gitea
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"tributary/connectors"
@@ -79,6 +80,7 @@ func TestWallsOfVerify(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, body, code string }{
 		{"another server", "<html>Welcome to nginx!</html>", problemNotGitea},
+		{"an old Forgejo", `{"version":"1.21.11+0-gitea-1.21.11"}`, problemOld},
 		{"no version", `{}`, problemNotGitea},
 		{"an old Gitea", `{"version":"1.22.6"}`, problemOld},
 		{"a very old one", `{"version":"0.13.0"}`, problemOld},
@@ -96,7 +98,10 @@ func TestWallsOfVerify(t *testing.T) {
 				}
 				return req.URL.Path == apiPrefix+"/version"
 			}
-			_, err := r.session().Verify(t.Context())
+			summary, err := r.session().Verify(t.Context())
+			if err == nil && strings.Contains(summary, "Forgejo") != strings.Contains(c.name, "Forgejo") {
+				t.Errorf("the summary is %q", summary)
+			}
 			if codeOf(err) != c.code || (err == nil) != (c.code == "") {
 				t.Errorf("code %q, want %q (%v)", codeOf(err), c.code, err)
 			}

@@ -55,6 +55,7 @@ type fakeRepo struct {
 	blobs   map[string]string
 	head    string
 	commits int
+	link    string // the path of a file that is a symbolic link
 
 	issues    map[int64]*fakeIssue
 	nextIssue int64
@@ -192,7 +193,7 @@ func (r *fakeRepo) plant(dir string) string {
 			blob := sha("blob", text)
 			r.blobs[blob] = text
 			mode := "100644"
-			if strings.HasSuffix(name, ".link") {
+			if strings.HasSuffix(name, ".link") || r.link == p {
 				mode = modeLink
 			}
 			below[name] = treeEntry{Path: name, Mode: mode, Type: entryBlob, Size: int64(len(text)), SHA: blob}
