@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -169,11 +170,18 @@ func actingFor(g *oauthflow.Grant, r *oauthflow.Registration) connectors.Grant {
 	return a
 }
 
-// tokenHosts returns the hosts that may see the token of a grant.
+// tokenHosts returns the hosts that may see the token of a grant. SECURITY: where
+// people host the source themselves, the token is nothing for the hosts of the
+// vendor's own service.
 func tokenHosts(spec connectors.Spec, r *oauthflow.Registration, g *oauthflow.Grant) []string {
+	hosted := func(h string) bool { return strings.Contains(h, "{base}") }
+	own := r.BaseURL != "" && slices.ContainsFunc(spec.Hosts, hosted)
 	var hosts []string
 	for _, h := range spec.Hosts {
-		if strings.Contains(h, "{base}") {
+		if own && !hosted(h) {
+			continue
+		}
+		if hosted(h) {
 			u, err := url.Parse(r.BaseURL)
 			if err != nil || u.Host == "" {
 				continue

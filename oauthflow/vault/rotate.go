@@ -192,8 +192,9 @@ func Status(ctx context.Context, ring *seal.Ring, st Store, spoolDir string) ([]
 }
 
 // spoolKeys returns the keys of the files in the spool, whose ciphertext stands behind their first line. A file that names none is an
-// error: nobody knows what it needs. Names that begin with a dot are parts of files, which nobody reads again; directories
-// hold what was set aside because it cannot be read.
+// error: nobody knows what it needs. Names that begin with a dot are files whose writer died before it gave them their
+// name: a whole one is imported yet, one that is cut short before its key will not be. Directories hold what was set aside
+// because it cannot be read.
 func spoolKeys(dir string) ([]seal.KeyID, error) {
 	if dir == "" {
 		return nil, nil
@@ -207,10 +208,13 @@ func spoolKeys(dir string) ([]seal.KeyID, error) {
 	}
 	var ids []seal.KeyID
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
+		if e.IsDir() {
 			continue
 		}
 		raw, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if errors.Is(err, os.ErrNotExist) && strings.HasPrefix(e.Name(), ".") {
+			return nil, fmt.Errorf("reading the spool: %s is given its name at this moment; try again", e.Name())
+		}
 		if errors.Is(err, os.ErrNotExist) {
 			continue // imported meanwhile
 		}
@@ -219,6 +223,9 @@ func spoolKeys(dir string) ([]seal.KeyID, error) {
 		}
 		_, ct, _ := bytes.Cut(raw, []byte("\n"))
 		id, err := seal.KeyOf(ct)
+		if err != nil && strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("reading spool file %s: %w; let a running process import it first", e.Name(), err)
 		}

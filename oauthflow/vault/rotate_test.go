@@ -238,6 +238,15 @@ func TestRetireNeedsAnHourAndNoUse(t *testing.T) {
 		}
 	}
 	stays(r.later(), "spool")
+	// Its writer died before it gave it its name: it is imported yet.
+	part := filepath.Join(spool, "."+w.attempt.String())
+	if err := os.Rename(file, part); err != nil {
+		t.Fatal(err)
+	}
+	stays(r.later(), "spool")
+	if err := os.Remove(part); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
