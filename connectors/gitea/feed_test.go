@@ -105,29 +105,34 @@ func TestPathsChangeTheirKind(t *testing.T) {
 	}
 }
 
-// TestIndexLags: a search index that lacks issues does not delete them.
-func TestIndexLags(t *testing.T) {
+// TestShortListsDeleteNothing: what a list lacks and the server still has is not gone.
+func TestShortListsDeleteNothing(t *testing.T) {
 	t.Parallel()
-	r := newPlainRig(t)
-	r.mustPut("a/doc-01.md", "a/doc-03.md", "a/doc-08.md")
-	s := r.session()
-	at := r.start(s)
-	r.spoil = func(w http.ResponseWriter, req *http.Request) bool {
-		lacks := strings.HasSuffix(req.URL.Path, "/a/issues")
-		if lacks {
-			w.Header().Set("X-Total-Count", "0")
-			_, _ = w.Write([]byte(`[]`))
-		}
-		return lacks
-	}
-	f := read(s.Changes(t.Context(), at))
-	for _, c := range f.changes {
-		if c.Op == connectors.Delete {
-			t.Errorf("%s is at the server and the feed says that it is gone", c.Ref.ID)
-		}
-	}
-	if f.err != nil {
-		t.Error(f.err)
+	for _, list := range []string{"/a/issues", "/a/wiki/pages"} {
+		t.Run(list, func(t *testing.T) {
+			t.Parallel()
+			r := newPlainRig(t)
+			r.mustPut("a/doc-01.md", "a/doc-03.md", "a/doc-08.md", "a/doc-02.md", "a/doc-07.md")
+			s := r.session()
+			at := r.start(s)
+			r.spoil = func(w http.ResponseWriter, req *http.Request) bool {
+				lacks := strings.HasSuffix(req.URL.Path, list)
+				if lacks {
+					w.Header().Set("X-Total-Count", "0")
+					_, _ = w.Write([]byte(`[]`))
+				}
+				return lacks
+			}
+			f := read(s.Changes(t.Context(), at))
+			for _, c := range f.changes {
+				if c.Op == connectors.Delete {
+					t.Errorf("%s is at the server and the feed says that it is gone", c.Ref.ID)
+				}
+			}
+			if f.err != nil {
+				t.Error(f.err)
+			}
+		})
 	}
 }
 
