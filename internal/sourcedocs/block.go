@@ -33,23 +33,23 @@ func access(b *strings.Builder, s connectors.Spec, providers []Provider) {
 	var names []string
 	for _, p := range providers {
 		if s.Accepts(p.Name) {
-			names = append(names, fmt.Sprintf("%s (`%s`)", p.Title, p.Name))
+			names = append(names, fmt.Sprintf("%s, `%s`", p.Title, p.Name))
 		}
 	}
-	fmt.Fprintf(b, "\nIt is connected through a client registration at %s. The token is sent only to %s.\n",
-		strings.Join(names, " or "), hosts(s.Hosts))
+	fmt.Fprintf(b, "\nIt is connected through a client registration at %s. The connection's token is sent only to %s.\n",
+		strings.Join(names, "; or "), hosts(s.Hosts))
 }
 
 func hosts(list []string) string {
 	var out []string
 	for _, h := range list {
 		if h == "{base}" {
-			out = append(out, "the instance that the registration names")
+			out = append(out, "the server that the registration names")
 		} else {
 			out = append(out, "`"+strings.ReplaceAll(h, "{base}", "INSTANCE")+"`")
 		}
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, " and ")
 }
 
 func scopes(b *strings.Builder, s connectors.Spec, providers []Provider) {

@@ -31,7 +31,7 @@ func TestBlockSaysWhatTheSpecSays(t *testing.T) {
 	t.Parallel()
 	got := Block(wide(), titles)
 	for _, want := range []string{
-		"at Example App (`ex-app`) or Example OAuth (`ex-oauth`). The token is sent only to the instance that the registration names, `api.example.com`.",
+		"at Example App, `ex-app`; or Example OAuth, `ex-oauth`. The connection's token is sent only to the server that the registration names and `api.example.com`.",
 		"| `files` | Reads files. | always |",
 		"| `repo` | Reads a \\| b. | with `wiki=true`, at Example OAuth |",
 		"| `wiki` | `true` | Reads the wiki. |",
