@@ -2,6 +2,7 @@ package example
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"tributary/connectors"
@@ -40,6 +41,37 @@ func TestCursorForm(t *testing.T) {
 		if back, err := parseCursor("reading", connectors.Cursor(want)); err != nil || back.Token != c.Token || back.End != c.End {
 			t.Errorf("%s reads as %+v, error %v", want, back, err)
 		}
+	}
+}
+
+// TestSelection: what the patterns leave out is not synced.
+func TestSelection(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	t.Cleanup(s.server.Close)
+	for _, name := range []string{"docs/a.md", "docs/old/b.md", "c.md"} {
+		if _, err := s.Put(name, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	session, err := New(Config{}).Open(t.Context(), connectors.Env{
+		HTTP: &http.Client{Transport: bearer{http.DefaultTransport}}, Base: s.server.URL,
+		Selection: connectors.Selection{Include: []string{"docs/**"}, Exclude: []string{"old"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for page, err := range session.Snapshot(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range page.Changes {
+			paths = append(paths, c.Document.Path)
+		}
+	}
+	if !slices.Equal(paths, []string{"docs/a.md"}) {
+		t.Errorf("synced %v", paths)
 	}
 }
 

@@ -37,8 +37,9 @@ func (c *Connector) Spec() connectors.Spec { return spec() }
 
 // session reads one connection's selection.
 type session struct {
-	cfg Config
-	api *httpx.API
+	cfg   Config
+	api   *httpx.API
+	paths connectors.Paths
 }
 
 var (
@@ -58,11 +59,15 @@ func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Sess
 	if env.Base == "" {
 		return nil, &connectors.Error{Op: op, Class: connectors.Invalid, Err: errors.New("the registration names no address of the instance")}
 	}
+	paths, err := env.Selection.Paths()
+	if err != nil {
+		return nil, err
+	}
 	log := env.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &session{cfg: c.cfg, api: newAPI(env.HTTP, env.Base, c.cfg.Retry, log)}, nil
+	return &session{cfg: c.cfg, api: newAPI(env.HTTP, env.Base, c.cfg.Retry, log), paths: paths}, nil
 }
 
 // Close has nothing to release: the client belongs to the engine.

@@ -11,7 +11,7 @@ import (
 	"tributary/internal/httpx"
 )
 
-// Snapshot yields every item, in the order of ids.
+// Snapshot yields every item of the selection, in the order of ids.
 func (s *session) Snapshot(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
 	return s.list(ctx, "listing example items", from, func(it *item, page *connectors.Page) {
 		if it.Size > connectors.MaxBody {
@@ -22,7 +22,8 @@ func (s *session) Snapshot(ctx context.Context, from connectors.Cursor) iter.Seq
 	})
 }
 
-// list reads the pages of all items and lets add fill ours.
+// list reads the pages of all items and lets add fill ours with those that are
+// selected.
 func (s *session) list(
 	ctx context.Context, op string, from connectors.Cursor, add func(it *item, page *connectors.Page),
 ) iter.Seq2[connectors.Page, error] {
@@ -65,7 +66,9 @@ func (s *session) next(
 		if it.ID == "" || it.Revision == "" {
 			return at, &connectors.Error{Op: op, Class: connectors.Transient, Err: errNoID}
 		}
-		add(it, page)
+		if s.paths.Has(it.Path) {
+			add(it, page)
+		}
 	}
 	at = cursor{Token: answer.Next, End: answer.Next == ""}
 	page.Next, page.Complete = at.encode(), at.End

@@ -7,7 +7,7 @@ import (
 	"tributary/connectors"
 )
 
-// Permissions yields the ACL of every item.
+// Permissions yields the ACL of every item of the selection.
 func (s *session) Permissions(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
 	return s.list(ctx, "listing example permissions", from, func(it *item, page *connectors.Page) {
 		if it.Size <= connectors.MaxBody {

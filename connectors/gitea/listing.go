@@ -117,7 +117,7 @@ func (w *walker) step(ctx context.Context, r *repository, at place, page *connec
 
 // add appends the change of a document, if it is selected.
 func (w *walker) add(ctx context.Context, page *connectors.Page, r *repository, u unit, ref connectors.ItemRef, d *connectors.Document) error {
-	if !w.s.sel.path(d.Path) {
+	if !w.s.sel.paths.Has(d.Path) {
 		return nil
 	}
 	c := connectors.Change{Op: connectors.Upsert, Ref: ref}
@@ -187,7 +187,7 @@ func (w *walker) file(ctx context.Context, page *connectors.Page, r *repository,
 	}
 	ref := connectors.ItemRef{ID: r.fileID(e.Path), Revision: e.SHA}
 	if reason := unread(e); reason != "" {
-		if w.s.sel.path(r.FullName + "/" + e.Path) {
+		if w.s.sel.paths.Has(r.FullName + "/" + e.Path) {
 			page.Skipped = append(page.Skipped, connectors.Skip{Ref: ref, Path: r.FullName + "/" + e.Path, Reason: reason})
 		}
 		return nil

@@ -91,7 +91,7 @@ func realCommit(sha string) string {
 // with the reason beside it.
 func (w *walker) changed(st *step, c fileChange) {
 	path := filePath(w.r, c.path)
-	if !w.s.sel.path(path) {
+	if !w.s.sel.paths.Has(path) {
 		return
 	}
 	gone := connectors.Change{Op: connectors.Delete, Ref: connectors.ItemRef{ID: fileID(w.r, c.path)}}

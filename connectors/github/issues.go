@@ -135,7 +135,7 @@ func (s *session) wanted(r *repository, i *issue) bool {
 	if i.PullRequest != nil {
 		on = s.opt.pulls
 	}
-	return on && s.sel.path(issuePath(r, i))
+	return on && s.sel.paths.Has(issuePath(r, i))
 }
 
 func issueID(r *repository, number int) string { return r.id() + ":issue:" + strconv.Itoa(number) }

@@ -115,7 +115,7 @@ func (w *walker) step(ctx context.Context, at place) (step, error) {
 
 // about adds the repository's own document.
 func (w *walker) about(st *step) {
-	if ref, d := repoDocument(w.r); w.s.opt.about && w.s.sel.path(d.Path) {
+	if ref, d := repoDocument(w.r); w.s.opt.about && w.s.sel.paths.Has(d.Path) {
 		w.add(st, ref, d)
 	}
 }
@@ -173,7 +173,7 @@ func (w *walker) load(ctx context.Context, at place) (place, error) {
 // file adds one entry of a tree.
 func (w *walker) file(st *step, e treeEntry) {
 	path := filePath(w.r, e.Path)
-	if !w.s.sel.path(path) {
+	if !w.s.sel.paths.Has(path) {
 		return
 	}
 	ref := fileRef(w.r, e)
