@@ -77,7 +77,7 @@ func TestPathsBelow(t *testing.T) {
 func TestPathsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for glob, says := range map[string]string{
-		"": "empty", " / ": "empty", "a//b": "without", "../a": "without", "a/./b": "without", "[a": "unfinished", `a\`: "unfinished",
+		"": "empty", "/": "empty", "a//b": "without", "../a": "without", "a/./b": "without", "[a": "unfinished", `a\`: "unfinished",
 	} {
 		for field, sel := range map[string]connectors.Selection{
 			"selection.include": {Include: []string{"fine", glob}}, "selection.exclude": {Exclude: []string{glob}},
