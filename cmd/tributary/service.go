@@ -238,7 +238,7 @@ func (srv *service) run(ctx context.Context, first func(ctx context.Context) err
 		<-inner.Done()
 		return nil
 	})
-	err := group.Wait()
+	err := srv.endOf(ctx, group.Wait())
 	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		// Being asked to stop is the normal end.
 		return nil
@@ -253,11 +253,34 @@ func (srv *service) watchDatabase(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	case <-srv.db.server.Done():
-		cause := srv.db.server.Err()
-		if cause == nil {
-			cause = errors.New("it was stopped")
-		}
-		return &databaseError{fmt.Errorf("the managed PostgreSQL has ended: %w; start again, it recovers by itself", cause)}
+		return srv.databaseEnded()
+	}
+}
+
+func (srv *service) databaseEnded() error {
+	cause := srv.db.server.Err()
+	if cause == nil {
+		cause = errors.New("it was stopped")
+	}
+	return &databaseError{fmt.Errorf("the managed PostgreSQL has ended: %w; start again, it recovers by itself", cause)}
+}
+
+// endOf returns what ended the parts: where one of them noticed the end of the
+// managed PostgreSQL before the watch did, that end.
+func (srv *service) endOf(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || srv.db.server == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
+	defer cancel()
+	if srv.store.Ping(ctx) == nil {
+		return err
+	}
+	select {
+	case <-srv.db.server.Done():
+		return srv.databaseEnded()
+	case <-ctx.Done():
+		return err
 	}
 }
 
