@@ -195,13 +195,14 @@ func (s *scene) slice(run store.Run) error {
 	}
 }
 
-// refuseTwice lets the API refuse a token and the one after it, with an echo.
+// refuseTwice lets the API refuse a token and the one after it, with an echo. The
+// provider stands by the grant, so that the run failed and the grant lives.
 func (s *scene) refuseTwice() {
 	s.t.Helper()
 	s.drive.setFront(echo("/api/", 401, asJSON))
 	run := s.sync(store.Content)
 	s.drive.setFront(nil)
-	if run.State != store.RunFailed || s.connection().State != store.StateNeedsReauth {
+	if run.State != store.RunFailed || s.connection().State != store.StateDegraded {
 		s.t.Errorf("after two refused tokens the run ended %s, the connection is %s", run.State, s.connection().State)
 	}
 	fmt.Fprintf(&s.kept, "%+v\n", run)

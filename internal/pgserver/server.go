@@ -162,9 +162,11 @@ func (s *Server) run(ctx context.Context, cfg Config, who account, lock *os.File
 	if err != nil {
 		_ = s.process.Signal(syscall.SIGQUIT)
 		<-s.done
+		s.forget() // it may have ended before its address was written
 		return err
 	}
 	if !s.adopt(lock) {
+		s.forget()
 		return s.Err()
 	}
 	s.log.Info("managed PostgreSQL is ready", "version", s.in.Version, "pgvector", s.in.Vector, "pid", s.process.Pid, "took", time.Since(began).Round(time.Millisecond))
