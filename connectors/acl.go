@@ -90,7 +90,8 @@ func (a ACL) Validate() error {
 var errNoPrincipalID = errors.New("a principal needs an id")
 
 // Membership says that Member belongs to Group. Member may be a group itself;
-// cycles are harmless.
+// cycles are harmless. It may be Public, which every reader is, or Anyone: so a
+// group can be open to everybody without a change of any document's ACL.
 type Membership struct {
 	Member Principal `json:"member"`
 	Group  Principal `json:"group"`

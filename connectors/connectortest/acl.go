@@ -19,7 +19,8 @@ func plain(p connectors.Principal) connectors.Principal {
 	return p
 }
 
-// circleOf closes person over ms. A person of the realm is "anyone" in it.
+// circleOf closes person over ms. Everybody is the public, and a person of the
+// realm is "anyone" in it.
 func circleOf(person connectors.Principal, people []connectors.Principal, ms []connectors.Membership) circle {
 	c := circle{is: map[connectors.Principal]bool{plain(person): true}}
 	for _, p := range people {
@@ -28,7 +29,7 @@ func circleOf(person connectors.Principal, people []connectors.Principal, ms []c
 	for grown := true; grown; {
 		grown = false
 		for _, m := range ms {
-			if c.is[plain(m.Member)] && !c.is[plain(m.Group)] {
+			if c.matches(m.Member) && !c.is[plain(m.Group)] {
 				c.is[plain(m.Group)] = true
 				grown = true
 			}

@@ -13,7 +13,7 @@ func permissionRules() []Rule {
 		{ID: "acl-wider", Says: "No document's ACL lets anybody read what the site does not let them read.", run: aclWider},
 		{ID: "acl-narrower", Says: "Everybody whom the site lets read is let by the ACL.", run: aclNarrower},
 		{ID: "acl-valid", Says: "Every ACL passes its own validation.", run: aclValid},
-		{ID: "acl-unknown", Says: "Permissions that cannot be read or expressed are the zero ACL: nobody.", run: aclUnknown},
+		{ID: "acl-unknown", Says: "Permissions that cannot be read or expressed let nobody read: by the zero ACL, or by groups without members.", run: aclUnknown},
 		{ID: "acl-refused", Says: "An item whose permissions are refused keeps its place in the listing, with the zero ACL.", run: aclRefused},
 		{ID: "acl-failed", Says: "Permissions that fail for a while end the listing or are the zero ACL; nothing is granted without an answer.", run: aclFailed},
 		{ID: "acl-feed-same", Says: "The permission feed says of every document what the snapshot says, and nothing else.", Proves: perm, run: aclFeedSame},
@@ -142,13 +142,23 @@ func aclUnknown(p *probe) {
 	id := items[2].ID
 	p.want(p.fix.Site.Share(id, ForUnknown), "have unknown permissions")
 	s := p.open()
-	if acl := p.find(p.snapshot(s), id).ACL; acl.Known() {
-		p.fail("snapshot: %q has permissions that cannot be known and the ACL %s", id, aclKey(acl))
+	var circles map[connectors.Principal]circle
+	if p.spec.Has(connectors.CanGroups) {
+		circles = p.circles(s)
 	}
-	if f, ok := s.(connectors.PermissionFeed); ok {
-		if acl := p.feedACLs(f)[id]; acl.Known() {
-			p.fail("permissions: %q has permissions that cannot be known and the ACL %s", id, aclKey(acl))
+	nobody := func(lane string, acl connectors.ACL) {
+		if acl.Known() && circles == nil {
+			p.fail("%s: %q has permissions that cannot be known and the ACL %s", lane, id, aclKey(acl))
 		}
+		for person, circle := range circles {
+			if circle.reads(acl) {
+				p.fail("%s: %q has permissions that cannot be known, and %s reads it by the ACL %s", lane, id, person.ID, aclKey(acl))
+			}
+		}
+	}
+	nobody("snapshot", p.find(p.snapshot(s), id).ACL)
+	if f, ok := s.(connectors.PermissionFeed); ok {
+		nobody("permissions", p.feedACLs(f)[id])
 	}
 }
 

@@ -76,13 +76,7 @@ func TestReaderTruth(t *testing.T) {
 			}
 		})
 		r.snapshot()
-		var ms []connectors.Membership
-		for m, err := range r.open().Groups(t.Context()) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			ms = append(ms, m)
-		}
+		ms := r.groups()
 		stranger := connectors.Principal{Kind: connectors.User, ID: "999"}
 		for id, c := range r.docs {
 			for _, who := range append(r.site.People(), stranger) {
@@ -107,30 +101,57 @@ func TestReaderTruth(t *testing.T) {
 	}
 }
 
-// TestPublicNoMore: what is pushed after a repository became private is at no
-// moment public here.
-func TestPublicNoMore(t *testing.T) {
+// TestVisibilityChanges: whatever a repository becomes, the next listing of
+// groups says who reads, and no document changes.
+func TestVisibilityChanges(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, userGrant())
-	old := r.put("a/doc.md", "text")
-	r.with(func(s *site) { s.repo("a").private, s.repo("a").visibility = false, visibilityPublic })
-	r.snapshot()
-	r.changes()
+	id := r.put("a/doc.md", "text")
 	r.with(func(s *site) {
-		s.repo("a").private, s.repo("a").visibility = true, visibilityPrivate
-		i := s.repo("a").issues[0]
-		i.body, i.updated = "In private.", s.tick()
+		s.repo("a").direct, s.repo("a").teams = map[string]bool{}, map[string]bool{}
+		s.orgs[s.repo("a").owner].base = false
 	})
-	r.put("a/secret.md", "in private")
-	r.put("a/doc.md", "also in private")
-	news := r.changes()
-	for _, c := range news {
-		if len(c.ACL.AllOf) > 0 && c.ACL.AllOf[0][0].Kind == connectors.Public {
-			t.Errorf("%s is public", c.Ref.ID)
+	r.snapshot()
+	r.quiet()
+	yes, no := true, false
+	stranger := connectors.Principal{Kind: connectors.User, ID: "999"}
+	for _, c := range []struct {
+		visibility string
+		private    bool
+		// alice is an owner, bob a member.
+		alice, bob, anybody bool
+		unknown             int64
+	}{
+		{visibilityPrivate, yes, yes, no, no, 0},
+		{visibilityPublic, no, yes, yes, yes, 0},
+		{visibilityInternal, yes, yes, yes, no, 0},
+		{visibilityPublic, no, yes, yes, yes, 0},
+		{visibilityPublic, yes, no, no, no, 1},
+		{visibilityPrivate, yes, yes, no, no, 0},
+		{visibilityPrivate, no, no, no, no, 1},
+		{"galactic", yes, no, no, no, 1},
+	} {
+		r.with(func(s *site) { s.repo("a").private, s.repo("a").visibility = c.private, c.visibility })
+		if news := r.changes(); len(news) > 0 {
+			t.Errorf("%s: %d documents change", c.visibility, len(news))
 		}
-	}
-	if acl := r.docs[old].ACL; len(news) < 3 || acl.AllOf[0][0].Kind != connectors.Group {
-		t.Errorf("%d changes, and the ACL %+v", len(news), acl)
+		opened := r.open()
+		var ms []connectors.Membership
+		for m, err := range opened.Groups(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ms = append(ms, m)
+		}
+		acl := r.docs[id].ACL
+		for who, want := range map[connectors.Principal]bool{r.site.principal("alice"): c.alice, r.site.principal("bob"): c.bob, stranger: c.anybody} {
+			if got := readersBy(acl, ms, who); got != want {
+				t.Errorf("%s, private %t: %s reads it: %t, want %t", c.visibility, c.private, who.ID, got, want)
+			}
+		}
+		if n := opened.Counts()["repositories_without_readers"]; n != c.unknown {
+			t.Errorf("%s, private %t: %d repositories without readers, want %d", c.visibility, c.private, n, c.unknown)
+		}
 	}
 }
 
@@ -158,14 +179,7 @@ func TestServer(t *testing.T) {
 	id := r.put("a/doc.md", "text")
 	r.with(func(s *site) { s.repo("a").private, s.repo("a").visibility = false, visibilityPublic })
 	r.snapshot()
-	var ms []connectors.Membership
-	opened := r.open()
-	for m, err := range opened.Groups(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		ms = append(ms, m)
-	}
+	ms, opened := r.groups(), r.open()
 	for login, want := range map[string]bool{"alice": true, "bob": true, "carol": true, "frank": false} {
 		if got := readersBy(r.docs[id].ACL, ms, s.principal(login)); got != want {
 			t.Errorf("%s reads it: %t, want %t", login, got, want)

@@ -32,9 +32,6 @@ func (s *session) Start(ctx context.Context) (connectors.Cursor, error) {
 	for i := range c.repos {
 		r := &c.repos[i]
 		rs := stateOf(r, c.at)
-		if _, rs.Readers, err = s.access(ctx, op, r); err != nil {
-			return nil, err
-		}
 		commit, m, err := s.head(ctx, op, r, "")
 		switch {
 		case closed(err):
@@ -80,8 +77,8 @@ type feed struct {
 // errStopped ends the feed at its consumer's wish.
 var errStopped = errors.New("stopped")
 
-// Changes yields what happened since from. Repositories that are new, were
-// renamed, or whose readers became known or public are read as a whole.
+// Changes yields what happened since from. Repositories that are new or were
+// renamed are read as a whole.
 func (s *session) Changes(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
 	return func(yield func(connectors.Page, error) bool) {
 		f := &feed{s: s, op: "listing github changes", yield: yield}
@@ -132,15 +129,6 @@ func (f *feed) refresh(ctx context.Context) error {
 	whole := false
 	for i := range f.at.Repos {
 		rs := &f.at.Repos[i]
-		if rs.Readers == readersUnread {
-			known, err := f.s.listable(ctx, f.op, f.known(rs))
-			if err != nil {
-				return err
-			}
-			if known {
-				rs.Readers, rs.Walk, f.moved = readersGroup, &place{}, true
-			}
-		}
 		whole = whole || rs.Walk != nil || rs.Text == ""
 	}
 	if !whole {
@@ -172,7 +160,7 @@ func (f *feed) merge(c *catalogue) error {
 		if !known {
 			rs = stateOf(r, c.at)
 		}
-		if !known || rs.Name != r.FullName || rs.NoIssue != r.noIssues() || f.s.visible(r) != rs.Readers.visible() {
+		if !known || rs.Name != r.FullName || rs.NoIssue != r.noIssues() {
 			rs.Walk = &place{}
 		}
 		if ref, _ := repoDocument(r); ref.Revision != rs.Text {
@@ -183,7 +171,6 @@ func (f *feed) merge(c *catalogue) error {
 	}
 	for _, rs := range old {
 		if !c.partial {
-			// SECURITY: of a public one nobody can be taken out of the readers.
 			return expired(f.op, errVanished)
 		}
 		repos = append(repos, rs)
@@ -191,14 +178,6 @@ func (f *feed) merge(c *catalogue) error {
 	slices.SortFunc(repos, func(a, b repoState) int { return int(min(max(a.ID-b.ID, -1), 1)) })
 	f.at.Lists, f.at.Repos, f.moved = c.pages, repos, true
 	return nil
-}
-
-// visible is the kind that the visibility alone tells.
-func (k readers) visible() readers {
-	if k == readersUnread {
-		return readersGroup
-	}
-	return k
 }
 
 // known is the repository as far as the cursor tells.
@@ -249,12 +228,12 @@ func (f *feed) text(rs *repoState, r *repository) error {
 	ref, _ := repoDocument(r)
 	rs.Text, f.moved = ref.Revision, true
 	st := step{}
-	f.walker(rs, r).about(&st)
+	f.walker(r).about(&st)
 	return f.page(st.changes, nil)
 }
 
-func (f *feed) walker(rs *repoState, r *repository) *walker {
-	return &walker{s: f.s, op: f.op, r: r, mode: modeWhole, acl: aclOf(r, rs.Readers)}
+func (f *feed) walker(r *repository) *walker {
+	return &walker{s: f.s, op: f.op, r: r, mode: modeWhole}
 }
 
 // walk reads the repository as a whole, from rs.Walk on.
@@ -264,7 +243,7 @@ func (f *feed) walk(ctx context.Context, rs *repoState, r *repository) error {
 			return err
 		}
 	}
-	for st, err := range f.walker(rs, r).steps(ctx, *rs.Walk) {
+	for st, err := range f.walker(r).steps(ctx, *rs.Walk) {
 		if err != nil || len(st.blocked) > 0 {
 			return err
 		}
@@ -280,14 +259,9 @@ func (f *feed) walk(ctx context.Context, rs *repoState, r *repository) error {
 	return nil
 }
 
-// begin notes what the repository is before it is read as a whole. Its readers
-// come first: SECURITY: nothing more is told with those that it had. Then
-// files that are gone are told, which no walk meets.
+// begin notes what the repository is before it is read as a whole, and tells
+// files that are gone, which no walk meets.
 func (f *feed) begin(ctx context.Context, rs *repoState, r *repository) error {
-	var err error
-	if _, rs.Readers, err = f.s.access(ctx, f.op, r); err != nil {
-		return err
-	}
 	if rs.Head != "" {
 		if err := f.files(ctx, rs, r); err != nil {
 			return err

@@ -184,10 +184,7 @@ func TestRepositories(t *testing.T) {
 		t.Errorf("after the repository was renamed the path is %q", p)
 	}
 	r.with(func(s *site) { s.repo("a").private, s.repo("a").visibility = false, visibilityPublic })
-	r.changes()
-	if acl := r.docs[file].ACL; len(acl.AllOf) != 1 || acl.AllOf[0][0].Kind != connectors.Public {
-		t.Errorf("after it became public the ACL is %+v", acl)
-	}
+	same(t, "a repository that became public", r.changes())
 	r.same()
 	r.quiet()
 	if err := r.site.Delete(repo); err != nil {

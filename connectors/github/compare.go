@@ -43,7 +43,7 @@ func (f *feed) files(ctx context.Context, rs *repoState, r *repository) error {
 	if err != nil {
 		return err
 	}
-	w := f.walker(rs, r)
+	w := f.walker(r)
 	st := step{}
 	for _, c := range changes {
 		if c.path <= rs.After {

@@ -149,19 +149,6 @@ func (s *site) Truth() ([]connectortest.Item, error) {
 	return all, nil
 }
 
-// namesIn are the names of everything in a repository.
-func (s *site) namesIn(repo *siteRepo) []string {
-	names := []string{repo.name}
-	for p := range repo.files() {
-		names = append(names, repo.name+"/"+p)
-	}
-	for _, i := range repo.issues {
-		names = append(names, repo.name+"/issues/"+strconv.Itoa(i.number))
-	}
-	slices.Sort(names)
-	return names
-}
-
 // People returns everybody with an account.
 func (s *site) People() []connectors.Principal {
 	var all []connectors.Principal
@@ -207,16 +194,21 @@ func (s *site) Share(id string, with connectortest.Audience) error {
 	return nil
 }
 
-// Memberships are the readers of every repository that is not public and
-// whose collaborators can be listed.
+// Memberships are everybody in the group of a public repository, and the
+// readers of the others whose collaborators can be listed.
 func (s *site) Memberships() ([]connectors.Membership, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var ms []connectors.Membership
 	for _, repo := range s.repos {
+		group := connectors.Principal{Kind: connectors.Group, ID: s.repoID(repo)}
+		if !repo.private {
+			ms = append(ms, connectors.Membership{Member: connectors.Principal{Kind: connectors.Public, ID: "public"}, Group: group})
+			continue
+		}
 		for login := range s.users {
-			if repo.private && !repo.hideReaders && s.reads(login, repo) {
-				ms = append(ms, connectors.Membership{Member: s.principal(login), Group: connectors.Principal{Kind: connectors.Group, ID: s.repoID(repo)}})
+			if !repo.hideReaders && s.reads(login, repo) {
+				ms = append(ms, connectors.Membership{Member: s.principal(login), Group: group})
 			}
 		}
 	}
@@ -240,14 +232,15 @@ func (s *site) ChangeMembership() error {
 	return nil
 }
 
-// Fail sets a fault. GitHub's listings do not expire.
+// Fail sets a fault. GitHub's listings do not expire, and no item has
+// permissions of its own.
 func (s *site) Fail(f connectortest.Fault) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case f.Kind == connectortest.ExpiredCursor && f.On == connectortest.OnFeed:
 		s.forget()
-	case f.Kind == connectortest.ExpiredCursor, f.On == connectortest.OnContainer && strings.Contains(f.Name, "/"):
+	case f.Kind == connectortest.ExpiredCursor, f.On == connectortest.OnACL, f.On == connectortest.OnContainer && strings.Contains(f.Name, "/"):
 		return errors.ErrUnsupported
 	default:
 		s.faults = append(s.faults, &siteFault{Fault: f})

@@ -71,7 +71,7 @@ type session struct {
 	heads map[int64]string
 
 	mu sync.Mutex
-	// unread are repositories whose readers were refused, by id.
+	// unread are repositories whose readers are not known, by id.
 	unread map[int64]bool
 }
 
@@ -79,7 +79,6 @@ var (
 	_ connectors.Session        = (*session)(nil)
 	_ connectors.ChangeFeed     = (*session)(nil)
 	_ connectors.IDLister       = (*session)(nil)
-	_ connectors.PermissionFeed = (*session)(nil)
 	_ connectors.GroupLister    = (*session)(nil)
 	_ connectors.Fetcher        = (*session)(nil)
 	_ connectors.Chooser        = (*session)(nil)

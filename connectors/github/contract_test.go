@@ -61,6 +61,7 @@ func tour(t *testing.T, r *rig) {
 	wall{status: 451, message: "Repository access blocked", below: "/repos/harbour/a/"}.put(r)
 	_, _ = r.open().openBlob(t.Context(), "repos/harbour/a/git/blobs/blocked", connectors.ItemRef{ID: "blocked"})
 	r.snapshot()
+	r.groups()
 }
 
 // people reads memberships, names and choices.

@@ -47,6 +47,47 @@ func TestUnchangedRunIsAnsweredByETags(t *testing.T) {
 	}
 }
 
+// TestPermissionsCostTheirGroups: reading all permissions asks for the list of
+// repositories and the collaborators of those that are not public, however
+// much is in them.
+func TestPermissionsCostTheirGroups(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, userGrant())
+	const repos, public, crowded = 10, 3, 2
+	for i := range repos {
+		name := fmt.Sprintf("r%d", i)
+		for j := range 20 {
+			r.put(fmt.Sprintf("%s/some/where/doc-%d.md", name, j), "text")
+		}
+		r.with(func(s *site) {
+			repo := s.repo(name)
+			switch {
+			case i < public:
+				repo.private, repo.visibility = false, visibilityPublic
+			case i == public:
+				repo.visibility = visibilityInternal
+			case i < public+1+crowded:
+				for n := range 150 {
+					login := fmt.Sprintf("crowd-%d", n)
+					s.users[login] = &siteUser{id: int64(5000 + n), login: login}
+					repo.direct[login] = true
+				}
+			}
+		})
+	}
+	var ms []connectors.Membership
+	asked := r.requests(func() { ms = r.groups() })
+	lists := 1
+	collaborators := repos - public + crowded // a second page each
+	t.Logf("permissions of %d repositories, %d of them public: %d requests, %d memberships", repos, public, len(asked), len(ms))
+	if most := lists + collaborators + 2; len(asked) > most || len(asked) < lists+collaborators {
+		t.Errorf("%d requests, want from %d to %d", len(asked), lists+collaborators, most)
+	}
+	if _, ok := connectors.Session(r.open()).(connectors.PermissionFeed); ok {
+		t.Error("a permission feed repeats every document's ACL, which never varies")
+	}
+}
+
 // TestEditCostsWhatItTouches: one edit in one of many repositories asks for
 // that repository's difference alone.
 func TestEditCostsWhatItTouches(t *testing.T) {

@@ -73,11 +73,9 @@ type repoState struct {
 	ID     int64  `json:"id"`
 	Name   string `json:"name"`
 	Branch string `json:"branch,omitempty"`
-	// Readers is the kind of its ACL, Text the revision of its own document, ""
-	// until that is told.
-	Readers readers `json:"readers,omitempty"`
-	Text    string  `json:"text,omitempty"`
-	NoIssue bool    `json:"no_issues,omitempty"`
+	// Text is the revision of its own document, "" until that is told.
+	Text    string `json:"text,omitempty"`
+	NoIssue bool   `json:"no_issues,omitempty"`
 	// Head is the commit whose files are known, HeadTag the ETag of the
 	// branch. After is the last path of the difference to To that was told.
 	Head    string `json:"head,omitempty"`

@@ -16,7 +16,7 @@ func TestCursorGolden(t *testing.T) {
 	at := place{Stage: stageIssues, Commit: "c1", After: "a/b", Since: "2026-03-01T10:00:00Z", Seen: []int{4, 5}, Page: 2}
 	issues := false
 	rs := stateOf(&repository{ID: 7, FullName: "o/r", DefaultBranch: "main", HasIssues: &issues}, time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC))
-	rs.Readers, rs.Head, rs.HeadTag, rs.To, rs.After, rs.Walk = readersGroup, "h1", `W/"h"`, "h2", "a/b", &at
+	rs.Head, rs.HeadTag, rs.To, rs.After, rs.Walk = "h1", `W/"h"`, "h2", "a/b", &at
 	rs.Issues.High, rs.Issues.Tag = "2026-03-01T10:00:00Z", `W/"i"`
 	for name, c := range map[string]struct {
 		have connectors.Cursor
@@ -30,7 +30,7 @@ func TestCursorGolden(t *testing.T) {
 		"the feed": {
 			feedCursor{Lists: []listPage{{"user/repos", "page=1", `W/"l"`}}, Seq: 3, Repos: []repoState{rs}}.encode(),
 			`{"v":1,"list":"changes","lists":[{"path":"user/repos","query":"page=1","tag":"W/\"l\""}],"seq":3,"repos":[{"id":7,"name":"o/r",` +
-				`"branch":"main","readers":"group","text":"b58e6cc80d286167","no_issues":true,"head":"h1","head_tag":"W/\"h\"","to":"h2","after":"a/b",` +
+				`"branch":"main","text":"b58e6cc80d286167","no_issues":true,"head":"h1","head_tag":"W/\"h\"","to":"h2","after":"a/b",` +
 				`"issues":{"since":"2026-03-01T09:58:00Z","high":"2026-03-01T10:00:00Z","tag":"W/\"i\""},"comments":{"since":"2026-03-01T09:58:00Z"},` +
 				`"reviews":{"since":"2026-03-01T09:58:00Z"},"walk":{"stage":"issues","commit":"c1","after":"a/b","since":"2026-03-01T10:00:00Z","seen":[4,5],"page":2}}]}`,
 		},

@@ -38,9 +38,7 @@ func (s *session) Fetch(ctx context.Context, id string) (connectors.Change, erro
 		if err != nil {
 			return connectors.Change{}, err
 		}
-		acl, _, err := s.access(ctx, op, r)
-		st.changes[0].ACL = acl
-		return st.changes[0], err
+		return st.changes[0], nil
 	}
 	return connectors.Change{}, gone
 }

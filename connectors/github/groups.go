@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/url"
 	"strconv"
@@ -20,8 +21,16 @@ func orgGroup(org *account) connectors.Principal {
 	return connectors.Principal{Kind: connectors.Group, ID: "org:" + strconv.FormatInt(org.ID, 10), Name: org.Login}
 }
 
-// Groups yields the readers of every repository that is not public, and the
-// members of organisations that read as such.
+// everybody is the public of GitHub.com.
+func everybody() connectors.Principal {
+	return connectors.Principal{Kind: connectors.Public, ID: "public"}
+}
+
+var errVisibility = errors.New("its visibility is not one that is known")
+
+// Groups yields the readers of every repository, and the members of
+// organisations that read as such. SECURITY: where the visibility is not known
+// or the collaborators are refused the group stays empty.
 func (s *session) Groups(ctx context.Context) iter.Seq2[connectors.Membership, error] {
 	const op = "listing github collaborators"
 	return func(yield func(connectors.Membership, error) bool) {
@@ -33,9 +42,6 @@ func (s *session) Groups(ctx context.Context) iter.Seq2[connectors.Membership, e
 		orgs := map[int64]bool{}
 		for i := range c.repos {
 			r := &c.repos[i]
-			if s.visible(r) != readersGroup {
-				continue
-			}
 			for m, err := range s.readersOf(ctx, op, r, orgs) {
 				if !yield(m, err) || err != nil {
 					return
@@ -46,12 +52,29 @@ func (s *session) Groups(ctx context.Context) iter.Seq2[connectors.Membership, e
 }
 
 // readersOf yields the members of r's group, and those of its organisation
-// where they were not yielded before. SECURITY: where the collaborators are
-// refused the group stays empty.
+// where they were not yielded before.
 func (s *session) readersOf(ctx context.Context, op string, r *repository, orgs map[int64]bool) iter.Seq2[connectors.Membership, error] {
 	return func(yield func(connectors.Membership, error) bool) {
-		for who, err := range httpx.Links[collaborator](ctx, s.api, collaborators(op, r, s.paged())) {
-			if s.refusedReaders(ctx, r, err) {
+		switch s.audience(r) {
+		case audienceNobody:
+			s.withoutReaders(ctx, r, errVisibility)
+		case audiencePublic:
+			yield(connectors.Membership{Member: everybody(), Group: repoGroup(r)}, nil)
+		case audienceCollaborators:
+			s.collaborators(ctx, op, r, orgs)(yield)
+		}
+	}
+}
+
+// collaborators yields those whom GitHub lists: with teams and what they
+// inherit, base permission and owners.
+// https://docs.github.com/rest/collaborators/collaborators#list-repository-collaborators
+func (s *session) collaborators(ctx context.Context, op string, r *repository, orgs map[int64]bool) iter.Seq2[connectors.Membership, error] {
+	return func(yield func(connectors.Membership, error) bool) {
+		call := httpx.Call{Op: op, Path: repoPath(r, "collaborators"), Query: s.paged("affiliation", "all")}
+		for who, err := range httpx.Links[collaborator](ctx, s.api, call) {
+			if closed(err) || codeOf(err) == problemPermission {
+				s.withoutReaders(ctx, r, spec().Problem("listing collaborators", problemReaders))
 				return
 			}
 			if err != nil {

@@ -61,13 +61,6 @@ func (s *session) list(ctx context.Context, op string, from connectors.Cursor, m
 func (s *session) repository(ctx context.Context, op string, r *repository, at listCursor, m mode) iter.Seq2[connectors.Page, error] {
 	return func(yield func(connectors.Page, error) bool) {
 		w := &walker{s: s, op: op, r: r, mode: m}
-		if m != modeIDs && at.At.Stage != stageEnd {
-			var err error
-			if w.acl, _, err = s.access(ctx, op, r); err != nil {
-				yield(connectors.Page{}, err)
-				return
-			}
-		}
 		for st, err := range w.steps(ctx, at.At) {
 			at.At = st.next
 			page := connectors.Page{Changes: st.changes, Skipped: st.skipped, Blocked: st.blocked, Next: at.encode()}

@@ -89,7 +89,7 @@ func (s *session) unreadable(c *catalogue) int {
 	for i := range c.repos {
 		r := &c.repos[i]
 		person := s.grant.Kind != grantInstallation
-		if person && s.visible(r) == readersGroup && r.Permissions != nil && r.Permissions.Push != nil && !*r.Permissions.Push {
+		if person && s.audience(r) == audienceCollaborators && r.Permissions != nil && r.Permissions.Push != nil && !*r.Permissions.Push {
 			n++
 		}
 	}

@@ -55,7 +55,7 @@ func each[T any](texts func(*T) []string) func(*[]T) []string {
 
 func repoTexts(r *repository) []string {
 	ref, d := repoDocument(r)
-	return []string{ref.ID, d.Title, repoText(r), aclText(aclOf(r, readersGroup))}
+	return []string{ref.ID, d.Title, repoText(r), aclText(aclOf(r))}
 }
 
 func aclText(a connectors.ACL) string {

@@ -158,6 +158,19 @@ func (r *rig) text(id string) (string, error) {
 	return string(data), errors.Join(err, rc.Close())
 }
 
+// groups reads the memberships to their end.
+func (r *rig) groups() []connectors.Membership {
+	r.t.Helper()
+	var ms []connectors.Membership
+	for m, err := range r.open().Groups(r.t.Context()) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
 // requests returns what was asked while fn ran.
 func (r *rig) requests(fn func()) []siteRequest {
 	r.t.Helper()

@@ -367,10 +367,6 @@ func (s *site) placesOf(r *http.Request) []struckPlace {
 		add(connectortest.OnListing, "")
 	case strings.HasPrefix(rest, "compare/"), q.Get("direction") == "desc":
 		add(connectortest.OnFeed, "")
-	case rest == "collaborators" && q.Get("per_page") == "1":
-		for _, name := range s.namesIn(repo) {
-			add(connectortest.OnACL, name)
-		}
 	case rest == "collaborators":
 		add(connectortest.OnGroups, "")
 	case strings.HasPrefix(rest, "git/blobs/"):
@@ -424,7 +420,7 @@ func faultMessage(on connectortest.Place, code int) string {
 	switch {
 	case code == http.StatusForbidden && (on == connectortest.OnListing || on == connectortest.OnFeed):
 		return "Resource not accessible by integration"
-	case code == http.StatusForbidden && (on == connectortest.OnACL || on == connectortest.OnGroups):
+	case code == http.StatusForbidden && on == connectortest.OnGroups:
 		return "Must have push access to view repository collaborators."
 	case code == http.StatusForbidden:
 		return "Repository access blocked"

@@ -58,7 +58,7 @@ func spec() connectors.Spec {
 		},
 		Settings: settings(),
 		Provides: []connectors.Capability{
-			connectors.CanChanges, connectors.CanListIDs, connectors.CanPermissions, connectors.CanGroups, connectors.CanFetch,
+			connectors.CanChanges, connectors.CanListIDs, connectors.CanGroups, connectors.CanFetch,
 			connectors.CanChoose, connectors.CanVerify, connectors.CanRealm, connectors.CanName, connectors.CanSelf,
 		},
 		Limits:   limits(),

@@ -32,7 +32,7 @@ func (f *feed) talk(ctx context.Context, rs *repoState, r *repository) error {
 		lists = lists[:1]
 	}
 	for _, l := range lists {
-		if err := f.comments(ctx, rs, r, l.name, l.poll, told); err != nil {
+		if err := f.comments(ctx, r, l.name, l.poll, told); err != nil {
 			return err
 		}
 	}
@@ -76,7 +76,7 @@ func (f *feed) issues(ctx context.Context, rs *repoState, r *repository, told ma
 		return err
 	}
 	from := rs.Issues.from()
-	w := f.walker(rs, r)
+	w := f.walker(r)
 	w.told = told
 	var st step
 	switch {
@@ -177,7 +177,7 @@ func onward[T any](ctx context.Context, f *feed, entries []T, next string) iter.
 
 // comments yields the issues on which comments were made or edited, unless the
 // list of issues told them as new or newer.
-func (f *feed) comments(ctx context.Context, rs *repoState, r *repository, list string, p *poll, told map[int]string) error {
+func (f *feed) comments(ctx context.Context, r *repository, list string, p *poll, told map[int]string) error {
 	q := f.s.paged("sort", "updated", "direction", "desc")
 	if p.Since != "" {
 		q.Set("since", p.Since)
@@ -202,7 +202,7 @@ func (f *feed) comments(ctx context.Context, rs *repoState, r *repository, list 
 		}
 	}
 	delete(commented, 0)
-	st, err := f.commented(ctx, rs, r, commented)
+	st, err := f.commented(ctx, r, commented)
 	if err != nil {
 		return err
 	}
@@ -214,8 +214,8 @@ func (f *feed) comments(ctx context.Context, rs *repoState, r *repository, list 
 // commented reads issues by number, each with the time of its newest comment,
 // and yields all but the last page. Where the issue itself is older, its
 // revision says so.
-func (f *feed) commented(ctx context.Context, rs *repoState, r *repository, numbers map[int]string) (step, error) {
-	w := f.walker(rs, r)
+func (f *feed) commented(ctx context.Context, r *repository, numbers map[int]string) (step, error) {
+	w := f.walker(r)
 	st := step{}
 	for _, n := range slices.Sorted(maps.Keys(numbers)) {
 		if w.full(&st) {

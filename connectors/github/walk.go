@@ -16,8 +16,6 @@ const (
 	modeWhole mode = iota
 	// modeIDs yields ids alone.
 	modeIDs
-	// modeACL yields ACLs alone.
-	modeACL
 )
 
 // walker reads one repository as a whole.
@@ -26,7 +24,6 @@ type walker struct {
 	op   string
 	r    *repository
 	mode mode
-	acl  connectors.ACL
 	// commit is the one that files are of.
 	commit string
 	files  []treeEntry
@@ -50,20 +47,14 @@ func (w *walker) full(st *step) bool { return len(st.changes)+len(st.skipped) >=
 // add adds one document in the form that the mode asks for.
 func (w *walker) add(st *step, ref connectors.ItemRef, d *connectors.Document) {
 	c := connectors.Change{Op: connectors.Upsert, Ref: ref}
-	switch w.mode {
-	case modeIDs:
-	case modeACL:
-		c.Op, c.ACL = connectors.SetACL, w.acl
-	case modeWhole:
-		c.Document, c.ACL = d, w.acl
+	if w.mode == modeWhole {
+		c.Document, c.ACL = d, aclOf(w.r)
 	}
 	st.changes = append(st.changes, c)
 }
 
 func (w *walker) skip(st *step, ref connectors.ItemRef, path, reason string) {
-	if w.mode != modeACL {
-		st.skipped = append(st.skipped, connectors.Skip{Ref: ref, Path: path, Reason: reason})
-	}
+	st.skipped = append(st.skipped, connectors.Skip{Ref: ref, Path: path, Reason: reason})
 }
 
 // steps reads the repository from at to its end. What is closed to the account
