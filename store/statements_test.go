@@ -117,7 +117,7 @@ func sqlArgument(call *ast.CallExpr) (int, bool) {
 	case *ast.Ident:
 		name = f.Name
 	}
-	arg, ok := map[string]int{"Query": 1, "QueryRow": 1, "Exec": 1, "Queue": 0, "changeOne": 2, "oneOf": 5}[name]
+	arg, ok := map[string]int{"Query": 1, "QueryRow": 1, "Exec": 1, "Queue": 0, "changeOne": 3, "oneOf": 5}[name]
 	return arg, ok
 }
 
