@@ -44,6 +44,8 @@ type Consent struct {
 	Expires, Idle, Absolute time.Duration
 	// Seal seals the pair for the grant and the epoch that were found. now is the database's time.
 	Seal func(grant uuid.UUID, epoch int, now time.Time) ([]byte, error)
+	// RemoveFirst is Profile.RemoveFirst.
+	RemoveFirst string
 	// Missing returns the scopes that a connection needs and was not given.
 	Missing func(needed []string) []string
 	// Detail is for the audit log.
@@ -117,7 +119,8 @@ func tokenConsent(v Vault, r *Registration, kind GrantType, t *Token, answered t
 		Registration: r.ID, Digest: r.Digest, Kind: kind, Scopes: t.Scopes, ScopesStated: t.ScopesStated,
 		Params: GrantParams{Hosts: t.Hosts}, Refreshable: t.Refresh.IsSet() || kind != GrantCode,
 		Expires: left(t.ExpiresIn), Idle: time.Duration(r.Profile.Refresh.IdleExpiry), Absolute: time.Duration(r.Profile.Refresh.AbsoluteExpiry),
-		Missing: func(needed []string) []string { return r.Profile.Missing(needed, t.Scopes) },
+		RemoveFirst: r.Profile.RemoveFirst(),
+		Missing:     func(needed []string) []string { return r.Profile.Missing(needed, t.Scopes) },
 	}
 	if t.RefreshExpiresIn > 0 {
 		c.Idle = left(t.RefreshExpiresIn)

@@ -248,6 +248,7 @@ func (f *Flows) redeem(ctx context.Context, r *Registration, row *FlowRow, a *an
 		f.discard(ctx, client, token, "")
 		return nil, err
 	}
+	f.learnScopes(ctx, client, token)
 	c := consentOf(f.vault, r, row, token, info, answered)
 	c.By, c.Began = by, row.TakenAt
 	saved, err := f.store.SaveConsent(ctx, c)

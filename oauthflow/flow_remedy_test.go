@@ -46,6 +46,7 @@ func TestPQOneGrant(t *testing.T) {
 	t.Parallel()
 	t.Run("PQ-15 Gitea, one grant for an account", testGiteaAccount)
 	t.Run("PQ-15 Gitea, a grant with other scopes", testGiteaOtherScopes)
+	t.Run("PQ-15 Gitea, the scopes of the first consent", testGiteaFirstScopes)
 }
 
 func testGiteaAccount(t *testing.T) {

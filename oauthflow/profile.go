@@ -227,6 +227,15 @@ func (p *Profile) Hosts() []string {
 	return out
 }
 
+// RemoveFirst returns the page where a person has to remove the access before a consent can give more scopes; "" where
+// that is not needed. It is so at a provider that keeps one grant for an account and lets nobody else end it.
+func (p *Profile) RemoveFirst() string {
+	if p.GrantPer != PerAccount || p.Revocation.Style != RevokeNone {
+		return ""
+	}
+	return p.Revocation.ManageURL
+}
+
 // ProfileError says which field of a profile is wrong, and what helps.
 type ProfileError struct{ Profile, Field, Problem, Remedy string }
 

@@ -81,7 +81,7 @@ func (c *TokenClient) revoke(ctx context.Context, client Client, token secret.Te
 		if !m.bare {
 			m.set("token_type_hint", string(hint))
 		}
-		req, err = c.revokeRequest(ctx, client, m)
+		req, err = c.formRequest(ctx, client, p.Endpoints.Revoke, p.ClientAuth, m)
 	case RevokeGitHub:
 		req, err = c.deleteRequest(ctx, client, token)
 	case RevokeNone:
@@ -100,13 +100,13 @@ func (c *TokenClient) revoke(ctx context.Context, client Client, token secret.Te
 	return readRevocation(p, token, resp, c.answered(resp))
 }
 
-// revokeRequest writes a form, whatever the token endpoint wants: RFC 7009 §2.1 has no other.
-func (c *TokenClient) revokeRequest(ctx context.Context, client Client, m *message) (*http.Request, error) {
+// formRequest writes a form, whatever the token endpoint wants: RFC 7009 §2.1 and RFC 7662 §2.1 have no other.
+func (c *TokenClient) formRequest(ctx context.Context, client Client, endpoint string, auth ClientAuth, m *message) (*http.Request, error) {
 	form := *client.Registration.Profile
-	form.Request.Body, form.Request.Params = BodyForm, nil
+	form.Request.Body, form.Request.Params, form.ClientAuth = BodyForm, nil, auth
 	r := *client.Registration
 	r.Profile = &form
-	return c.request(ctx, Client{Registration: &r, Credentials: client.Credentials}, form.Endpoints.Revoke, m)
+	return c.request(ctx, Client{Registration: &r, Credentials: client.Credentials}, endpoint, m)
 }
 
 // deleteRequest is GitHub's way (https://docs.github.com/en/rest/apps/oauth-applications).

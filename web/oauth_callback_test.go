@@ -28,6 +28,7 @@ func TestOA(t *testing.T) {
 		"OA-8 no open redirect":                         testNoOpenRedirect,
 		"OA-9 the token endpoint does not answer":       testTimeoutPage,
 		"OA-10 an unticked permission":                  testUntickedPage,
+		"PQ-15 the scopes of the first consent":         testFirstScopesPage,
 		"OA-10 a permission more":                       testBroaderPage,
 		"OA-27 headers, and no code in the address":     testCallbackHeaders,
 		"OA-27 the outcome belongs to one session":      testOutcomeBound,
@@ -100,6 +101,22 @@ func testUntickedPage(t *testing.T) {
 	if err != nil || k.State != store.StateActive {
 		t.Errorf("after granting again: %s, %v", k.State, err)
 	}
+}
+
+// testFirstScopesPage: where granting again gives the same again, the page says what is to be done before.
+func testFirstScopesPage(t *testing.T) {
+	o := newOAuthRig(t)
+	o.reg = o.register(t, "forge", func(m map[string]any) {
+		m["revocation"], m["grant_per"] = map[string]any{"style": "none", "manage_url": "https://manage.example.com/"}, "account"
+	})
+	o.provider.Set(func(b *oauthtest.Behaviour) { b.NoScope, b.KeepsScopes = true, true })
+	o.provider.Granted("user-1", "files.read")
+	p := o.land(t, o.ada, o.consent(t, o.ada, "files"))
+	p.says(t, http.StatusOK, "Connected, but permissions are missing", "Not granted: groups.read", "Remove the access of the application at the provider first, then grant again")
+	p.has(t, `href="https://manage.example.com/"`)
+	o.ada.get("/connections/files").says(t, http.StatusOK, "degraded", "remove the access of the application at https://manage.example.com/ first")
+	o.provider.Forget("user-1")
+	o.land(t, o.ada, o.provider.Browser(o.ada.post("/connections/files/grant-again").link(t))).says(t, http.StatusOK, "Granted again", "groups.read granted")
 }
 
 func testBroaderPage(t *testing.T) {

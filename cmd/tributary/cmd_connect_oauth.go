@@ -182,7 +182,7 @@ func (a *app) connectServer(ctx context.Context, c *consent, p oauthflow.ServerG
 		return a.printJSON(map[string]any{"connection": res.Name, "grant_id": res.Grant, "account": res.Account, "missing": nonNil(res.Missing)})
 	}
 	a.printf("Connected %s as %s.\n", res.Name, printable(res.Account))
-	a.printMissing(res.Missing)
+	a.printMissing(res.Missing, "")
 	a.offerChoice(p.Plan.Source, res.Name)
 	a.printf("Sync it with: tributary sync %s --wait\n", res.Name)
 	return nil
@@ -197,9 +197,14 @@ func (a *app) offerChoice(source, name string) {
 	}
 }
 
-func (a *app) printMissing(missing []string) {
-	if len(missing) > 0 {
-		a.printf("Permissions are missing: %s. The connection is degraded until they are granted.\n", strings.Join(missing, ", "))
+// printMissing says what was not granted. removeFirst is where the access has to be removed before more can be granted.
+func (a *app) printMissing(missing []string, removeFirst string) {
+	if len(missing) == 0 {
+		return
+	}
+	a.printf("Permissions are missing: %s. The connection is degraded until they are granted.\n", strings.Join(missing, ", "))
+	if removeFirst != "" {
+		a.printf("The provider keeps the permissions of the account's first consent: remove the access of the application at %s first, then grant again.\n", removeFirst)
 	}
 }
 
@@ -325,11 +330,16 @@ func (a *app) consented(ctx context.Context, st *store.Store, c *consent, name s
 		return err
 	}
 	missing := g.Missing[conn.Name]
+	removeFirst := g.Registration.Profile.RemoveFirst()
 	if a.json {
-		return a.printJSON(map[string]any{"connection": conn.Name, "grant_id": g.ID, "account": g.Account, "missing": nonNil(missing)})
+		out := map[string]any{"connection": conn.Name, "grant_id": g.ID, "account": g.Account, "missing": nonNil(missing)}
+		if len(missing) > 0 && removeFirst != "" {
+			out["remove_first"] = removeFirst
+		}
+		return a.printJSON(out)
 	}
 	a.printf("Connected %s as %s.\n", conn.Name, printable(g.Account))
-	a.printMissing(missing)
+	a.printMissing(missing, removeFirst)
 	a.offerChoice(conn.Source, conn.Name)
 	a.printf("It syncs by itself; tributary runs list --connection %s shows how it goes.\n", conn.Name)
 	return nil

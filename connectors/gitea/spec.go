@@ -106,7 +106,7 @@ func problems() []connectors.Problem {
 		{
 			Code: problemScope, Class: connectors.ScopeDenied,
 			Sign:   "The server answers that the token lacks a required scope: it gives an account that consented to the application before the scopes of that consent, without asking.",
-			Remedy: "Revoke the application at the server, under Settings, Applications, and connect again.",
+			Remedy: "Remove the access of the application at the server first, as the account that consented, under Settings, Applications, Authorized OAuth2 Applications; then grant again. Granting again without that changes nothing.",
 		},
 		{Code: problemPublicOnly, Class: connectors.ScopeDenied, Sign: "The token is limited to public repositories.", Remedy: "Connect again without the scope public-only."},
 		{

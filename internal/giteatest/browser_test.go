@@ -144,7 +144,18 @@ func (a *application) consent(who string, scopes ...string) *oauthflow.Token {
 		Code: secret.New(got.Get("code")), Verifier: secret.New(verifier), RedirectURI: a.client.Registration.RedirectURI, Scopes: scopes,
 	}, nil)
 	must(a.s.t, err)
+	if token.ScopesStated {
+		a.s.t.Error("the server's answer with a token states scopes, and need not be asked for them")
+	}
 	return token
+}
+
+// granted returns the scopes that the server says a token has.
+func (a *application) granted(token *oauthflow.Token) []string {
+	a.s.t.Helper()
+	got, err := a.tokens.Introspect(a.s.t.Context(), a.client, token.Access)
+	must(a.s.t, err)
+	return got
 }
 
 // authorize returns what comes back of a consent.

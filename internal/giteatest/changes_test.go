@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"tributary/connectors"
+	"tributary/internal/secret"
 )
 
 // judgeChanges lets things happen and proves that the feed shows them: what it leads to is what a fresh snapshot finds.
@@ -170,13 +172,35 @@ func (s *server) judgeWalls(app *application) {
 	s.t.Helper()
 	small := app.consent("eve", "read:user").Access.Reveal()
 	s.judgeWall("a scope is missing", small, connectors.ScopeDenied, "scope_missing")
-	// The server keeps one consent for an account and an application: another one is not asked for, and has the scopes of the first.
-	again := app.consent("eve", scopes()...).Access.Reveal()
-	s.judgeWall("the scopes of an earlier consent", again, connectors.ScopeDenied, "scope_missing")
+	s.judgeSecondConsent(app)
 	s.judgeWall("no such token", "gta_no_such_token", connectors.GrantLost, "consent_replaced")
 	whole := app.consent("dan", scopes()...).Access.Reveal()
 	s.do(admin, http.MethodPatch, "admin/users/dan", object{"source_id": 0, "login_name": "dan", "prohibit_login": true}, nil)
 	s.judgeWall("the account may not sign in", whole, connectors.GrantLost, "account_blocked")
+}
+
+// judgeSecondConsent proves that what an earlier consent did not give is named: the server keeps one consent for an account and an
+// application; another one is not asked for, and has the scopes of the first, which only its introspection tells.
+func (s *server) judgeSecondConsent(app *application) {
+	s.t.Helper()
+	again := app.consent("eve", scopes()...)
+	s.judgeWall("the scopes of an earlier consent", again.Access.Reveal(), connectors.ScopeDenied, "scope_missing")
+	got := app.granted(again)
+	if missing := app.client.Registration.Profile.Missing(scopes(), got); !slices.Equal(got, []string{"read:user"}) || !slices.Equal(missing, scopes()[1:]) {
+		s.t.Errorf("a second consent with more scopes: granted %v, missing %v", got, missing)
+	}
+	whole := app.consent("ben", scopes()...)
+	if missing := app.client.Registration.Profile.Missing(scopes(), app.granted(whole)); len(missing) > 0 {
+		s.t.Errorf("a first consent lacks %v", missing)
+	}
+	wrong := app.client
+	wrong.Credentials.Secret = secret.New("another")
+	if got, err := app.tokens.Introspect(s.t.Context(), wrong, again.Access); err == nil {
+		s.t.Errorf("with a wrong secret: %v", got)
+	}
+	if got, err := app.tokens.Introspect(s.t.Context(), app.client, secret.New("no-such-token")); err == nil {
+		s.t.Errorf("of no token: %v", got)
+	}
 }
 
 func (s *server) judgeWall(what, token string, class connectors.Class, code string) {

@@ -62,6 +62,9 @@ func (s *Server) newCode(b Behaviour, q url.Values) string {
 			}
 		}
 	}
+	if first, again := s.before[b.Subject]; again && b.KeepsScopes {
+		scopes = slices.Clone(first)
+	}
 	s.before[b.Subject] = slices.Clone(scopes)
 	refresh := !b.NoRefresh
 	if b.OfflineOnly {
@@ -145,12 +148,23 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request, entry *Request) 
 	}
 }
 
+// introspect takes clients with a secret by HTTP Basic only, as Gitea does.
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request, entry *Request) {
-	if r.ParseForm() != nil || !s.authenticated(r, entry) {
+	auth := s.behaviour().Auth
+	if auth == "client_secret_post" {
+		auth = "client_secret_basic"
+	}
+	if r.ParseForm() != nil || !s.authenticatedBy(auth, r, entry) {
 		s.fail(w, r, http.StatusUnauthorized, "invalid_client")
 		return
 	}
-	s.answer(w, r, http.StatusOK, map[string]any{"active": s.find(r.PostForm.Get("token")) != nil})
+	entry.Token = Digest(r.PostForm.Get("token"))
+	t := s.find(r.PostForm.Get("token"))
+	answer := map[string]any{"active": t != nil}
+	if t != nil && len(t.scopes) > 0 {
+		answer["scope"] = strings.Join(t.scopes, " ")
+	}
+	s.answer(w, r, http.StatusOK, answer)
 }
 
 // installation is GitHub's endpoint for the tokens of an installed app; number 1 is installed.

@@ -38,10 +38,11 @@ func GitHubApp() Behaviour {
 	}
 }
 
-// Gitea is PQ-15: a refresh gives a new token and keeps the old; nothing can be revoked.
+// Gitea is PQ-15: a refresh gives a new token and keeps the old; nothing can be revoked; a second consent has the scopes of
+// the first, which only the introspection tells.
 func Gitea() Behaviour {
 	return Behaviour{
-		Auth: "client_secret_post", Rotation: "R", Subject: "7", Account: "ada", NoScope: true,
+		Auth: "client_secret_post", Rotation: "R", Subject: "7", Account: "ada", NoScope: true, KeepsScopes: true,
 		Errors: map[string]string{"invalid_grant": "unauthorized_client", "invalid_client": "unauthorized_client"},
 	}
 }

@@ -44,6 +44,9 @@ type Behaviour struct {
 	Extra    []string // granted without having been asked for
 	Deny     string   // the error instead of a code
 
+	// KeepsScopes gives an account that consented before the scopes of that consent, without a word: Gitea.
+	KeepsScopes bool
+
 	// The authorization answer.
 	Iss       bool // sends iss
 	WrongIss  string
@@ -221,6 +224,21 @@ func (s *Server) Browser(link string) *url.URL {
 		s.tb.Fatalf("the server shows a page with status %d instead of sending the browser back", resp.StatusCode)
 	}
 	return to
+}
+
+// Granted has an account have consented before.
+func (s *Server) Granted(subject string, scopes ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before[subject] = scopes
+}
+
+// Forget removes the access of an account, as the person does on the provider's pages.
+func (s *Server) Forget(subject string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.before, subject)
+	s.endWhere(func(t *token) bool { return t.subject == subject })
 }
 
 // Alive reports whether an access or refresh token is accepted.

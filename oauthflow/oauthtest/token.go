@@ -221,9 +221,13 @@ func (s *Server) endWhere(f func(*token) bool) {
 
 // authenticated judges the client in the one way that the behaviour names.
 func (s *Server) authenticated(r *http.Request, entry *Request) bool {
+	return s.authenticatedBy(s.behaviour().Auth, r, entry)
+}
+
+func (s *Server) authenticatedBy(auth string, r *http.Request, entry *Request) bool {
 	user, password, basic := r.BasicAuth()
 	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
-	switch s.behaviour().Auth {
+	switch auth {
 	case "none":
 		return id == s.ClientID && secret == "" && !basic
 	case "client_secret_post":
