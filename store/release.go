@@ -59,7 +59,8 @@ func (s *Store) ReleaseRun(ctx context.Context, run Run, r Release, then func(ct
 
 // runState makes the end of a slice the connection's state. What an admin
 // paused stays so, one lane's success does not hide the other's failure, and
-// none hides that scopes are missing.
+// none hides that scopes are missing. What a run says of a grant that was given
+// anew since it started is over: the next run tells.
 func runState(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
 	if r.Connection == "" {
 		return nil
@@ -68,7 +69,9 @@ func runState(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
 	err := tx.QueryRow(ctx, `
 		SELECT c.state = 'paused' OR ($2 = 'active' AND coalesce((
 			SELECT o.state = 'failed' FROM sync_run o WHERE o.connection_id = c.id AND o.lane <> $3 ORDER BY o.queued_at DESC LIMIT 1), false))
-		FROM connection c WHERE c.id = $1`, run.ConnectionID, r.Connection, run.Lane).Scan(&skip)
+			OR ($2 IN ('needs_reauth', 'degraded') AND EXISTS (
+				SELECT FROM oauth_grant g JOIN sync_run r ON r.id = $4 WHERE g.id = c.grant_id AND g.consented_at > r.started_at))
+		FROM connection c WHERE c.id = $1`, run.ConnectionID, r.Connection, run.Lane, run.ID).Scan(&skip)
 	if err != nil || skip {
 		return err
 	}
