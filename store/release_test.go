@@ -38,7 +38,7 @@ func TestReleaseAfterANewConsent(t *testing.T) {
 		if err := r.store.ReleaseRun(t.Context(), run, end, nil); err != nil {
 			t.Fatal(err)
 		}
-		k, err := r.store.Connection(t.Context(), uuid.UUID(s.conn).String())
+		k, err := r.store.Connection(t.Context(), s.conn.String())
 		if err != nil || k.State != c.want {
 			t.Errorf("%s: the connection is %s, want %s: %v", name, k.State, c.want, err)
 		}
