@@ -198,8 +198,8 @@ func checkDropsToken(t *testing.T) {
 func usedTokenIsNoRevocation(t *testing.T) {
 	r := newRig(t, "S")
 	g := r.consent(-time.Minute)
-	other := r.keeper(r.config(quick()))
-	cfg := r.config(quick())
+	other := r.keeper(r.config(calm()))
+	cfg := r.config(calm())
 	at(&cfg, refresh.BeforeWrite, func() {
 		// Another process rotates first: this one's token is used up when it arrives.
 		r.db.MustExec(t, `UPDATE credential SET phase = 'idle', attempt_id = NULL WHERE grant_id = $1`, g)
