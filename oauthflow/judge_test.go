@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -104,6 +105,15 @@ func testRefusedRenewed(t *testing.T) {
 		r.userinfoAnswers(status)
 		if lives, err := k.Lives(t.Context(), g, next); err != nil || lives != want {
 			t.Errorf("the account endpoint answers %d: lives %t, %v", status, lives, err)
+		}
+	}
+	// One that came to its end, or was replaced, is refused for that reason.
+	r.userinfoAnswers(http.StatusUnauthorized)
+	ended, past := next, time.Now().Add(-time.Minute)
+	ended.Expires = &past
+	for _, over := range []oauthflow.Access{ended, used} {
+		if lives, err := k.Lives(t.Context(), g, over); connectors.ClassOf(err) != connectors.Transient || lives {
+			t.Errorf("generation %d that is over: lives %t, %v", over.Gen, lives, err)
 		}
 	}
 	r.userinfoAnswers(http.StatusBadGateway)

@@ -69,7 +69,17 @@ func (k *Keeper) Lives(ctx context.Context, grant uuid.UUID, used oauthflow.Acce
 		return false, err
 	}
 	accepted, known, err := k.accepts(ctx, row, used)
-	return err == nil && (accepted || !known), err
+	if err != nil || accepted || !known {
+		return err == nil, err
+	}
+	// A token that came to its end or was replaced meanwhile is refused for that reason, which says nothing of the grant.
+	if row, err = k.load(ctx, grant); err != nil {
+		return false, err
+	}
+	if row.Epoch != used.Epoch || row.Gen != used.Gen || used.Expires != nil && !used.Expires.After(row.Now) {
+		return false, later(connectors.Transient, 0, "the access token ended while it was in use")
+	}
+	return false, nil
 }
 
 // Prober is a Sender that can ask whether the provider itself takes an access token; known is false where nobody can tell.
