@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 	"tributary/store"
 )
 
@@ -125,8 +126,8 @@ func (r *Runner) inSession(ctx context.Context, conn store.Connection, use strin
 
 // Change makes settings and selection those of the connection, once the source's connector has found nothing wrong with them,
 // and asks for the run that follows. A source that cannot be reached stops nobody from taking something out. The state of the
-// connection that is returned says what its grant lacks.
-func (r *Runner) Change(ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection) (store.Connection, bool, error) {
+// connection that is returned says what its grant lacks. Events are recorded with the change, where there is one.
+func (r *Runner) Change(ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection, events ...audit.Event) (store.Connection, bool, error) {
 	c, err := r.Connector(conn.Source)
 	if err != nil {
 		return conn, false, err
@@ -154,7 +155,7 @@ func (r *Runner) Change(ctx context.Context, conn store.Connection, settings map
 	}
 	return r.store.ChangeConnection(ctx, conn.ID, change, func(ctx context.Context, tx pgx.Tx, run store.Run) error {
 		return r.enqueueSlice(ctx, tx, run)
-	})
+	}, events...)
 }
 
 // containers returns ids in one order, each once.

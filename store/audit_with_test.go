@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
 	"tributary/internal/audit"
@@ -73,6 +74,11 @@ func TestWBChangesWithTheirEvents(t *testing.T) {
 				return err
 			}
 			_, err := db.Owner.Exec(ctx, `UPDATE embedding_profile SET error = 'activated'`) // it was active: the fingerprint shall move
+			return err
+		}},
+		{"connection.change", func(ctx context.Context, e audit.Event) error {
+			sel := connectors.Selection{Exclude: []string{"drafts/**"}}
+			_, _, err := s.ChangeConnection(ctx, conn.ID, store.ConnectionChange{Selection: sel}, func(context.Context, pgx.Tx, store.Run) error { return nil }, e)
 			return err
 		}},
 		{"connection.delete", func(ctx context.Context, e audit.Event) error { return s.DeleteConnection(ctx, conn.ID, e) }},

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 )
 
 // ConnectionChange is what a connection syncs from now on.
@@ -25,9 +26,10 @@ type ConnectionChange struct {
 // ChangeConnection makes change what a connection syncs, and its state what the grant then allows. The live content run ends
 // where it is, because it lists what was selected before, and the feed's position is forgotten: the next content run is a
 // snapshot of the whole selection. That run is made at once where the connection works; then is called with it in the same
-// transaction, to enqueue its slice. Nothing happens, and changed is false, where change is what the connection has.
+// transaction, to enqueue its slice. Events are recorded with the change. Nothing happens, and changed is false, where change is
+// what the connection has.
 func (s *Store) ChangeConnection(
-	ctx context.Context, id uuid.UUID, change ConnectionChange, then func(ctx context.Context, tx pgx.Tx, run Run) error,
+	ctx context.Context, id uuid.UUID, change ConnectionChange, then func(ctx context.Context, tx pgx.Tx, run Run) error, events ...audit.Event,
 ) (c Connection, changed bool, err error) {
 	err = s.inTxErr(ctx, "changing connection", func(tx pgx.Tx) error {
 		if err := patient(ctx, tx); err != nil {
@@ -45,6 +47,9 @@ func (s *Store) ChangeConnection(
 		}
 		if changed = !change.same(c); !changed {
 			return nil
+		}
+		if err := recordAll(ctx, tx, id.String(), events); err != nil {
+			return err
 		}
 		return s.changeConnection(ctx, tx, c, change, then)
 	})

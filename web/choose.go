@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 	"tributary/oauthflow"
 	"tributary/store"
 	"tributary/web/pages"
@@ -20,8 +21,8 @@ import (
 // Chooser browses the source of a connection and changes what it syncs.
 type Chooser interface {
 	Choices(ctx context.Context, conn store.Connection, parent string, skip, limit int) (list []connectors.Choice, more bool, err error)
-	// Change asks for the run that follows. It returns the connection as it is then.
-	Change(ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection) (c store.Connection, changed bool, err error)
+	// Change asks for the run that follows, and records events with the change. It returns the connection as it is then.
+	Change(ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection, events ...audit.Event) (c store.Connection, changed bool, err error)
 }
 
 // maxTrail bounds how deep a page goes.
@@ -140,10 +141,8 @@ func (s *Server) saveChoice(c echo.Context, spec connectors.Spec, f map[string]s
 	if spec.Provider != "" { // SECURITY: what a source of this machine reads is not for a form to move
 		settings, err = readSettings(spec, f, v.Settings)
 	}
-	var after store.Connection
-	var changed bool
 	if err == nil {
-		after, changed, err = s.cfg.OAuth.Chooser.Change(c.Request().Context(), k, settings, sel)
+		_, _, err = s.cfg.OAuth.Chooser.Change(c.Request().Context(), k, settings, sel, connectionEvent(c, "connection.change", k))
 	}
 	if err != nil {
 		text, ok := chooseProblem(err)
@@ -151,11 +150,6 @@ func (s *Server) saveChoice(c echo.Context, spec connectors.Spec, f map[string]s
 			return err
 		}
 		return s.showChoices(c, http.StatusUnprocessableEntity, text, v)
-	}
-	if changed {
-		if err := s.recordConnection(c, "connection.change", after); err != nil {
-			return err
-		}
 	}
 	return seeOther(c, "/connections/"+k.Name, "chosen")
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 	"tributary/store"
 )
 
@@ -39,7 +40,7 @@ func (s *shelf) Choices(_ context.Context, _ store.Connection, parent string, sk
 	return all[:min(limit, len(all))], len(all) > limit, nil
 }
 
-func (s *shelf) Change(ctx context.Context, conn store.Connection, settings map[string]string, sel connectors.Selection) (store.Connection, bool, error) {
+func (s *shelf) Change(ctx context.Context, conn store.Connection, settings map[string]string, sel connectors.Selection, events ...audit.Event) (store.Connection, bool, error) {
 	if s.fail != nil {
 		return conn, false, s.fail
 	}
@@ -48,7 +49,7 @@ func (s *shelf) Change(ctx context.Context, conn store.Connection, settings map[
 	for _, sc := range fakeSpec().ScopesFor("fake-x", settings) {
 		needed = append(needed, sc.Name)
 	}
-	return s.store.ChangeConnection(ctx, conn.ID, store.ConnectionChange{Settings: settings, Selection: sel, NeededScopes: needed}, nil)
+	return s.store.ChangeConnection(ctx, conn.ID, store.ConnectionChange{Settings: settings, Selection: sel, NeededScopes: needed}, nil, events...)
 }
 
 var inputs = regexp.MustCompile(`<(input|button|textarea|select)\b([^>]*)>([^<]*)`)

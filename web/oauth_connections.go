@@ -146,11 +146,6 @@ func (s *Server) connectionAct(act func(c echo.Context, k store.Connection, f ma
 	}
 }
 
-// recordConnection appends an act on a connection to the audit log.
-func (s *Server) recordConnection(c echo.Context, action string, k store.Connection) error {
-	return s.cfg.OAuth.Store.Record(c.Request().Context(), connectionEvent(c, action, k))
-}
-
 func connectionEvent(c echo.Context, action string, k store.Connection) audit.Event {
 	return audit.Event{
 		Actor: actor(c), Action: action, Target: audit.Target{Kind: "connection", ID: k.ID.String()}, Outcome: audit.OK, Detail: map[string]string{"name": k.Name},
@@ -163,7 +158,7 @@ func (s *Server) syncConnection(c echo.Context, k store.Connection, _ map[string
 	case store.StatePaused, store.StateNeedsReauth, store.StateClosing:
 		return &store.InputError{Problem: "it cannot sync while its state is " + string(k.State)}
 	}
-	if err := s.recordConnection(c, "connection.sync", k); err != nil {
+	if err := s.cfg.OAuth.Store.Record(c.Request().Context(), connectionEvent(c, "connection.sync", k)); err != nil {
 		return err
 	}
 	for _, lane := range store.Lanes() {

@@ -22,7 +22,7 @@ const (
 )
 
 // onEngine runs fn for a connection with what can open its source.
-func (a *app) onEngine(cmd *cobra.Command, name string, fn func(ctx context.Context, st *store.Store, e *engine, conn store.Connection) error) error {
+func (a *app) onEngine(cmd *cobra.Command, name string, fn func(ctx context.Context, e *engine, conn store.Connection) error) error {
 	s, err := a.settings(cmd)
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (a *app) onEngine(cmd *cobra.Command, name string, fn func(ctx context.Cont
 		if err != nil {
 			return err
 		}
-		return a.withEngine(ctx, st, s, func(e *engine) error { return fn(ctx, st, e, conn) })
+		return a.withEngine(ctx, st, s, func(e *engine) error { return fn(ctx, e, conn) })
 	})
 }
 
@@ -81,7 +81,7 @@ continues behind them.`,
 		if len(args) > 1 {
 			parent = args[1]
 		}
-		return a.onEngine(cmd, args[0], func(ctx context.Context, _ *store.Store, e *engine, conn store.Connection) error {
+		return a.onEngine(cmd, args[0], func(ctx context.Context, e *engine, conn store.Connection) error {
 			list, more, err := e.runner.Choices(ctx, conn, parent, from, choosePage)
 			if err != nil {
 				return err
@@ -182,7 +182,7 @@ put in is there after the next run, which begins at once.`,
 	flags.BoolVar(&f.everything, "everything", false, "sync everything, also what is created later")
 	flags.BoolVar(&f.all, "all", false, "list the containers at every depth")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.onEngine(cmd, args[0], func(ctx context.Context, st *store.Store, e *engine, conn store.Connection) error {
+		return a.onEngine(cmd, args[0], func(ctx context.Context, e *engine, conn store.Connection) error {
 			if !f.changes() {
 				return a.listChosen(ctx, e, conn, f.all)
 			}
@@ -190,7 +190,7 @@ put in is there after the next run, which begins at once.`,
 			if err != nil {
 				return err
 			}
-			return a.changeConnection(ctx, st, e, conn, conn.Settings, sel)
+			return a.changeConnection(ctx, e, conn, conn.Settings, sel)
 		})
 	}
 	return cmd
@@ -249,16 +249,11 @@ func chosenSentence(sel connectors.Selection) string {
 }
 
 // changeConnection makes a connection sync something else, and says what follows.
-func (a *app) changeConnection(ctx context.Context, st *store.Store, e *engine, conn store.Connection, values map[string]string, sel connectors.Selection) error {
-	after, changed, err := e.runner.Change(ctx, conn, values, sel)
+func (a *app) changeConnection(ctx context.Context, e *engine, conn store.Connection, values map[string]string, sel connectors.Selection) error {
+	detail := map[string]string{"name": conn.Name, "selection": chosenSentence(sel)}
+	after, changed, err := e.runner.Change(ctx, conn, values, sel, a.event("connection.change", connectionTarget(conn), detail))
 	if err != nil {
 		return err
-	}
-	if changed {
-		detail := map[string]string{"name": conn.Name, "selection": chosenSentence(after.Selection)}
-		if err := a.record(ctx, st, "connection.change", connectionTarget(conn), detail); err != nil {
-			return err
-		}
 	}
 	if a.json {
 		return a.printJSON(map[string]any{"connection": after.Name, "changed": changed, "selection": after.Selection, "settings": after.Settings, "state": after.State, "state_reason": after.StateReason})
@@ -301,7 +296,7 @@ What is no longer synced is hidden with the next run.`,
 		if len(set)+len(include)+len(exclude) == 0 {
 			return usagef("nothing to change: give --set, --include or --exclude")
 		}
-		return a.onEngine(cmd, args[0], func(ctx context.Context, st *store.Store, e *engine, conn store.Connection) error {
+		return a.onEngine(cmd, args[0], func(ctx context.Context, e *engine, conn store.Connection) error {
 			c, err := e.runner.Connector(conn.Source)
 			if err != nil {
 				return err
@@ -318,7 +313,7 @@ What is no longer synced is hidden with the next run.`,
 			}
 			sel := conn.Selection
 			sel.Include, sel.Exclude = replaced(sel.Include, include), replaced(sel.Exclude, exclude)
-			return a.changeConnection(ctx, st, e, conn, values, sel)
+			return a.changeConnection(ctx, e, conn, values, sel)
 		})
 	}
 	return cmd
