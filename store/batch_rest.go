@@ -235,6 +235,7 @@ func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 	if len(w.b.Resting) > 0 {
 		batch.Queue(`UPDATE quarantine SET run_id = $3 WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, w.b.Resting, w.b.Run.ID)
 	}
+	w.queueItems(batch)
 	var stored []string
 	for i := range w.docs {
 		stored = append(stored, w.docs[i].w.ExternalID)
