@@ -219,7 +219,7 @@ func (w *batchWriter) writeSkips(ctx context.Context) error {
 	return nil
 }
 
-// writeQuarantine counts failures of an item and forgets those of items that
+// writeQuarantine counts failures of an item, one in each run, and forgets those of items that
 // are stored. An item that is quarantined counts as seen.
 func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 	batch := &pgx.Batch{}
@@ -228,7 +228,7 @@ func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 			INSERT INTO quarantine AS q (connection_id, external_id, path, source_revision, class, reason, run_id) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (connection_id, external_id) DO UPDATE SET path = excluded.path, class = excluded.class, reason = excluded.reason,
 				run_id = excluded.run_id, last_at = clock(), source_revision = excluded.source_revision,
-				attempts = CASE WHEN q.source_revision = excluded.source_revision THEN q.attempts + 1 ELSE 1 END`,
+				retry_at = NULL, attempts = CASE WHEN q.source_revision <> excluded.source_revision THEN 1 WHEN q.run_id = excluded.run_id THEN q.attempts ELSE q.attempts + 1 END`,
 			w.b.Run.ConnectionID, q.ExternalID, q.Path, q.SourceRevision, q.Class.String(), q.Reason, w.b.Run.ID)
 	}
 	w.counts.Quarantined += int64(len(w.b.Quarantine))

@@ -11,33 +11,6 @@ import (
 	"tributary/internal/audit"
 )
 
-// QuarantinedItem is an item that could not be ingested.
-type QuarantinedItem struct {
-	ExternalID     string    `json:"id"`
-	Path           string    `json:"path"`
-	SourceRevision string    `json:"source_revision"`
-	Class          string    `json:"class"`
-	Reason         string    `json:"reason"`
-	Attempts       int       `json:"attempts"`
-	FirstAt        time.Time `json:"first_at"`
-	LastAt         time.Time `json:"last_at"`
-}
-
-// Quarantined lists a connection's quarantine by path.
-func (s *Store) Quarantined(ctx context.Context, connection uuid.UUID) ([]QuarantinedItem, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT external_id, path, source_revision, class, reason, attempts, first_at, last_at
-		FROM quarantine WHERE connection_id = $1 ORDER BY path, external_id`, connection)
-	if err != nil {
-		return nil, fmt.Errorf("listing quarantine: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[QuarantinedItem])
-	if err != nil {
-		return nil, fmt.Errorf("listing quarantine: %w", err)
-	}
-	return list, nil
-}
-
 // SkippedItem is an item that is listed and deliberately not ingested.
 type SkippedItem struct {
 	ExternalID string `json:"id"`

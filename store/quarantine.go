@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tributary/internal/audit"
+)
+
+// QuarantinedItem is an item that could not be ingested.
+type QuarantinedItem struct {
+	ExternalID     string    `json:"id"`
+	Path           string    `json:"path"`
+	SourceRevision string    `json:"source_revision"`
+	Class          string    `json:"class"`
+	Reason         string    `json:"reason"`
+	Attempts       int       `json:"attempts"`
+	FirstAt        time.Time `json:"first_at"`
+	LastAt         time.Time `json:"last_at"`
+	// RetryAt is set while it waits to be tried again because an admin asked.
+	RetryAt *time.Time `json:"retry_at,omitempty"`
+}
+
+// Quarantined lists a connection's quarantine by path.
+func (s *Store) Quarantined(ctx context.Context, connection uuid.UUID) ([]QuarantinedItem, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT external_id, path, source_revision, class, reason, attempts, first_at, last_at, retry_at
+		FROM quarantine WHERE connection_id = $1 ORDER BY path, external_id`, connection)
+	if err != nil {
+		return nil, fmt.Errorf("listing quarantine: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[QuarantinedItem])
+	if err != nil {
+		return nil, fmt.Errorf("listing quarantine: %w", err)
+	}
+	return list, nil
+}
+
+// RetryQuarantined lets quarantined items be tried once more, whatever their
+// attempts, by the next content run that can reach them. It returns how many of
+// ids are quarantined.
+func (s *Store) RetryQuarantined(ctx context.Context, connection uuid.UUID, ids []string, events ...audit.Event) (int, error) {
+	n := 0
+	err := s.inTxErr(ctx, "retrying quarantined items", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE quarantine SET retry_at = clock() WHERE connection_id = $1 AND external_id = ANY($2)`, connection, ids)
+		if err != nil {
+			return err
+		}
+		n = int(tag.RowsAffected())
+		return recordAll(ctx, tx, connection.String(), events)
+	})
+	return n, err
+}
+
+// RetriesDue returns up to limit quarantined items that wait to be tried again.
+func (s *Store) RetriesDue(ctx context.Context, connection uuid.UUID, limit int) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT external_id FROM quarantine WHERE connection_id = $1 AND retry_at IS NOT NULL ORDER BY retry_at, external_id LIMIT $2`, connection, limit)
+	if err != nil {
+		return nil, translate("reading quarantined items to retry", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, translate("reading quarantined items to retry", err)
+}
+
+// ExcludeItems keeps items out for good: they leave the quarantine, no run
+// ingests them, and what is stored of them hides and is purged. It returns how
+// many were not excluded before.
+func (s *Store) ExcludeItems(ctx context.Context, connection uuid.UUID, ids []string, reason, by string, events ...audit.Event) (int, error) {
+	n := 0
+	err := s.inTxErr(ctx, "excluding items", func(tx pgx.Tx) error {
+		if err := patient(ctx, tx); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO exclusion (connection_id, id_hash, external_id, path, why, reason, by)
+			SELECT $1::uuid, h, i, coalesce(q.path, d.path, ''), 'excluded', $4, $5
+			FROM unnest($2::text[], $3::bytea[]) AS u(i, h)
+			LEFT JOIN quarantine q ON q.connection_id = $1 AND q.external_id = u.i
+			LEFT JOIN document d ON d.connection_id = $1 AND d.external_id = u.i
+			ON CONFLICT (connection_id, id_hash) DO NOTHING`, connection, ids, idHashes(ids), reason, by)
+		if err != nil {
+			return err
+		}
+		n = int(tag.RowsAffected())
+		if _, err := tx.Exec(ctx, `DELETE FROM quarantine WHERE connection_id = $1 AND external_id = ANY($2)`, connection, ids); err != nil {
+			return err
+		}
+		if err := purgeExcluded(ctx, tx, connection, ids); err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, connection.String(), events)
+	})
+	return n, err
+}
+
+// purgeExcluded removes what is stored of items.
+func purgeExcluded(ctx context.Context, tx pgx.Tx, connection uuid.UUID, ids []string) error {
+	rows, err := tx.Query(ctx, `SELECT id FROM document WHERE connection_id = $1 AND external_id = ANY($2) ORDER BY id FOR UPDATE`, connection, ids)
+	if err != nil {
+		return err
+	}
+	stored, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil || len(stored) == 0 {
+		return err
+	}
+	if err := noteDocuments(ctx, tx, "purge", connection, stored); err != nil {
+		return err
+	}
+	return purgeDocuments(ctx, tx, stored)
+}
+
+// IncludeItems takes back an exclusion, and the change feed's position, so that
+// the next run lists everything and finds the items again. What was erased
+// stays out. It returns how many were excluded.
+func (s *Store) IncludeItems(ctx context.Context, connection uuid.UUID, ids []string, events ...audit.Event) (int, error) {
+	n := 0
+	err := s.inTxErr(ctx, "including items", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM exclusion WHERE connection_id = $1 AND id_hash = ANY($2) AND why = 'excluded'`, connection, idHashes(ids))
+		if err != nil {
+			return err
+		}
+		if n = int(tag.RowsAffected()); n > 0 {
+			if _, err := tx.Exec(ctx, `UPDATE connection SET feed_cursor = NULL WHERE id = $1`, connection); err != nil {
+				return err
+			}
+		}
+		return recordAll(ctx, tx, connection.String(), events)
+	})
+	return n, err
+}
+
+// idHashes returns the hashes by which exclusions name items.
+func idHashes(ids []string) [][]byte {
+	out := make([][]byte, len(ids))
+	for i, id := range ids {
+		h := sha256.Sum256([]byte(id))
+		out[i] = h[:]
+	}
+	return out
+}
