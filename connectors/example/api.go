@@ -12,7 +12,7 @@ import (
 
 // newAPI returns what sends the requests of a session.
 func newAPI(client *http.Client, base string, retry httpx.Retry, log *slog.Logger) *httpx.API {
-	return &httpx.API{HTTP: client, Base: strings.TrimSuffix(base, "/") + "/api", Retry: retry, Judge: judge, Log: log}
+	return &httpx.API{HTTP: client, Base: base, Retry: retry, Judge: judge, Log: log}
 }
 
 // judge returns the error of an answer that means something else than its

@@ -2,8 +2,6 @@ package example
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 
 	"tributary/connectors"
 	"tributary/internal/httpx"
@@ -53,21 +51,19 @@ var (
 // Open checks what the session needs. It makes no request.
 func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Session, error) {
 	const op = "opening example"
-	if env.HTTP == nil {
-		return nil, &connectors.Error{Op: op, Class: connectors.Invalid, Err: errors.New("the connection has no grant: connect it first")}
+	client, err := env.Client(op)
+	if err != nil {
+		return nil, err
 	}
-	if env.Base == "" {
-		return nil, &connectors.Error{Op: op, Class: connectors.Invalid, Err: errors.New("the registration names no address of the instance")}
+	base, err := httpx.BaseURL(env.Base, "https://example.com")
+	if err != nil {
+		return nil, connectors.InvalidField(op, "the registration's address", err)
 	}
 	paths, err := env.Selection.Paths()
 	if err != nil {
 		return nil, err
 	}
-	log := env.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &session{cfg: c.cfg, api: newAPI(env.HTTP, env.Base, c.cfg.Retry, log), paths: paths}, nil
+	return &session{cfg: c.cfg, api: newAPI(client, base.JoinPath("api").String(), c.cfg.Retry, env.Log), paths: paths}, nil
 }
 
 // Close has nothing to release: the client belongs to the engine.

@@ -2,7 +2,6 @@ package example
 
 import (
 	"encoding/json"
-	"errors"
 
 	"tributary/connectors"
 )
@@ -19,11 +18,7 @@ type cursor struct {
 
 func (c cursor) encode() connectors.Cursor {
 	c.V = cursorVersion
-	data, err := json.Marshal(c)
-	if err != nil {
-		return nil // a string and a bool always encode
-	}
-	return data
+	return connectors.EncodeCursor(c)
 }
 
 // parseCursor reads a cursor; one of another form is CursorExpired.
@@ -33,7 +28,7 @@ func parseCursor(op string, from connectors.Cursor) (cursor, error) {
 		return c, nil
 	}
 	if err := json.Unmarshal(from, &c); err != nil || c.V != cursorVersion || (c.Token == "") != c.End {
-		return cursor{}, &connectors.Error{Op: op, Class: connectors.CursorExpired, Err: errors.New("the cursor is not one of this listing")}
+		return cursor{}, connectors.ForeignCursor(op)
 	}
 	return c, nil
 }

@@ -2,14 +2,9 @@ package gitea
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
-	"slices"
-	"strings"
 	"sync"
 
 	"tributary/connectors"
@@ -90,11 +85,11 @@ var (
 // Open checks the settings. It makes no request.
 func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Session, error) {
 	const op = "opening gitea"
-	base, err := baseURL(env.Base)
+	base, err := httpx.BaseURL(env.Base, "https://git.example.com")
 	if err != nil {
-		return nil, invalid(op, "the registration's address", err)
+		return nil, connectors.InvalidField(op, "the registration's address", err)
 	}
-	want, err := readOptions(env.Settings)
+	want, err := readOptions(op, c.Spec(), env)
 	if err != nil {
 		return nil, err
 	}
@@ -102,16 +97,14 @@ func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Sess
 	if err != nil {
 		return nil, err
 	}
-	if env.HTTP == nil {
-		return nil, &connectors.Error{Op: op, Class: connectors.Invalid, Err: errors.New("the connection has no grant: connect it first")}
+	client, err := env.Client(op)
+	if err != nil {
+		return nil, err
 	}
-	log := env.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log := env.Logger()
 	s := &session{cfg: c.cfg, spec: c.Spec(), log: log, sel: sel, want: want, realm: base.Host + base.Path, counts: map[string]int64{}}
 	s.api = &httpx.API{
-		HTTP: env.HTTP, Base: base.JoinPath("api", "v1").String(), Header: http.Header{"Accept": {"application/json"}},
+		HTTP: client, Base: base.JoinPath("api", "v1").String(), Header: http.Header{"Accept": {"application/json"}},
 		Retry: c.cfg.Retry, Judge: s.judge, Log: log,
 	}
 	return s, nil
@@ -120,42 +113,12 @@ func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Sess
 // Close has nothing to release: the client belongs to the engine.
 func (s *session) Close(context.Context) error { return nil }
 
-// baseURL reads the server's address, which may have a sub-path.
-func baseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, errors.New("is no address such as https://git.example.com")
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("has more than scheme, host, port and path: leave out users, queries and fragments")
-	}
-	u.Host, u.Path, u.RawPath = strings.ToLower(u.Host), strings.TrimSuffix(u.Path, "/"), ""
-	return u, nil
-}
-
-func readOptions(settings map[string]string) (options, error) {
-	var o options
-	for name, field := range map[string]*bool{
-		settingFiles: &o.files, settingIssues: &o.issues, settingPulls: &o.pulls, settingWiki: &o.wiki, settingAbout: &o.about,
-	} {
-		switch settings[name] {
-		case "", "true":
-			*field = true
-		case "false":
-		default:
-			return o, invalid("opening gitea", name, errors.New("is neither true nor false"))
-		}
-	}
-	public := settings[settingPublic]
-	if public != "" && !slices.Contains([]string{publicAccounts, publicEverybody}, public) {
-		return o, invalid("opening gitea", settingPublic, fmt.Errorf("is neither %s nor %s", publicAccounts, publicEverybody))
-	}
-	o.everybody = public == publicEverybody
-	return o, nil
-}
-
-func invalid(op, field string, err error) error {
-	return &connectors.Error{Op: op, Class: connectors.Invalid, Err: fmt.Errorf("setting %s: %w", field, err)}
+func readOptions(op string, spec connectors.Spec, env connectors.Env) (options, error) {
+	v := spec.Values(op, env)
+	return options{
+		files: v.Bool(settingFiles), issues: v.Bool(settingIssues), pulls: v.Bool(settingPulls), wiki: v.Bool(settingWiki),
+		about: v.Bool(settingAbout), everybody: v.Text(settingPublic) == publicEverybody,
+	}, v.Err()
 }
 
 // count adds one to what an admin should know of the run.

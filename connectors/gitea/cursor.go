@@ -3,7 +3,6 @@ package gitea
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"slices"
 
 	"tributary/connectors"
@@ -102,11 +101,7 @@ func (c *cursor) put(st repoState) {
 
 func (c cursor) encode() connectors.Cursor {
 	c.V = cursorVersion
-	data, err := json.Marshal(c)
-	if err != nil {
-		return nil // numbers and strings always encode
-	}
-	return data
+	return connectors.EncodeCursor(c)
 }
 
 // parseCursor reads a cursor of list; one of another form is CursorExpired.
@@ -116,7 +111,7 @@ func parseCursor(op, list string, from connectors.Cursor) (cursor, error) {
 	}
 	var c cursor
 	if err := json.Unmarshal(from, &c); err != nil || c.V != cursorVersion || c.List != list || (list == listAll && c.At == nil && !c.End) {
-		return cursor{}, &connectors.Error{Op: op, Class: connectors.CursorExpired, Err: errors.New("the cursor is not one of this listing")}
+		return cursor{}, connectors.ForeignCursor(op)
 	}
 	return c, nil
 }

@@ -2,12 +2,8 @@ package github
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -102,9 +98,9 @@ const opOpen = "opening github"
 func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Session, error) {
 	base, realm, err := c.address(env.Base)
 	if err != nil {
-		return nil, invalid("the registration's address", err)
+		return nil, connectors.InvalidField(opOpen, "the registration's address", err)
 	}
-	opt, err := readOptions(env.Settings)
+	opt, err := readOptions(env)
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +108,16 @@ func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Sess
 	if err != nil {
 		return nil, err
 	}
-	if env.HTTP == nil {
-		return nil, &connectors.Error{Op: opOpen, Class: connectors.Invalid, Err: errors.New("the connection has no grant: connect it first")}
+	client, err := env.Client(opOpen)
+	if err != nil {
+		return nil, err
 	}
-	log := env.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log := env.Logger()
 	retry := c.cfg.Retry
 	retry.Headers = httpx.HeadersOf(pace())
 	return &session{
 		cfg: c.cfg, sel: sel, opt: opt, grant: env.Grant, realm: realm, server: realm != cloudRealm, log: log, unread: map[int64]bool{},
-		api: &httpx.API{HTTP: env.HTTP, Base: base, Retry: retry, Judge: judge, Log: log, Header: http.Header{
+		api: &httpx.API{HTTP: client, Base: base, Retry: retry, Judge: judge, Log: log, Header: http.Header{
 			"Accept": {"application/vnd.github+json"}, "X-Github-Api-Version": {"2022-11-28"}, "User-Agent": {"tributary"},
 		}},
 	}, nil
@@ -139,49 +133,17 @@ func (c *Connector) address(base string) (api, realm string, err error) {
 	case "", "https://github.com", "https://www.github.com", defaultAPI:
 		return c.cfg.API, cloudRealm, nil
 	}
-	u, err := url.Parse(base)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return "", "", errors.New("is not an address such as https://github.example.com")
+	u, err := httpx.BaseURL(base, "https://github.example.com")
+	if err != nil {
+		return "", "", err
 	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", "", errors.New("has more than scheme, host and port: leave out users, queries and fragments")
-	}
-	return u.JoinPath("/api/v3").String(), strings.ToLower(u.Host), nil
+	return u.JoinPath("api/v3").String(), u.Host, nil
 }
 
-func readOptions(settings map[string]string) (options, error) {
-	var o options
-	for name, into := range map[string]*bool{
-		settingAbout: &o.about, settingFiles: &o.files, settingIssues: &o.issues, settingPulls: &o.pulls, settingArchived: &o.archived, settingForks: &o.forks,
-	} {
-		on, err := strconv.ParseBool(setting(settings, name))
-		if err != nil {
-			return o, invalid(name, errors.New("is neither true nor false"))
-		}
-		*into = on
-	}
-	const most = 65536
-	kb, err := strconv.ParseInt(setting(settings, settingMaxFile), 10, 64)
-	if err != nil || kb < 1 || kb > most {
-		return o, invalid(settingMaxFile, fmt.Errorf("is not a number of kilobytes from 1 to %d", most))
-	}
-	o.maxFile = kb << 10
-	return o, nil
-}
-
-// setting returns a setting's value, or its default.
-func setting(values map[string]string, name string) string {
-	if v := strings.TrimSpace(values[name]); v != "" {
-		return v
-	}
-	for _, f := range settings() {
-		if f.Name == name {
-			return f.Default
-		}
-	}
-	return ""
-}
-
-func invalid(field string, err error) error {
-	return &connectors.Error{Op: opOpen, Class: connectors.Invalid, Err: fmt.Errorf("setting %s: %w", field, err)}
+func readOptions(env connectors.Env) (options, error) {
+	v := spec().Values(opOpen, env)
+	return options{
+		about: v.Bool(settingAbout), files: v.Bool(settingFiles), issues: v.Bool(settingIssues), pulls: v.Bool(settingPulls),
+		archived: v.Bool(settingArchived), forks: v.Bool(settingForks), maxFile: v.Int(settingMaxFile, 1, 65536, "kilobytes") << 10,
+	}, v.Err()
 }

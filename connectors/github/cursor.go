@@ -2,7 +2,6 @@ package github
 
 import (
 	"encoding/json"
-	"errors"
 	"slices"
 
 	"tributary/connectors"
@@ -102,25 +101,15 @@ type poll struct {
 	Tag   string `json:"tag,omitempty"`
 }
 
-func encode(v any) connectors.Cursor {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil // strings, numbers and bools always encode
-	}
-	return data
-}
-
 func (c listCursor) encode() connectors.Cursor {
 	c.V, c.List = cursorVersion, listItems
-	return encode(c)
+	return connectors.EncodeCursor(c)
 }
 
 func (c feedCursor) encode() connectors.Cursor {
 	c.V, c.List = cursorVersion, listChanges
-	return encode(c)
+	return connectors.EncodeCursor(c)
 }
-
-var errCursor = errors.New("the cursor is not one of this listing")
 
 func expired(op string, err error) error {
 	return &connectors.Error{Op: op, Class: connectors.CursorExpired, Err: err}
@@ -134,7 +123,7 @@ func parseList(op string, from connectors.Cursor) (listCursor, error) {
 	}
 	stages := []string{stageStart, stageFiles, stageIssues, stageEnd}
 	if json.Unmarshal(from, &c) != nil || c.V != cursorVersion || c.List != listItems || !slices.Contains(stages, c.At.Stage) {
-		return c, expired(op, errCursor)
+		return c, connectors.ForeignCursor(op)
 	}
 	return c, nil
 }
@@ -143,7 +132,7 @@ func parseList(op string, from connectors.Cursor) (listCursor, error) {
 func parseFeed(op string, from connectors.Cursor) (feedCursor, error) {
 	var c feedCursor
 	if from.IsZero() || json.Unmarshal(from, &c) != nil || c.V != cursorVersion || c.List != listChanges {
-		return c, expired(op, errCursor)
+		return c, connectors.ForeignCursor(op)
 	}
 	return c, nil
 }

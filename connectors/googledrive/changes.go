@@ -112,7 +112,7 @@ func (s *session) newFeed(ctx context.Context, from connectors.Cursor) (*feed, e
 		token, had := f.at.Drives[string(c)]
 		switch {
 		case c == userCorpus && f.at.User == "":
-			return nil, unknownCursor(f.op) // the selection was widened
+			return nil, connectors.ForeignCursor(f.op) // the selection was widened
 		case c != userCorpus && !had:
 			f.fresh = append(f.fresh, c)
 			continue

@@ -3,10 +3,7 @@ package googledrive
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net/url"
-	"slices"
 
 	"tributary/connectors"
 	"tributary/internal/httpx"
@@ -81,56 +78,37 @@ var (
 	_ connectors.SelfIdentifier = (*session)(nil)
 )
 
+const opOpen = "opening Google Drive"
+
 // Open checks the settings. It makes no request.
 func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Session, error) {
 	for _, base := range []string{c.cfg.Drive, c.cfg.Directory} {
 		if u, err := url.Parse(base); err != nil || u.Host == "" {
-			return nil, invalid("the configured address", errors.New("is no URL"))
+			return nil, connectors.InvalidField(opOpen, "the configured address", errors.New("is no URL"))
 		}
 	}
-	link, err := choice(env, settingLink, linkNobody, linkDomain, linkAnyone)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := choice(env, settingGroups, groupsOff, groupsDirectory)
-	if err != nil {
-		return nil, err
+	v := c.Spec().Values(opOpen, env)
+	link, groups := v.Text(settingLink), v.Text(settingGroups)
+	if v.Err() != nil {
+		return nil, v.Err()
 	}
 	sel, err := newSelection(env.Selection)
 	if err != nil {
 		return nil, err
 	}
-	if env.HTTP == nil {
-		return nil, &connectors.Error{Op: "opening Google Drive", Class: connectors.Invalid, Err: errors.New("the connection has no grant: connect it first")}
+	client, err := env.Client(opOpen)
+	if err != nil {
+		return nil, err
 	}
-	log := env.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	log := env.Logger()
 	judge := judge{spec: c.Spec()}
-	api := httpx.API{HTTP: env.HTTP, Base: c.cfg.Drive, Retry: c.cfg.Retry, Judge: judge.drive, Log: log}
+	api := httpx.API{HTTP: client, Base: c.cfg.Drive, Retry: c.cfg.Retry, Judge: judge.drive, Log: log}
 	directory := api
 	directory.Base, directory.Judge = c.cfg.Directory, judge.directory
 	return &session{
 		spec: judge.spec, pageSize: c.cfg.PageSize, api: &api, directory: &directory, sel: sel, link: link, groups: groups,
 		counts: counts{},
 	}, nil
-}
-
-// choice reads a setting that has the first option unless it says otherwise.
-func choice(env connectors.Env, name string, options ...string) (string, error) {
-	v := env.Settings[name]
-	if v == "" {
-		return options[0], nil
-	}
-	if !slices.Contains(options, v) {
-		return "", invalid("setting "+name, fmt.Errorf("%q is not one of %q", v, options))
-	}
-	return v, nil
-}
-
-func invalid(field string, err error) error {
-	return &connectors.Error{Op: "opening Google Drive", Class: connectors.Invalid, Err: fmt.Errorf("%s: %w", field, err)}
 }
 
 // Close has nothing to release: the client belongs to the engine.

@@ -2,7 +2,6 @@ package googledrive
 
 import (
 	"encoding/json"
-	"errors"
 
 	"tributary/connectors"
 )
@@ -53,20 +52,12 @@ type newDrive struct {
 
 func (c listCursor) encode() connectors.Cursor {
 	c.V, c.List = cursorVersion, listFiles
-	return encode(c)
+	return connectors.EncodeCursor(c)
 }
 
 func (c feedCursor) encode() connectors.Cursor {
 	c.V, c.List = cursorVersion, listChanges
-	return encode(c)
-}
-
-func encode(v any) connectors.Cursor {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return nil // strings, bools and maps of strings always encode
-	}
-	return data
+	return connectors.EncodeCursor(c)
 }
 
 func parseListCursor(op string, from connectors.Cursor) (listCursor, error) {
@@ -75,7 +66,7 @@ func parseListCursor(op string, from connectors.Cursor) (listCursor, error) {
 	}
 	var c listCursor
 	if err := json.Unmarshal(from, &c); err != nil || c.V != cursorVersion || c.List != listFiles {
-		return c, unknownCursor(op)
+		return c, connectors.ForeignCursor(op)
 	}
 	return c, nil
 }
@@ -83,11 +74,7 @@ func parseListCursor(op string, from connectors.Cursor) (listCursor, error) {
 func parseFeedCursor(op string, from connectors.Cursor) (feedCursor, error) {
 	var c feedCursor
 	if err := json.Unmarshal(from, &c); err != nil || c.V != cursorVersion || c.List != listChanges || (c.New != nil && c.New.ID == "") || c.Batch < 0 || c.Batch > len(c.Walk) {
-		return c, unknownCursor(op)
+		return c, connectors.ForeignCursor(op)
 	}
 	return c, nil
-}
-
-func unknownCursor(op string) error {
-	return &connectors.Error{Op: op, Class: connectors.CursorExpired, Err: errors.New("the cursor is not one of this listing")}
 }

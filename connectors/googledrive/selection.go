@@ -18,7 +18,7 @@ type selection struct {
 
 func newSelection(sel connectors.Selection) (*selection, error) {
 	if slices.Contains(sel.Containers, "") || slices.Contains(sel.Containers, containerDrive) {
-		return nil, invalid("selection.containers", errors.New("holds an empty id: choose from the list"))
+		return nil, connectors.InvalidField(opOpen, "selection.containers", errors.New("holds an empty id: choose from the list"))
 	}
 	paths, err := sel.Paths()
 	return &selection{paths: paths, containers: slices.Clone(sel.Containers)}, err

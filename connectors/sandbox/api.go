@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,21 +9,6 @@ import (
 	"tributary/connectors"
 	"tributary/internal/httpx"
 )
-
-// baseURL returns where the document API is, at the sandbox's address.
-func baseURL(text string) (string, error) {
-	if text == "" {
-		return "", errors.New("is missing: enter the address of the sandbox, such as http://localhost:8090")
-	}
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return "", errors.New("is not an address such as http://localhost:8090")
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", errors.New("has more than scheme, host, port and path: leave out users, queries and fragments")
-	}
-	return u.JoinPath("api/v1").String(), nil
-}
 
 // judge returns what an answer means where its status alone does not say it.
 func judge(r httpx.Refusal) *connectors.Error {

@@ -2,9 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 
 	"tributary/connectors"
 	"tributary/internal/httpx"
@@ -62,31 +59,27 @@ var (
 
 // Open checks the settings. It makes no request.
 func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Session, error) {
-	base, err := baseURL(env.Base)
+	const op = "opening sandbox"
+	base, err := httpx.BaseURL(env.Base, "http://localhost:8090")
 	if err != nil {
-		return nil, invalid("opening sandbox", "the registration's address", err)
+		return nil, connectors.InvalidField(op, "the registration's address", err)
 	}
-	link := env.Settings[settingLink]
-	if link == "" {
-		link = linkNobody
-	}
-	if !slices.Contains([]string{linkNobody, linkAnyone}, link) {
-		return nil, invalid("opening sandbox", settingLink, fmt.Errorf("%q is not %s or %s", link, linkNobody, linkAnyone))
+	v := c.Spec().Values(op, env)
+	link := v.Text(settingLink)
+	if v.Err() != nil {
+		return nil, v.Err()
 	}
 	sel, err := newSelection(env.Selection)
 	if err != nil {
 		return nil, err
 	}
-	if env.HTTP == nil {
-		return nil, &connectors.Error{Op: "opening sandbox", Class: connectors.Invalid, Err: errors.New("the connection has no grant: connect it first")}
+	client, err := env.Client(op)
+	if err != nil {
+		return nil, err
 	}
-	api := &httpx.API{HTTP: env.HTTP, Base: base, Retry: c.cfg.Retry, Judge: judge, Log: env.Log}
+	api := &httpx.API{HTTP: client, Base: base.JoinPath("api/v1").String(), Retry: c.cfg.Retry, Judge: judge, Log: env.Log}
 	return &session{cfg: c.cfg, api: api, sel: sel, link: link, kept: map[string]keptFolder{}}, nil
 }
 
 // Close has nothing to release: the client belongs to the engine.
 func (s *session) Close(context.Context) error { return nil }
-
-func invalid(op, field string, err error) error {
-	return &connectors.Error{Op: op, Class: connectors.Invalid, Err: fmt.Errorf("setting %s: %w", field, err)}
-}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"encoding/json"
-	"errors"
 
 	"tributary/connectors"
 )
@@ -27,11 +26,7 @@ type cursor struct {
 
 func (c cursor) encode() connectors.Cursor {
 	c.V = cursorVersion
-	data, err := json.Marshal(c)
-	if err != nil {
-		return nil // strings and a bool always encode
-	}
-	return data
+	return connectors.EncodeCursor(c)
 }
 
 // parseCursor reads a cursor of list; one of another form is CursorExpired.
@@ -41,7 +36,7 @@ func parseCursor(op, list string, from connectors.Cursor) (cursor, error) {
 	}
 	var c cursor
 	if err := json.Unmarshal(from, &c); err != nil || c.V != cursorVersion || c.List != list || (c.Token == "" && !c.End) {
-		return cursor{}, &connectors.Error{Op: op, Class: connectors.CursorExpired, Err: errors.New("the cursor is not one of this listing")}
+		return cursor{}, connectors.ForeignCursor(op)
 	}
 	return c, nil
 }
