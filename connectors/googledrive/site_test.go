@@ -7,12 +7,9 @@ import (
 	"net/http/httptest"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"tributary/connectors/connectortest"
 )
 
 const (
@@ -84,11 +81,6 @@ type groupOf struct {
 	users, groups []string
 	customer      bool
 	status        int
-}
-
-type siteFault struct {
-	connectortest.Fault
-	asked, struck int
 }
 
 // newSite starts a site with My Drive, a folder of another person, a shared
@@ -249,134 +241,6 @@ func (s *site) send(x *exchange, answer map[string]any) {
 	}
 	x.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	_ = json.NewEncoder(x).Encode(plain)
-}
-
-// parseFields reads a partial-response selector: "a,b(c,d),e/f".
-func parseFields(text string) map[string]any {
-	out := map[string]any{}
-	depth, start := 0, 0
-	one := func(part string) {
-		name, below := part, any(nil)
-		if i := strings.IndexAny(part, "(/"); i >= 0 {
-			name, below = part[:i], parseFields(strings.TrimSuffix(part[i+1:], ")"))
-		}
-		out[name] = below
-	}
-	for i, c := range text {
-		switch {
-		case c == '(':
-			depth++
-		case c == ')':
-			depth--
-		case c == ',' && depth == 0:
-			one(text[start:i])
-			start = i + 1
-		}
-	}
-	one(text[start:])
-	return out
-}
-
-func selected(v, fields any) any {
-	want, ok := fields.(map[string]any)
-	if !ok {
-		return v
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		out := map[string]any{}
-		for name, below := range want {
-			if value, ok := v[name]; ok {
-				out[name] = selected(value, below)
-			}
-		}
-		return out
-	case []any:
-		out := []any{}
-		for _, e := range v {
-			out = append(out, selected(e, fields))
-		}
-		return out
-	default:
-		return v
-	}
-}
-
-// page cuts one page out of all entries, by a token that an expiry forgets and
-// that names the last entry before, by its key or its place, and belongs to the
-// search; false says that the request was answered.
-func (s *site) page(x *exchange, list string, all int, keys []string) (from, to int, next string, ok bool) {
-	if token := x.get("pageToken"); token != "" {
-		epoch, at, found := strings.Cut(token, "~")
-		if query, rest, ok := strings.Cut(at, "~"); keys != nil && ok {
-			at, found = rest, found && query == sum(x.get("q")+x.get("driveId"))
-		}
-		if from, _ = strconv.Atoi(at); keys != nil {
-			from, _ = slices.BinarySearch(keys, at+"\x00")
-		}
-		if !found || epoch != strconv.Itoa(s.epochs[list]) {
-			fail(x, http.StatusBadRequest, "invalid")
-			return 0, 0, "", false
-		}
-	}
-	size, _ := strconv.Atoi(x.get("pageSize") + x.get("maxResults"))
-	to = min(from+max(size, 1), all)
-	if from = min(from, to); to < all {
-		next = s.token(list, to)
-		if keys != nil {
-			next = s.token(list, sum(x.get("q")+x.get("driveId"))+"~"+keys[to-1])
-		}
-	}
-	return from, to, next, true
-}
-
-func (s *site) token(list string, at any) string { return fmt.Sprintf("%d~%v", s.epochs[list], at) }
-
-// struck answers a request that a fault hits.
-func (s *site) struck(x *exchange, on connectortest.Place, name string) bool {
-	s.mu.Lock()
-	f, mended := s.strike(on, name), s.mended
-	s.mu.Unlock()
-	if f == nil {
-		return false
-	}
-	if f.Kind == connectortest.Slow {
-		select {
-		case <-mended:
-		case <-x.r.Context().Done():
-		}
-		return false
-	}
-	status, err := strconv.Atoi(string(f.Kind))
-	if err != nil {
-		return false
-	}
-	if f.RetryAfter > 0 {
-		x.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter/time.Second)))
-	}
-	reason := map[int]string{401: "authError", 403: "insufficientFilePermissions", 404: "notFound", 429: "rateLimitExceeded"}[status]
-	if status == http.StatusForbidden && (on == connectortest.OnListing || on == connectortest.OnFeed) {
-		reason = "insufficientPermissions"
-	}
-	if reason == "" {
-		reason = "backendError"
-	}
-	fail(x, status, reason)
-	return true
-}
-
-func (s *site) strike(on connectortest.Place, name string) *siteFault {
-	for _, f := range s.faults {
-		if f.On != on || f.Name != name {
-			continue
-		}
-		if f.asked++; f.asked < f.Page || f.Times > 0 && f.struck >= f.Times {
-			continue
-		}
-		f.struck++
-		return f
-	}
-	return nil
 }
 
 // tick is a later time at each call.
