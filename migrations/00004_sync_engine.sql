@@ -167,6 +167,10 @@ CREATE TABLE admin_token (
   revoked_at   timestamptz
 );
 
+ALTER TABLE audit_event DROP CONSTRAINT audit_event_actor_kind_check;
+ALTER TABLE audit_event ADD CONSTRAINT audit_event_actor_kind_check
+  CHECK (actor_kind IN ('account', 'cli', 'system', 'anonymous', 'key', 'token')) NOT VALID;
+
 -- +goose Down
 -- Migrations only go forward: restore a backup instead.
 SELECT 1;

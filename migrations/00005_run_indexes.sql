@@ -1,9 +1,10 @@
 -- +goose NO TRANSACTION
--- Which revisions a run made, and a check that only new rows had to pass.
+-- Which revisions a run made, and checks that only new rows had to pass.
 
 -- +goose Up
 CREATE INDEX CONCURRENTLY IF NOT EXISTS revision_run ON tributary.revision (run_id);
 ALTER TABLE tributary.sync_run VALIDATE CONSTRAINT sync_run_kind_check;
+ALTER TABLE tributary.audit_event VALIDATE CONSTRAINT audit_event_actor_kind_check;
 
 -- +goose Down
 -- Migrations only go forward: restore a backup instead.

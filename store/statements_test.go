@@ -168,16 +168,17 @@ func (x *extractor) text(e ast.Expr, fill map[string]string) (string, bool) {
 // dynamicStatements are functions whose SQL is made at run time, and why.
 func dynamicStatements() map[string]string {
 	return map[string]string{
-		"changeOne":     "its callers' texts are prepared",
-		"oneOf":         "its callers' texts are prepared",
-		"readKeys":      "the condition is a constant of its callers, which the tests of keys run",
-		"readers":       "the condition is a constant of its callers, which the tests of readers run",
-		"profileWhere":  "the condition is one of three constants of its callers, which the tests of profiles run",
-		"createRoles":   "utility statements with quoted names: PREPARE takes none, every migration runs them",
-		"grantRole":     "a utility statement with quoted names",
-		"prepare":       "utility statements with quoted names",
-		"applyRoutines": "the text of migrations/routines",
-		"repairIndexes": "a utility statement with a quoted name, run by TestInvalidIndexIsRepaired",
+		"changeOne":       "its callers' texts are prepared",
+		"oneOf":           "its callers' texts are prepared",
+		"readAdminTokens": "the condition is a constant of its callers, which the tests of admin tokens run",
+		"readKeys":        "the condition is a constant of its callers, which the tests of keys run",
+		"readers":         "the condition is a constant of its callers, which the tests of readers run",
+		"profileWhere":    "the condition is one of three constants of its callers, which the tests of profiles run",
+		"createRoles":     "utility statements with quoted names: PREPARE takes none, every migration runs them",
+		"grantRole":       "a utility statement with quoted names",
+		"prepare":         "utility statements with quoted names",
+		"applyRoutines":   "the text of migrations/routines",
+		"repairIndexes":   "a utility statement with a quoted name, run by TestInvalidIndexIsRepaired",
 	}
 }
 

@@ -109,7 +109,7 @@ func auditActor(actor audit.Actor) string {
 		return name + " (command line, not signed in)"
 	case audit.Anonymous:
 		return strings.TrimSpace(name + " (anonymous)")
-	case audit.System, audit.Key:
+	case audit.System, audit.Key, audit.Token:
 		return string(actor.Kind) + " " + name
 	case audit.Account:
 	}

@@ -47,23 +47,10 @@ func keysList(a *app) *cobra.Command {
 			if !k.AllConnections {
 				where = strconv.Itoa(len(k.Connections))
 			}
-			t.add(k.Name, "…"+k.Hint, reader, strings.Join(k.Rights, ","), where, keyState(k, now), ago(k.LastUsedAt, now))
+			t.add(k.Name, "…"+k.Hint, reader, strings.Join(k.Rights, ","), where, validity(k.RevokedAt, k.ExpiresAt, now), ago(k.LastUsedAt, now))
 		}
 		return t.write(a.stdout, "There are no keys. Make one: tributary keys create NAME --reader READER --connections all")
 	})
-}
-
-func keyState(k store.Key, now time.Time) string {
-	switch {
-	case k.RevokedAt != nil:
-		return "revoked"
-	case k.ExpiresAt == nil:
-		return "valid"
-	case !k.ExpiresAt.After(now):
-		return "expired"
-	default:
-		return "valid for " + span(k.ExpiresAt.Sub(now))
-	}
 }
 
 // keyFlags are the flags of keys create.

@@ -40,6 +40,7 @@ const (
 	System    ActorKind = "system"
 	Anonymous ActorKind = "anonymous"
 	Key       ActorKind = "key"
+	Token     ActorKind = "token" // an admin token; its name stands behind its account's: "ada/ci"
 )
 
 // Target is what was acted upon.

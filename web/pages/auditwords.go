@@ -19,6 +19,9 @@ func actionWords() map[string]string {
 		"session.end":      "A session was ended",
 		"session.refused":  "A sign-in was refused",
 
+		"admin_token.create": "A token of the admin API was made",
+		"admin_token.revoke": "A token of the admin API was revoked",
+
 		"connection.create":     "A connection was made",
 		"connection.sync":       "A sync was asked for",
 		"connection.pause":      "A connection was paused",
