@@ -32,6 +32,9 @@ func (s *syncer) content(ctx context.Context) sliceEnd {
 	if err := s.takeFeedStart(ctx); err != nil {
 		return sliceEnd{err: err}
 	}
+	if err := s.expect(ctx); err != nil {
+		return sliceEnd{err: err}
+	}
 	return s.conclude(ctx, s.pump(ctx, s.session.Snapshot(ctx, s.run.Cursor), s.run.Cursor))
 }
 

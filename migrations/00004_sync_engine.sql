@@ -27,6 +27,9 @@ ALTER TABLE sync_run ADD CONSTRAINT sync_run_kind_check
 ALTER TABLE sync_run
   -- How many items the run will list, where that is known.
   ADD COLUMN expected bigint,
+  -- Its counts at its last few heartbeats, for how fast it goes:
+  -- [{"at": seconds, "listed": n, "documents": n, "bytes": n}].
+  ADD COLUMN samples  jsonb NOT NULL DEFAULT '[]',
   -- When the slice that works on it, or waits, was asked for: how long it starves.
   ADD COLUMN waiting_since timestamptz;
 

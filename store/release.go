@@ -50,6 +50,9 @@ func (s *Store) ReleaseRun(ctx context.Context, run Run, r Release, then func(ct
 		if err := runState(ctx, tx, run, r); err != nil {
 			return err
 		}
+		if err := noteRelease(ctx, tx, run, r); err != nil {
+			return err
+		}
 		if then == nil {
 			return nil
 		}

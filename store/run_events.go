@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"tributary/connectors"
 )
 
 // Levels of a run's events.
@@ -90,4 +92,53 @@ func (s *Store) RunEvents(ctx context.Context, run uuid.UUID, after int64, limit
 	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RunEvent])
 	return list, translate("reading run log", err)
+}
+
+// holderOf returns whose a run is, "" where it is nobody's.
+func holderOf(ctx context.Context, tx pgx.Tx, run uuid.UUID) (string, error) {
+	var worker string
+	err := tx.QueryRow(ctx, `SELECT worker FROM sync_run WHERE id = $1`, run).Scan(&worker)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("run %s: %w", run, ErrNotFound)
+	}
+	return worker, err
+}
+
+// noteClaim writes down who works on a run now, and from whom it was taken.
+func noteClaim(ctx context.Context, tx pgx.Tx, run Run, before string) error {
+	if before != "" {
+		return noteRun(ctx, tx, run.ID, LevelWarning, EventTakenOver, fmt.Sprintf("%s showed no heartbeat: %s goes on with slice %d", before, run.Worker, run.Slices))
+	}
+	return noteRun(ctx, tx, run.ID, LevelInfo, EventSliceStarted, fmt.Sprintf("slice %d of a %s run at %s", run.Slices, run.Kind, run.Worker))
+}
+
+// noteRelease writes down how a slice ended.
+func noteRelease(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
+	after, err := readRun(ctx, tx, run.ID)
+	if err != nil {
+		return err
+	}
+	c := after.Counts
+	did := fmt.Sprintf("%d listed, +%d ~%d -%d !%d", c.Listed, c.Added+c.Restored, c.Updated, c.Hidden+c.Purged, c.Quarantined)
+	wait := r.RetryIn.Round(time.Second)
+	level, code, text := LevelInfo, EventEnded, fmt.Sprintf("%s: %s", r.State, did)
+	switch {
+	case r.State == RunQueued && r.Err == nil:
+		code, text = EventHandedOver, fmt.Sprintf("slice %d ended with %s: another goes on", run.Slices, did)
+	case r.State == RunQueued && r.Class == connectors.RateLimited:
+		level, code, text = LevelWarning, EventThrottled, fmt.Sprintf("the source asks to wait %s: %s", wait, after.Error)
+	case r.State == RunQueued:
+		level, code, text = LevelWarning, EventRetry, fmt.Sprintf("%s, trying again in %s: %s", r.Class, wait, after.Error)
+	case r.State == RunFailed:
+		level = LevelError
+	case r.State != RunSucceeded:
+		level = LevelWarning
+	}
+	if r.State == RunSuperseded && r.Class == connectors.CursorExpired {
+		err = noteRun(ctx, tx, run.ID, LevelWarning, EventCursorExpired, "the source no longer knows the position of its change feed: a listing of everything follows, and nothing is deleted for it")
+	}
+	if err == nil && code == EventEnded && after.Error != "" {
+		text += ": " + after.Error
+	}
+	return errors.Join(err, noteRun(ctx, tx, run.ID, level, code, text))
 }

@@ -46,8 +46,10 @@ func TestRunItemsStandBehindTheCounts(t *testing.T) {
 	}, Skips: []connectors.Skip{{Ref: connectors.ItemRef{ID: "s"}, Path: "s", Reason: "a picture"}}})
 	s.end(t, first)
 	second := s.start(t, store.Content)
-	s.mustWrite(t, &store.Batch{Run: second, Documents: []store.DocumentWrite{document("b", readable("u"), "two more"), document("d", readable("u"), "four")},
-		Quarantine: []store.QuarantineWrite{{ExternalID: "q", Path: "q", Reason: "broken"}, {ExternalID: "c", Path: "c", Reason: "broken"}}})
+	s.mustWrite(t, &store.Batch{
+		Run: second, Documents: []store.DocumentWrite{document("b", readable("u"), "two more"), document("d", readable("u"), "four")},
+		Quarantine: []store.QuarantineWrite{{ExternalID: "q", Path: "q", Reason: "broken"}, {ExternalID: "c", Path: "c", Reason: "broken"}},
+	})
 	s.mustWrite(t, &store.Batch{Run: second, Resting: []string{"q"}})
 	for _, want := range []struct {
 		run     uuid.UUID
@@ -95,7 +97,7 @@ func TestRunLogIsBoundedAndClean(t *testing.T) {
 	if strings.ContainsAny(last.Message, "\n\x1b") || len(last.Message) > 510 || !strings.HasPrefix(last.Message, "two lines") {
 		t.Errorf("message %q", last.Message)
 	}
-	r.db.MustExec(t, fmt.Sprintf(`INSERT INTO run_event (run_id, level, code, message) SELECT '%s', 'info', 'filler', '' FROM generate_series(1, 1998)`, run.ID))
+	r.db.MustExec(t, fmt.Sprintf(`INSERT INTO run_event (run_id, level, code, message) SELECT '%s', 'info', 'filler', '' FROM generate_series(1, 1997)`, run.ID))
 	for range 5 {
 		note(store.EventRetry, "again")
 	}

@@ -91,6 +91,8 @@ type Run struct {
 	Blocked          []connectors.Container `json:"blocked,omitempty"`
 	Complete         bool                   `json:"complete"`
 	Counts           Counts                 `json:"counts"`
+	// Expected is how many items the run lists in all, where that is known.
+	Expected   *int64 `json:"expected,omitempty"`
 	ErrorClass       string                 `json:"error_class,omitempty"`
 	Error            string                 `json:"error,omitempty"`
 	QueuedAt         time.Time              `json:"queued_at"`
@@ -99,7 +101,7 @@ type Run struct {
 }
 
 const runColumns = `r.id, r.connection_id, c.name, r.lane, r.kind, r.state, r.cause, r.fence, r.worker, r.heartbeat_at, r.attempt, r.slices,
-	r.next_try_at, r.cancel_requested, r.approve_deletions, r.selection_version, r.acl_version, r.listing, r.cursor, r.feed_start, r.blocked, r.complete, r.counts,
+	r.next_try_at, r.cancel_requested, r.approve_deletions, r.selection_version, r.acl_version, r.listing, r.cursor, r.feed_start, r.blocked, r.complete, r.counts, r.expected,
 	r.error_class, r.error, r.queued_at, r.started_at, r.finished_at`
 
 // ErrFenced says that the run was taken over, cancelled or ended: whoever gets
@@ -258,16 +260,23 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]Run, error) {
 func (s *Store) ClaimRun(ctx context.Context, id uuid.UUID, worker string, takeover time.Duration) (Run, error) {
 	var run Run
 	err := s.inTxErr(ctx, "claiming run", func(tx pgx.Tx) error {
+		before, err := holderOf(ctx, tx, id)
+		if err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `
-			UPDATE sync_run SET fence = fence + 1, state = 'running', worker = $2, heartbeat_at = clock(), slices = slices + 1,
+			UPDATE sync_run r SET samples = `+addSample+`, fence = fence + 1, state = 'running', worker = $2, heartbeat_at = clock(), slices = slices + 1,
 				acl_version = nextval('acl_version'), started_at = coalesce(started_at, clock()), next_try_at = NULL
 			WHERE id = $1 AND state IN ('queued', 'running') AND (worker = '' OR heartbeat_at < clock() - $3::interval)`, id, worker, takeover)
 		if err != nil {
 			return err
 		}
 		run, err = readRun(ctx, tx, id)
-		if err != nil || tag.RowsAffected() == 1 {
+		if err != nil {
 			return err
+		}
+		if tag.RowsAffected() == 1 {
+			return noteClaim(ctx, tx, run, before)
 		}
 		if run.State.Live() {
 			return fmt.Errorf("run %s is worker %s's: %w", id, run.Worker, ErrConflict)
@@ -283,7 +292,7 @@ func (s *Store) Heartbeat(ctx context.Context, id uuid.UUID, fence int64) error 
 	return s.inTxErr(ctx, "showing heartbeat", func(tx pgx.Tx) error {
 		var cancel bool
 		err := tx.QueryRow(ctx, `
-			UPDATE sync_run SET heartbeat_at = clock() WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel_requested`, id, fence).Scan(&cancel)
+			UPDATE sync_run r SET heartbeat_at = clock(), samples = `+addSample+` WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel_requested`, id, fence).Scan(&cancel)
 		if errors.Is(err, pgx.ErrNoRows) || (err == nil && cancel) {
 			return ErrFenced
 		}
