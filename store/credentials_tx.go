@@ -217,10 +217,14 @@ const lacking = `
 
 // degradeLacking shows on the working connections of a grant which of the scopes that they need were not granted.
 func degradeLacking(ctx context.Context, tx pgx.Tx, grant uuid.UUID) error {
-	_, err := tx.Exec(ctx, `
+	remedy, err := grantRemedy(ctx, tx, grant)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
 		WITH lacking AS (SELECT c.id, string_agg(n.scope, ', ' ORDER BY n.at) AS scopes FROM `+lacking+` AND c.grant_id = $1 AND c.state = 'active' GROUP BY c.id)
-		UPDATE connection SET state = 'degraded', state_reason = 'permissions are missing: ' || lacking.scopes || '; grant again', state_since = clock(), updated_at = clock()
-		FROM lacking WHERE connection.id = lacking.id`, grant)
+		UPDATE connection SET state = 'degraded', state_reason = $2::text || lacking.scopes || $3::text, state_since = clock(), updated_at = clock()
+		FROM lacking WHERE connection.id = lacking.id`, grant, lackingScopes, remedy)
 	if err != nil {
 		return fmt.Errorf("writing missing scopes: %w", err)
 	}
@@ -230,13 +234,44 @@ func degradeLacking(ctx context.Context, tx pgx.Tx, grant uuid.UUID) error {
 // working gives a connection the state of one that works: active, or degraded while it lacks scopes.
 func working(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 	var scopes *string
-	if err := tx.QueryRow(ctx, `SELECT string_agg(n.scope, ', ' ORDER BY n.at) FROM `+lacking+` AND c.id = $1`, id).Scan(&scopes); err != nil {
+	var grant *uuid.UUID
+	err := tx.QueryRow(ctx, `
+		SELECT (SELECT string_agg(n.scope, ', ' ORDER BY n.at) FROM `+lacking+` AND c.id = $1),
+			(SELECT grant_id FROM connection k WHERE k.id = $1)`, id).Scan(&scopes, &grant)
+	if err != nil {
 		return fmt.Errorf("reading missing scopes: %w", err)
 	}
-	if scopes != nil {
-		return setConnectionState(ctx, tx, id, StateDegraded, "permissions are missing: "+*scopes+"; grant again")
+	if scopes == nil || grant == nil {
+		return setConnectionState(ctx, tx, id, StateActive, "")
 	}
-	return setConnectionState(ctx, tx, id, StateActive, "")
+	remedy, err := grantRemedy(ctx, tx, *grant)
+	if err != nil {
+		return err
+	}
+	return setConnectionState(ctx, tx, id, StateDegraded, lackingScopes+*scopes+remedy)
+}
+
+// lackingScopes begins the reason of a connection whose grant lacks scopes; a remedy ends it.
+const lackingScopes = "permissions are missing: "
+
+// remedyOf says how a grant gets the scopes that it lacks; removeFirst is Profile.RemoveFirst.
+func remedyOf(removeFirst string) string {
+	if removeFirst == "" {
+		return "; grant again"
+	}
+	return "; remove the access of the application at " + removeFirst + " first, then grant again"
+}
+
+// grantRemedy is remedyOf the provider of a grant.
+func grantRemedy(ctx context.Context, tx pgx.Tx, grant uuid.UUID) (string, error) {
+	var first string
+	err := tx.QueryRow(ctx, `
+		SELECT CASE WHEN r.profile ->> 'grant_per' = $2 AND r.profile #>> '{revocation,style}' = $3 THEN coalesce(r.profile #>> '{revocation,manage_url}', '') ELSE '' END
+		FROM oauth_grant g JOIN client_registration r ON r.id = g.registration_id WHERE g.id = $1`, grant, oauthflow.PerAccount, oauthflow.RevokeNone).Scan(&first)
+	if err != nil {
+		return "", fmt.Errorf("reading the provider of a grant: %w", err)
+	}
+	return remedyOf(first), nil
 }
 
 // Follow implements refresh.Tx.

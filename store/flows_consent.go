@@ -237,10 +237,7 @@ func settleConnections(ctx context.Context, tx pgx.Tx, c oauthflow.Consent, out 
 	if err != nil {
 		return err
 	}
-	remedy := "; grant again"
-	if c.RemoveFirst != "" {
-		remedy = "; remove the access of the application at " + c.RemoveFirst + " first, then grant again"
-	}
+	remedy := remedyOf(c.RemoveFirst)
 	for _, k := range list {
 		missing := c.Missing(k.Needed)
 		if len(missing) > 0 {
@@ -253,7 +250,7 @@ func settleConnections(ctx context.Context, tx pgx.Tx, c oauthflow.Consent, out 
 		case k.State == StatePaused:
 			continue
 		case len(missing) > 0:
-			err = setConnectionState(ctx, tx, k.ID, StateDegraded, "permissions are missing: "+strings.Join(missing, ", ")+remedy)
+			err = setConnectionState(ctx, tx, k.ID, StateDegraded, lackingScopes+strings.Join(missing, ", ")+remedy)
 		case k.State == StateNeedsReauth || k.State == StateConfigError || k.State == StateDegraded:
 			err = setConnectionState(ctx, tx, k.ID, StateActive, "")
 		}

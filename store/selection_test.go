@@ -123,7 +123,11 @@ func TestChangeConnectionNeedsScopes(t *testing.T) {
 		{[]string{"files.read", "groups.read", "mail.read"}, store.StateDegraded, "permissions are missing: groups.read, mail.read; grant again"},
 		{[]string{"files.read", "groups.read"}, store.StateDegraded, "permissions are missing: groups.read; grant again"},
 		{nil, store.StateActive, ""},
+		{[]string{"mail.read"}, store.StateDegraded, "permissions are missing: mail.read; remove the access of the application at https://x/apps first, then grant again"},
 	} {
+		if i == 4 {
+			r.db.MustExec(t, `UPDATE client_registration SET profile = $1`, `{"grant_per": "account", "revocation": {"style": "none", "manage_url": "https://x/apps"}}`)
+		}
 		c, changed, err := r.store.ChangeConnection(t.Context(), s.conn, store.ConnectionChange{NeededScopes: step.needed}, nil)
 		if err != nil || !changed || c.State != step.state || c.StateReason != step.says || !slices.Equal(c.NeededScopes, step.needed) {
 			t.Errorf("step %d: changed %t, %s %q: %v", i, changed, c.State, c.StateReason, err)
