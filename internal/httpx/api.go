@@ -204,6 +204,9 @@ func (a *API) once(ctx context.Context, c Call, req *http.Request, accept func(*
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what cannot be read says nothing
 	drop(resp.Body)
+	if a.refusedElsewhere(resp) {
+		return &connectors.Error{Op: c.Op, Class: connectors.Transient, Ref: c.Ref, Err: &StatusError{Code: resp.StatusCode}}
+	}
 	if a.Judge != nil {
 		if e := a.Judge(Refusal{Call: c, Status: resp.StatusCode, Header: resp.Header, Body: body}); e != nil {
 			if e.RetryAfter == 0 && (e.Class == connectors.RateLimited || e.Class == connectors.Transient) {
@@ -216,6 +219,16 @@ func (a *API) once(ctx context.Context, c Call, req *http.Request, accept func(*
 		return &connectors.Error{Op: c.Op, Class: connectors.Transient, Ref: c.Ref, Err: &StatusError{Code: resp.StatusCode}}
 	}
 	return a.refused(c, resp)
+}
+
+// refusedElsewhere reports a 401 or 403 of another server, to which the source sent the request without its credentials: a
+// link that has expired, of which a new one is asked for. It says nothing of the grant.
+func (a *API) refusedElsewhere(resp *http.Response) bool {
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+		return false
+	}
+	base, err := url.Parse(a.Base)
+	return err == nil && resp.Request != nil && !sameServer(resp.Request.URL, base)
 }
 
 // refused returns the error of a refusal that Judge leaves to its status: for one item, what is not given out is ItemRefused.

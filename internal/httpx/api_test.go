@@ -262,6 +262,32 @@ func TestAPIRedirects(t *testing.T) {
 	}
 }
 
+// TestAPIRefusedElsewhere: a link to another server that has expired ends no grant, and a refusal of this one does.
+func TestAPIRefusedElsewhere(t *testing.T) {
+	t.Parallel()
+	for status, here := range map[int]connectors.Class{
+		http.StatusUnauthorized: connectors.GrantLost, http.StatusForbidden: connectors.ScopeDenied, http.StatusGone: connectors.CursorExpired,
+	} {
+		other := server(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		a, _ := service(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v1/signed" {
+				http.Redirect(w, r, other.URL+"/file", http.StatusFound)
+				return
+			}
+			w.WriteHeader(status)
+		}, other)
+		there := connectors.Transient
+		if status == http.StatusGone {
+			there = here
+		}
+		for path, want := range map[string]connectors.Class{"own": here, "signed": there} {
+			if _, err := a.JSON(t.Context(), Call{Op: opTest, Path: path}, nil); connectors.ClassOf(err) != want {
+				t.Errorf("%d at %s is %s, want %s: %v", status, path, connectors.ClassOf(err), want, err)
+			}
+		}
+	}
+}
+
 // TestAPIAnswers: what is JSON, how much of it, and what is the same as before.
 func TestAPIAnswers(t *testing.T) {
 	t.Parallel()
