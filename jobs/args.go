@@ -11,6 +11,9 @@ import (
 const (
 	queueTick  = "tick"
 	queueEmbed = "embed"
+	// queuePermissions has workers of its own, so that no amount of content
+	// delays who may read what.
+	queuePermissions = "permissions"
 )
 
 // maxAttempts is low on purpose: the run row, not River, knows what to try
@@ -72,6 +75,13 @@ type sliceWorker struct {
 
 // Work implements river.Worker.
 func (w *sliceWorker) Work(ctx context.Context, job *river.Job[SliceArgs]) error {
+	wait, err := w.r.holdBack(ctx, job.Args.RunID)
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
+		return river.JobSnooze(wait)
+	}
 	return w.r.slice(ctx, job.Args.RunID)
 }
 

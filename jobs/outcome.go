@@ -69,7 +69,7 @@ func waitFor(err error, attempt int) time.Duration {
 func (r *Runner) release(run store.Run, end sliceEnd) store.Release {
 	switch {
 	case end.err == nil && end.handOver:
-		return store.Release{State: store.RunQueued}
+		return store.Release{State: store.RunQueued, RetryIn: end.wait}
 	case end.err == nil:
 		return store.Release{State: end.state, Connection: store.StateActive, Err: end.note}
 	case errors.Is(end.err, errStopping):

@@ -16,13 +16,17 @@ import (
 
 // syncer advances one run with one session, for one slice.
 type syncer struct {
-	r        *Runner
-	run      store.Run
-	conn     store.Connection
-	session  connectors.Session
-	spec     connectors.Spec
-	realm    int64
+	r       *Runner
+	run     store.Run
+	conn    store.Connection
+	session connectors.Session
+	spec    connectors.Spec
+	realm   int64
+	// begun is when the slice began, deadline when it ends at the latest, and
+	// quietAt when its run has to keep quiet; zero is never.
+	begun    time.Time
 	deadline time.Time
+	quietAt  time.Time
 	locals   []localProfile
 	remotes  []int16
 }
@@ -136,7 +140,7 @@ func (p *pump) read(ctx context.Context, seq iter.Seq2[connectors.Page, error], 
 			return out
 		}
 		out.last = page.Next
-		if !page.Complete && (time.Now().After(p.s.deadline) || p.s.r.isStopping()) {
+		if !page.Complete && p.s.over(ctx) {
 			return out
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -41,7 +40,10 @@ type Config struct {
 	// left to revoke; nil leaves that to other processes.
 	Tend func(ctx context.Context) error
 
-	// Workers bounds the slices that run at once in this process: 4.
+	// Version is what the list of workers shows of this process.
+	Version string
+	// Workers bounds the content slices that run at once in this process: 4.
+	// Permissions have half as many beside, at least 2.
 	Workers int
 	// Parallel bounds the documents that one slice processes at once: the
 	// number of processors, at least 2.
@@ -55,7 +57,11 @@ type Config struct {
 	RefreshEvery time.Duration
 	// Slice is how long a slice runs before it hands over: 4 min 30 s.
 	Slice time.Duration
-	// Heartbeat is how often the holder of a run shows that it lives: 15 s.
+	// HandOver is how long a slice may go on while others wait: 10 s, and less
+	// where so many wait that their turns would not come within half a minute.
+	HandOver time.Duration
+	// Heartbeat is how often the holder of a run, and the process, show that they
+	// live: 15 s.
 	Heartbeat time.Duration
 	// Takeover is how long without a heartbeat a run may be taken over: 60 s.
 	Takeover time.Duration
@@ -71,6 +77,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Tick, 10*time.Second)
 	set(&c.RefreshEvery, 30*time.Second)
 	set(&c.Slice, 270*time.Second)
+	set(&c.HandOver, 10*time.Second)
 	set(&c.Heartbeat, 15*time.Second)
 	set(&c.Takeover, 60*time.Second)
 	if c.Workers <= 0 {
@@ -104,6 +111,9 @@ type Runner struct {
 	started  bool
 	cancel   context.CancelFunc
 	wakes    wakes
+	glances  glances
+	kinds    []string
+	showing  sync.WaitGroup
 }
 
 // New returns a Runner. It registers every job kind, so that any process can
@@ -117,23 +127,17 @@ func New(cfg Config) (*Runner, error) {
 		cfg.Embedders = NewEmbedder
 	}
 	r := &Runner{cfg: cfg, store: cfg.Store, owner: newOwner(), stopping: make(chan struct{}), wakes: wakes{last: map[int16]time.Time{}, failures: map[int16]int{}}}
-	workers := river.NewWorkers()
-	for _, add := range []func() error{
-		func() error { return river.AddWorkerSafely(workers, &tickWorker{r: r}) },
-		func() error { return river.AddWorkerSafely(workers, &sliceWorker{r: r}) },
-		func() error { return river.AddWorkerSafely(workers, &embedWorker{r: r}) },
-		func() error { return river.AddWorkerSafely(workers, &refreshWorker{r: r}) },
-	} {
-		if err := add(); err != nil {
-			return nil, fmt.Errorf("registering jobs: %w", err)
-		}
+	workers, kinds, err := r.register()
+	if err != nil {
+		return nil, err
 	}
+	r.kinds = kinds
 	client, err := river.NewClient(riverpgxv5.New(cfg.Store.Pool()), &river.Config{
 		Schema:            store.RiverSchema,
 		Logger:            cfg.Log,
 		Workers:           workers,
 		Queues:            queues(cfg),
-		JobTimeout:        cfg.Slice + 10*time.Minute,
+		JobTimeout:        cfg.longestJob(),
 		SoftStopTimeout:   20 * time.Second,
 		ReindexerSchedule: river.NeverSchedule(), // the role app owns no index
 		PeriodicJobs:      []*river.PeriodicJob{periodic(cfg.Tick, TickArgs{}), periodic(cfg.RefreshEvery, RefreshArgs{})},
@@ -147,7 +151,9 @@ func New(cfg Config) (*Runner, error) {
 
 // queues are those that this process works on. Tokens are refreshed only where they can be decrypted.
 func queues(cfg Config) map[string]river.QueueConfig {
-	q := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cfg.Workers}, queueTick: {MaxWorkers: 1}, queueEmbed: {MaxWorkers: 4}}
+	q := map[string]river.QueueConfig{
+		river.QueueDefault: {MaxWorkers: cfg.Workers}, queuePermissions: {MaxWorkers: max(2, cfg.Workers/2)}, queueTick: {MaxWorkers: 1}, queueEmbed: {MaxWorkers: 4},
+	}
 	if cfg.Refresher != nil {
 		q[queueRefresh] = river.QueueConfig{MaxWorkers: 1}
 	}
@@ -170,6 +176,7 @@ func (r *Runner) Start(ctx context.Context) error {
 		return fmt.Errorf("starting workers: %w", err)
 	}
 	r.started = true
+	r.showing.Go(func() { r.show(ctx) })
 	// A tick at once: runs whose process died are taken over now, not after
 	// River has elected a leader.
 	if _, err := r.client.Insert(ctx, TickArgs{}, nil); err != nil {
@@ -185,8 +192,10 @@ func (r *Runner) Stop(ctx context.Context) error {
 	if !r.started {
 		return nil
 	}
-	defer r.cancel()
-	if err := r.client.Stop(ctx); err != nil {
+	err := r.client.Stop(ctx)
+	r.cancel()
+	r.showing.Wait()
+	if err != nil {
 		return fmt.Errorf("stopping workers: %w", err)
 	}
 	return nil
@@ -200,42 +209,6 @@ func (r *Runner) Connector(source string) (connectors.Connector, error) {
 		return nil, &connectors.Error{Op: "opening connection", Class: connectors.Invalid, Err: fmt.Errorf("this version has no connector %q", source)}
 	}
 	return c, nil
-}
-
-// Request asks for a run of one lane. It returns the live run of the lane, and
-// false, where there is one.
-func (r *Runner) Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, approveDeletions bool) (store.Run, bool, error) {
-	return r.store.RequestRun(ctx, store.RunRequest{
-		ConnectionID: c.ID, Lane: lane, Kind: r.kindOf(c.Source, lane, !c.FeedCursor.IsZero()), Cause: cause, ApproveDeletions: approveDeletions,
-	}, func(ctx context.Context, tx pgx.Tx, run store.Run) error {
-		if err := r.store.PostponeTx(ctx, tx, c.ID, lane); err != nil {
-			return err
-		}
-		return r.enqueueSlice(ctx, tx, run)
-	})
-}
-
-// kindOf chooses what a run of a lane does.
-func (r *Runner) kindOf(source string, lane store.Lane, hasFeed bool) store.RunKind {
-	if lane == store.Permissions {
-		return store.RunPermissions
-	}
-	if c, err := r.Connector(source); err == nil && hasFeed && c.Spec().Has(connectors.CanChanges) {
-		return store.RunChanges
-	}
-	return store.RunSnapshot
-}
-
-func (r *Runner) enqueueSlice(ctx context.Context, tx pgx.Tx, run store.Run) error {
-	return r.enqueueSliceAt(ctx, tx, run.ID, time.Time{})
-}
-
-func (r *Runner) enqueueSliceAt(ctx context.Context, tx pgx.Tx, run uuid.UUID, at time.Time) error {
-	_, err := r.client.InsertTx(ctx, tx, SliceArgs{RunID: run}, &river.InsertOpts{ScheduledAt: at})
-	if err != nil {
-		return fmt.Errorf("enqueueing slice: %w", err)
-	}
-	return nil
 }
 
 func (r *Runner) isStopping() bool {

@@ -24,6 +24,8 @@ type sliceEnd struct {
 	err  error
 	// progress is true when the slice committed a page.
 	progress bool
+	// wait is how long the run rests before its next slice.
+	wait time.Duration
 }
 
 // slice claims a run and works on it until it ends, the slice's time is over,
@@ -35,6 +37,9 @@ func (r *Runner) slice(ctx context.Context, id uuid.UUID) error {
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
+		return err
+	}
+	if off, err := r.putOff(ctx, before); err != nil || off {
 		return err
 	}
 	takeover := r.cfg.Takeover
@@ -80,15 +85,17 @@ func (r *Runner) follow(ctx context.Context, tx pgx.Tx, run store.Run, rel store
 		if rel.RetryIn > 0 {
 			at = time.Now().Add(rel.RetryIn)
 		}
-		return r.enqueueSliceAt(ctx, tx, run.ID, at)
+		return r.enqueueSliceAt(ctx, tx, run, at)
 	case outcomeOf(rel.Class).snapshot:
 		next, made, err := r.store.RequestRunTx(ctx, tx, store.RunRequest{
-			ConnectionID: run.ConnectionID, Lane: run.Lane, Kind: store.RunSnapshot, Cause: "cursor expired",
+			ConnectionID: run.ConnectionID, Lane: run.Lane, Kind: store.RunSnapshot, Cause: causeExpired,
 		})
 		if err != nil || !made {
 			return err
 		}
 		return r.enqueueSlice(ctx, tx, next)
+	case run.Lane == store.Content && (rel.State == store.RunSucceeded || rel.State == store.RunPartial):
+		return r.store.PostponeReconcileTx(ctx, tx, run)
 	}
 	return nil
 }
@@ -177,11 +184,17 @@ func (r *Runner) advance(ctx context.Context, run store.Run) (end sliceEnd) {
 			r.cfg.Log.Warn("closing session", "run", run.ID, "error", err)
 		}
 	}()
-	s := &syncer{r: r, run: run, conn: conn, session: open.session, spec: open.spec, realm: open.realm, deadline: time.Now().Add(r.cfg.Slice)}
+	s := &syncer{r: r, run: run, conn: conn, session: open.session, spec: open.spec, realm: open.realm}
+	if err := s.setTurn(ctx); err != nil {
+		return sliceEnd{err: err}
+	}
 	if run.Lane == store.Permissions {
 		end = s.permissions(ctx)
 	} else {
 		end = s.content(ctx)
+	}
+	if end.handOver && end.err == nil {
+		end.wait = s.pause(ctx)
 	}
 	if counter, ok := open.session.(connectors.Counter); ok && end.err == nil {
 		_, end.err = r.store.AddCounts(ctx, run, store.Counts{Extra: counter.Counts()})

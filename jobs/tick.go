@@ -4,31 +4,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
 
 	"tributary/store"
 )
 
 // dueBatch bounds the schedules that one transaction enqueues.
-const dueBatch = 500
+const dueBatch = 1000
 
 // tick enqueues everything that is due: schedules, runs that nobody works on,
-// and embedding queues without a drainer.
+// and embedding queues without a drainer. It repairs what the job queue lost.
 func (r *Runner) tick(ctx context.Context) error {
-	return errors.Join(r.enqueueDue(ctx), r.adoptOrphans(ctx), r.wakeDrainers(ctx))
+	return errors.Join(r.enqueueDue(ctx), r.adoptOrphans(ctx), r.promoteSlices(ctx), r.wakeDrainers(ctx))
 }
 
 func (r *Runner) enqueueDue(ctx context.Context) error {
 	for {
-		n, err := r.store.ClaimDue(ctx, dueBatch, func(ctx context.Context, tx pgx.Tx, d store.Due) error {
-			run, made, err := r.store.RequestRunTx(ctx, tx, store.RunRequest{
-				ConnectionID: d.ConnectionID, Lane: d.Lane, Kind: r.kindOf(d.Source, d.Lane, d.HasFeed), Cause: "schedule",
-			})
-			if err != nil || !made {
-				return err
+		n, err := r.store.ClaimDue(ctx, dueBatch, r.dueKind, func(ctx context.Context, tx pgx.Tx, runs []store.Started) error {
+			slices := make([]river.InsertManyParams, len(runs))
+			for i, run := range runs {
+				slices[i] = sliceOf(run.ID, run.Lane, false)
 			}
-			return r.enqueueSlice(ctx, tx, run)
+			if _, err := r.client.InsertManyFastTx(ctx, tx, slices); err != nil {
+				return fmt.Errorf("enqueueing slices: %w", err)
+			}
+			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("enqueueing due syncs: %w", err)
@@ -39,24 +42,37 @@ func (r *Runner) enqueueDue(ctx context.Context) error {
 	}
 }
 
-// adoptOrphans enqueues a slice for every live run that nobody works on. More
-// slices than one for a run do no harm: the fence lets one of them write.
+// adoptOrphans enqueues a slice for every live run that nobody works on and
+// that no job waits for. More slices than one for a run do no harm: the fence
+// lets one of them write.
 func (r *Runner) adoptOrphans(ctx context.Context) error {
 	runs, err := r.store.Orphans(ctx, r.cfg.Takeover, r.owner.host)
 	if err != nil {
 		return err
 	}
+	var slices []river.InsertManyParams
 	for _, run := range runs {
 		if r.owner.lives(run.Worker) {
 			continue
 		}
 		r.cfg.Log.Info("taking over a run that nobody works on", "run", run.ID, "connection", run.Connection, "last_worker", run.Worker)
-		if _, err := r.client.Insert(ctx, SliceArgs{RunID: run.ID}, nil); err != nil {
-			return fmt.Errorf("enqueueing slice: %w", err)
-		}
+		slices = append(slices, sliceOf(run.ID, run.Lane, false))
+	}
+	if len(slices) == 0 {
+		return nil
+	}
+	if _, err := r.client.InsertManyFast(ctx, slices); err != nil {
+		return fmt.Errorf("enqueueing slices: %w", err)
 	}
 	return nil
 }
+
+// overdue is how long a slice waits before nothing goes before it any more.
+const overdue = 30 * time.Second
+
+// promoteSlices puts slices that have waited long before those that just came,
+// so that a stream of small runs does not keep a long one from its turn.
+func (r *Runner) promoteSlices(ctx context.Context) error { return r.store.PromoteSlices(ctx, overdue) }
 
 func (r *Runner) wakeDrainers(ctx context.Context) error {
 	ids, err := r.store.WaitingProfiles(ctx)

@@ -31,7 +31,9 @@ ALTER TABLE sync_run
   -- [{"at": seconds, "listed": n, "documents": n, "bytes": n}].
   ADD COLUMN samples  jsonb NOT NULL DEFAULT '[]',
   -- When the slice that works on it, or waits, was asked for: how long it starves.
-  ADD COLUMN waiting_since timestamptz;
+  ADD COLUMN waiting_since timestamptz,
+  -- When a page was committed last: a run that shows heartbeats and no pages is stuck.
+  ADD COLUMN progress_at timestamptz;
 
 -- What happened in a run, in order, for people.
 CREATE TABLE run_event (

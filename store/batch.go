@@ -251,7 +251,7 @@ func (w *batchWriter) finish(ctx context.Context) error {
 		blocked = []connectors.Container{}
 	}
 	_, err := w.tx.Exec(ctx, `
-		UPDATE sync_run SET counts = $2, cursor = $3, complete = complete OR $4, blocked = blocked || $5::jsonb WHERE id = $1`,
+		UPDATE sync_run SET counts = $2, cursor = $3, complete = complete OR $4, blocked = blocked || $5::jsonb, progress_at = clock() WHERE id = $1`,
 		w.b.Run.ID, jsonOf(w.total), jsonOf(p.Next), p.Complete, jsonOf(blocked))
 	return err
 }

@@ -248,26 +248,6 @@ func (s *Store) SetRealm(ctx context.Context, id uuid.UUID, source, realm string
 	return got, err
 }
 
-// Schedule is when a lane runs.
-type Schedule struct {
-	Lane      Lane
-	Every     time.Duration
-	NextRunAt time.Time
-}
-
-// Schedules returns the schedules of a connection.
-func (s *Store) Schedules(ctx context.Context, id uuid.UUID) ([]Schedule, error) {
-	rows, err := s.pool.Query(ctx, `SELECT lane, every, next_run_at FROM schedule WHERE connection_id = $1 ORDER BY lane`, id)
-	if err != nil {
-		return nil, fmt.Errorf("reading schedules: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Schedule])
-	if err != nil {
-		return nil, fmt.Errorf("reading schedules: %w", err)
-	}
-	return list, nil
-}
-
 func nonNil(m map[string]string) map[string]string {
 	if m == nil {
 		return map[string]string{}

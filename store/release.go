@@ -41,6 +41,7 @@ func (s *Store) ReleaseRun(ctx context.Context, run Run, r Release, then func(ct
 		_, err := tx.Exec(ctx, `
 			UPDATE sync_run SET state = $2, worker = '', error_class = $3, error = $4,
 				next_try_at = CASE WHEN $2 = 'queued' THEN clock() + $5::interval END,
+				waiting_since = CASE WHEN $2 = 'queued' THEN clock() + $5::interval ELSE waiting_since END,
 				attempt = CASE WHEN $6 THEN attempt + 1 ELSE 0 END,
 				finished_at = CASE WHEN $2 IN ('queued', 'running') THEN NULL ELSE clock() END
 			WHERE id = $1`, run.ID, r.State, class, text, r.RetryIn, r.CountAttempt)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
+	"tributary/internal/audit"
 )
 
 // RunKind is what a run does.
@@ -115,6 +116,8 @@ type RunRequest struct {
 	Kind             RunKind
 	Cause            string
 	ApproveDeletions bool
+	// Events are recorded in the transaction, whether or not a run was made.
+	Events []audit.Event
 }
 
 // RequestRun makes a queued run, or returns the live one of the lane with made
@@ -126,6 +129,9 @@ func (s *Store) RequestRun(ctx context.Context, req RunRequest, then func(ctx co
 		// the two would wait for each other.
 		if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 AND lane = $2 FOR UPDATE`, req.ConnectionID, req.Lane); err != nil {
 			return fmt.Errorf("locking schedule: %w", err)
+		}
+		if err := recordAll(ctx, tx, req.ConnectionID.String(), req.Events); err != nil {
+			return err
 		}
 		run, made, err = s.RequestRunTx(ctx, tx, req)
 		if err != nil || !made || then == nil {
@@ -151,8 +157,8 @@ func (s *Store) RequestRunTx(ctx context.Context, tx pgx.Tx, req RunRequest) (Ru
 	// The lock keeps DeleteConnection from missing a run that is being made.
 	err = tx.QueryRow(ctx, `
 		WITH c AS (SELECT id, selection_version FROM connection WHERE id = $1 AND state <> 'closing' FOR SHARE)
-		INSERT INTO sync_run (connection_id, lane, kind, cause, approve_deletions, selection_version)
-		SELECT c.id, $2, $3, $4, $5, c.selection_version FROM c
+		INSERT INTO sync_run (connection_id, lane, kind, cause, approve_deletions, selection_version, waiting_since)
+		SELECT c.id, $2, $3, $4, $5, c.selection_version, clock() FROM c
 		ON CONFLICT (connection_id, lane) WHERE state IN ('queued', 'running') DO NOTHING
 		RETURNING id`, req.ConnectionID, req.Lane, req.Kind, req.Cause, req.ApproveDeletions).Scan(&id)
 	made := err == nil
@@ -166,7 +172,7 @@ func (s *Store) RequestRunTx(ctx context.Context, tx pgx.Tx, req RunRequest) (Ru
 		return Run{}, false, err
 	}
 	if made && req.Lane == Content {
-		if err := continueListing(ctx, tx, id); err != nil {
+		if err := continueListing(ctx, tx, []uuid.UUID{id}); err != nil {
 			return Run{}, false, err
 		}
 	}
@@ -191,18 +197,24 @@ func liveRun(ctx context.Context, tx pgx.Tx, req RunRequest) (uuid.UUID, error) 
 	return id, err
 }
 
-// continueListing hands the position of an unfinished listing to a new run of
-// the same kind and selection.
-func continueListing(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+// continueListing hands the positions of unfinished listings to new content
+// runs of the same kind and selection.
+func continueListing(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	_, err := tx.Exec(ctx, `
 		UPDATE sync_run n SET cursor = p.cursor, listing = p.listing, feed_start = p.feed_start, blocked = p.blocked
-		FROM (SELECT r.* FROM sync_run r JOIN sync_run n ON n.id = $1
-		      WHERE r.connection_id = n.connection_id AND r.lane = 'content' AND r.id <> n.id
-		      ORDER BY r.queued_at DESC LIMIT 1) p
-		WHERE n.id = $1 AND n.kind = p.kind AND n.kind <> 'changes' AND p.selection_version = n.selection_version
+		FROM sync_run p
+		WHERE n.id = ANY($1) AND p.id = (SELECT r.id FROM sync_run r WHERE r.connection_id = n.connection_id AND r.lane = 'content' AND r.id <> n.id
+			ORDER BY r.queued_at DESC LIMIT 1)
+		  AND n.kind = p.kind AND n.kind <> 'changes' AND p.selection_version = n.selection_version
 		  AND p.state IN ('failed', 'cancelled') AND NOT p.complete AND p.cursor IS NOT NULL
-		  AND p.error_class NOT IN ('cursor_expired', 'bug', 'invalid')`, id)
-	return err
+		  AND p.error_class NOT IN ('cursor_expired', 'bug', 'invalid')`, ids)
+	if err != nil {
+		return fmt.Errorf("continuing listings: %w", err)
+	}
+	return nil
 }
 
 func readRun(ctx context.Context, q querier, id uuid.UUID) (Run, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	_ "time/tzdata" // timetables have time zones, and not every machine knows them
 )
 
 // The linker sets these; see the Makefile.

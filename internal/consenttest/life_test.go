@@ -1,7 +1,6 @@
 package consenttest
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
 	"tributary/internal/pgtest"
@@ -36,7 +34,7 @@ func (r *rig) ids() string {
 // due returns how many lanes are due, and takes them.
 func (r *rig) due() int {
 	r.t.Helper()
-	n, err := r.store.ClaimDue(r.t.Context(), 10, func(context.Context, pgx.Tx, store.Due) error { return nil })
+	n, err := r.store.ClaimDue(r.t.Context(), 10, func(store.Due) store.RunKind { return "" }, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -1,0 +1,156 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Orphans returns live runs that may have nobody to work on them: their holder
+// has shown no heartbeat for takeover, they have waited that long past their
+// next try and no job waits for them, or their holder is a process of host.
+func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string) ([]Run, error) {
+	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+` FROM sync_run r JOIN connection c ON c.id = r.connection_id
+		WHERE ((r.state = 'running' AND r.worker <> '' AND (r.heartbeat_at < clock() - $1::interval OR split_part(r.worker, ':', 1) = $2))
+		   OR (r.state IN ('queued', 'running') AND r.worker = '' AND coalesce(r.next_try_at, r.heartbeat_at, r.queued_at) < clock() - $1::interval))
+		  AND NOT EXISTS (SELECT FROM river.river_job j WHERE j.kind = 'sync_slice' AND j.state IN ('available', 'scheduled', 'retryable', 'pending')
+			AND j.args ->> 'run_id' = r.id::text)
+		ORDER BY r.queued_at LIMIT 1000`, takeover, host)
+	if err != nil {
+		return nil, fmt.Errorf("looking for orphaned runs: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Run])
+	if err != nil {
+		return nil, fmt.Errorf("looking for orphaned runs: %w", err)
+	}
+	return list, nil
+}
+
+// Waiting is a live run that does not get on.
+type Waiting struct {
+	RunID        uuid.UUID `json:"run_id"`
+	ConnectionID uuid.UUID `json:"connection_id"`
+	Connection   string    `json:"connection"`
+	Lane         Lane      `json:"lane"`
+	Since        time.Time `json:"since"`
+}
+
+// waitsSince is when a run that nobody holds could have been worked on.
+const waitsSince = `greatest(r.waiting_since, r.next_try_at, r.queued_at)`
+
+// Starved returns the runs that could have been worked on for patience, and that
+// no worker has taken: there are too few workers, or none.
+func (s *Store) Starved(ctx context.Context, patience time.Duration) ([]Waiting, error) {
+	return collectWaiting(s.pool.Query(ctx, `SELECT r.id, r.connection_id, c.name, r.lane, `+waitsSince+`
+		FROM sync_run r JOIN connection c ON c.id = r.connection_id
+		WHERE r.state = 'queued' AND r.worker = '' AND `+waitsSince+` < clock() - $1::interval ORDER BY 5`, patience))
+}
+
+// Stuck returns the runs whose holder lives and has committed no page for
+// patience.
+func (s *Store) Stuck(ctx context.Context, patience time.Duration) ([]Waiting, error) {
+	return collectWaiting(s.pool.Query(ctx, `SELECT r.id, r.connection_id, c.name, r.lane, coalesce(r.progress_at, r.started_at)
+		FROM sync_run r JOIN connection c ON c.id = r.connection_id
+		WHERE r.state = 'running' AND r.worker <> '' AND r.heartbeat_at > clock() - interval '2 minutes'
+		  AND coalesce(r.progress_at, r.started_at) < clock() - $1::interval
+		  AND coalesce(r.waiting_since, r.started_at) < clock() - $1::interval ORDER BY 5`, patience))
+}
+
+func collectWaiting(rows pgx.Rows, err error) ([]Waiting, error) {
+	if err != nil {
+		return nil, fmt.Errorf("looking for runs that do not get on: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Waiting])
+	if err != nil {
+		return nil, fmt.Errorf("looking for runs that do not get on: %w", err)
+	}
+	return list, nil
+}
+
+// Queue is how many runs of a lane nobody works on, and what works on them.
+type Queue struct {
+	// Waiting counts the runs that have waited for longer than a moment.
+	Waiting int
+	// Slots is how many slices of the lane content the living processes work on
+	// at once.
+	Slots int
+}
+
+// Queue returns what waits in a lane.
+func (s *Store) Queue(ctx context.Context, lane Lane) (Queue, error) {
+	var q Queue
+	err := s.pool.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM sync_run r WHERE r.lane = $1 AND r.state = 'queued' AND r.worker = '' AND `+waitsSince+` < clock() - interval '1 second'),
+			(SELECT coalesce(sum(slots), 0) FROM worker WHERE seen_at > clock() - $2::interval)`, lane, workerAlive).Scan(&q.Waiting, &q.Slots)
+	if err != nil {
+		return q, fmt.Errorf("looking at what waits: %w", err)
+	}
+	return q, nil
+}
+
+// Crowded reports whether the client registration of a run's connection has
+// more than its share of the slots while runs of others wait: more than half,
+// rounded up. Sources without consent have no registration and no share.
+func (s *Store) Crowded(ctx context.Context, run Run, slots int) (bool, error) {
+	var crowded bool
+	err := s.pool.QueryRow(ctx, `
+		WITH own AS (SELECT g.registration_id AS id FROM connection c JOIN oauth_grant g ON g.id = c.grant_id WHERE c.id = $1),
+		live AS (SELECT r.*, g.registration_id AS registration FROM sync_run r JOIN connection c ON c.id = r.connection_id
+			LEFT JOIN oauth_grant g ON g.id = c.grant_id WHERE r.state IN ('queued', 'running') AND r.lane = $2)
+		SELECT coalesce((SELECT count(*) FROM live JOIN own ON live.registration = own.id WHERE live.state = 'running' AND live.worker <> '' AND live.id <> $3) >= ($4 + 1) / 2
+			AND EXISTS (SELECT FROM live r, own WHERE r.registration IS DISTINCT FROM own.id AND r.state = 'queued' AND r.worker = '' AND `+waitsSince+` < clock()), false)`,
+		run.ConnectionID, run.Lane, run.ID, slots).Scan(&crowded)
+	if err != nil {
+		return false, fmt.Errorf("looking at what a registration takes: %w", err)
+	}
+	return crowded, nil
+}
+
+// DeferRun puts a queued run that nobody holds off until a time. It reports
+// whether there was one.
+func (s *Store) DeferRun(ctx context.Context, id uuid.UUID, until time.Time, then func(ctx context.Context, tx pgx.Tx) error) (bool, error) {
+	done := false
+	err := s.inTxErr(ctx, "putting a run off", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE sync_run SET next_try_at = $2, waiting_since = $2 WHERE id = $1 AND state = 'queued' AND worker = ''`, id, until)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		done = true
+		return then(ctx, tx)
+	})
+	return done, err
+}
+
+// HastenRun makes a run that waits for the end of quiet hours, or for another
+// try, due at once, because somebody asked for it. A wait that the source asked
+// for stays. It reports whether the run was waiting.
+func (s *Store) HastenRun(ctx context.Context, id uuid.UUID, cause string, then func(ctx context.Context, tx pgx.Tx) error) (bool, error) {
+	done := false
+	err := s.inTxErr(ctx, "hastening run", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE sync_run SET cause = $2, next_try_at = NULL, waiting_since = clock()
+			WHERE id = $1 AND state = 'queued' AND worker = '' AND next_try_at > clock() AND error_class <> 'rate_limited'`, id, cause)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		done = true
+		return then(ctx, tx)
+	})
+	return done, err
+}
+
+// PromoteSlices puts the slices that have waited for longer than overdue before
+// all others.
+func (s *Store) PromoteSlices(ctx context.Context, overdue time.Duration) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE river.river_job SET priority = 1 WHERE id IN (
+			SELECT id FROM river.river_job WHERE state = 'available' AND kind = 'sync_slice' AND priority > 1 AND scheduled_at < now() - $1::interval
+			ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED)`, overdue)
+	if err != nil {
+		return fmt.Errorf("promoting slices: %w", err)
+	}
+	return nil
+}
