@@ -93,12 +93,12 @@ type Run struct {
 	Complete         bool                   `json:"complete"`
 	Counts           Counts                 `json:"counts"`
 	// Expected is how many items the run lists in all, where that is known.
-	Expected   *int64 `json:"expected,omitempty"`
-	ErrorClass       string                 `json:"error_class,omitempty"`
-	Error            string                 `json:"error,omitempty"`
-	QueuedAt         time.Time              `json:"queued_at"`
-	StartedAt        *time.Time             `json:"started_at"`
-	FinishedAt       *time.Time             `json:"finished_at"`
+	Expected   *int64     `json:"expected,omitempty"`
+	ErrorClass string     `json:"error_class,omitempty"`
+	Error      string     `json:"error,omitempty"`
+	QueuedAt   time.Time  `json:"queued_at"`
+	StartedAt  *time.Time `json:"started_at"`
+	FinishedAt *time.Time `json:"finished_at"`
 }
 
 const runColumns = `r.id, r.connection_id, c.name, r.lane, r.kind, r.state, r.cause, r.fence, r.worker, r.heartbeat_at, r.attempt, r.slices,
