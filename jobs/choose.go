@@ -108,7 +108,18 @@ func (r *Runner) browse(ctx context.Context, conn store.Connection, fn func(choi
 }
 
 // inSession opens a session of the connection, as a sync does, and records what its tokens were used for.
-func (r *Runner) inSession(ctx context.Context, conn store.Connection, use string, fn func(o opened) error) (err error) {
+func (r *Runner) inSession(ctx context.Context, conn store.Connection, use string, fn func(o opened) error) error {
+	return r.withSession(ctx, conn, use, func(o opened, realm string) error {
+		var err error
+		if o.realm, err = r.setRealm(ctx, conn, realm); err != nil {
+			return err
+		}
+		return fn(o)
+	})
+}
+
+// withSession is inSession for a connection whose realm is named and not made known to the store.
+func (r *Runner) withSession(ctx context.Context, conn store.Connection, use string, fn func(o opened, realm string) error) (err error) {
 	grant, err := r.authorise(ctx, conn)
 	if err != nil {
 		return err
@@ -116,12 +127,12 @@ func (r *Runner) inSession(ctx context.Context, conn store.Connection, use strin
 	defer func() {
 		err = errors.Join(err, r.endUse(ctx, grant.HTTP, map[string]string{"connection": conn.ID.String(), "for": use}))
 	}()
-	o, err := r.open(ctx, conn, grant)
+	o, realm, err := r.connect(ctx, conn, grant)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = o.session.Close(context.WithoutCancel(ctx)) }()
-	return fn(o)
+	return fn(o, realm)
 }
 
 // Change makes settings and selection those of the connection, once the source's connector has found nothing wrong with them,

@@ -211,9 +211,21 @@ type opened struct {
 
 // open starts a session and makes sure that the connection's realm is known.
 func (r *Runner) open(ctx context.Context, conn store.Connection, grant Authorised) (opened, error) {
-	c, err := r.Connector(conn.Source)
+	o, realm, err := r.connect(ctx, conn, grant)
 	if err != nil {
 		return opened{}, err
+	}
+	if o.realm, err = r.setRealm(ctx, conn, realm); err != nil {
+		return opened{}, errors.Join(err, o.session.Close(context.WithoutCancel(ctx)))
+	}
+	return o, nil
+}
+
+// connect starts a session and returns the name of its realm. It writes nothing.
+func (r *Runner) connect(ctx context.Context, conn store.Connection, grant Authorised) (opened, string, error) {
+	c, err := r.Connector(conn.Source)
+	if err != nil {
+		return opened{}, "", err
 	}
 	spec := c.Spec()
 	session, err := c.Open(ctx, connectors.Env{
@@ -221,20 +233,21 @@ func (r *Runner) open(ctx context.Context, conn store.Connection, grant Authoris
 		Log: r.cfg.Log.With("connection", conn.Name, "source", conn.Source),
 	})
 	if err != nil {
-		return opened{}, err
+		return opened{}, "", err
 	}
-	o := opened{session: session, spec: spec}
 	realm := conn.ID.String()
 	if namer, ok := session.(connectors.Realmer); ok && spec.Has(connectors.CanRealm) {
 		if realm, err = namer.Realm(ctx); err != nil {
-			return opened{}, errors.Join(err, session.Close(context.WithoutCancel(ctx)))
+			return opened{}, "", errors.Join(err, session.Close(context.WithoutCancel(ctx)))
 		}
 	}
-	if o.realm, err = r.store.SetRealm(ctx, conn.ID, conn.Source, realm); err != nil {
-		if in := (*store.InputError)(nil); errors.As(err, &in) {
-			err = &connectors.Error{Op: "opening connection", Class: connectors.Invalid, Err: err}
-		}
-		return opened{}, errors.Join(err, session.Close(context.WithoutCancel(ctx)))
+	return opened{session: session, spec: spec}, realm, nil
+}
+
+func (r *Runner) setRealm(ctx context.Context, conn store.Connection, realm string) (int64, error) {
+	id, err := r.store.SetRealm(ctx, conn.ID, conn.Source, realm)
+	if in := (*store.InputError)(nil); errors.As(err, &in) {
+		err = &connectors.Error{Op: "opening connection", Class: connectors.Invalid, Err: err}
 	}
-	return o, nil
+	return id, err
 }
