@@ -52,6 +52,9 @@ type Env struct {
 	Base string
 	// Grant says what HTTP acts for; its zero value is no grant.
 	Grant Grant
+	// Answers keeps what the source answered between the connection's sessions;
+	// nil keeps nothing.
+	Answers Answers
 	// Log receives progress and warnings; never content, never secrets.
 	Log *slog.Logger
 	// Clock returns the current time. Connectors compare source times with
@@ -72,6 +75,25 @@ type Grant struct {
 	Account string
 	// Scopes are those that the provider granted, nil where it does not say.
 	Scopes []string
+}
+
+// Answers keeps answers of a source that are asked for again and again, so that
+// a session can ask whether they still hold (RFC 9110 §13.1.2). What is kept may
+// be gone at any time. It is safe for concurrent use.
+type Answers interface {
+	// Kept returns what was kept under key, or nil. It is not to be changed.
+	Kept(key string) *Answer
+	// Keep keeps an answer, in place of the one before.
+	Keep(key string, a Answer)
+}
+
+// Answer is an answer that is kept.
+type Answer struct {
+	// ETag is the validator that came with it, Next the address of the page
+	// behind it, "" for none.
+	ETag, Next string
+	// Body is the answer as it came.
+	Body []byte
 }
 
 // Selection says what of a source is synced: patterns over item paths, and

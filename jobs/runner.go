@@ -114,6 +114,7 @@ type Runner struct {
 	glances  glances
 	kinds    []string
 	showing  sync.WaitGroup
+	answers  *answers
 }
 
 // New returns a Runner. It registers every job kind, so that any process can
@@ -126,7 +127,7 @@ func New(cfg Config) (*Runner, error) {
 	if cfg.Embedders == nil {
 		cfg.Embedders = NewEmbedder
 	}
-	r := &Runner{cfg: cfg, store: cfg.Store, owner: newOwner(), stopping: make(chan struct{}), wakes: wakes{last: map[int16]time.Time{}, failures: map[int16]int{}}}
+	r := &Runner{cfg: cfg, store: cfg.Store, owner: newOwner(), stopping: make(chan struct{}), answers: newAnswers(), wakes: wakes{last: map[int16]time.Time{}, failures: map[int16]int{}}}
 	workers, kinds, err := r.register()
 	if err != nil {
 		return nil, err

@@ -230,7 +230,8 @@ func (r *Runner) connect(ctx context.Context, conn store.Connection, grant Autho
 	spec := c.Spec()
 	session, err := c.Open(ctx, connectors.Env{
 		Settings: conn.Settings, Selection: conn.Selection, HTTP: grant.HTTP, Base: grant.Base, Grant: grant.Grant, Clock: time.Now,
-		Log: r.cfg.Log.With("connection", conn.Name, "source", conn.Source),
+		Answers: r.answers.of(conn, grant.Grant),
+		Log:     r.cfg.Log.With("connection", conn.Name, "source", conn.Source),
 	})
 	if err != nil {
 		return opened{}, "", err

@@ -117,7 +117,7 @@ func (c *Connector) Open(_ context.Context, env connectors.Env) (connectors.Sess
 	retry.Headers = httpx.HeadersOf(pace())
 	return &session{
 		cfg: c.cfg, sel: sel, opt: opt, grant: env.Grant, realm: realm, server: realm != cloudRealm, log: log, unread: map[int64]bool{},
-		api: &httpx.API{HTTP: client, Base: base, Retry: retry, Judge: judge, Log: log, Header: http.Header{
+		api: &httpx.API{HTTP: client, Base: base, Retry: retry, Judge: judge, Answers: env.Answers, Log: log, Header: http.Header{
 			"Accept": {"application/vnd.github+json"}, "X-Github-Api-Version": {"2022-11-28"}, "User-Agent": {"tributary"},
 		}},
 	}, nil

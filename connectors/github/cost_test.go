@@ -3,6 +3,8 @@ package github
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 
 	"tributary/connectors"
@@ -83,10 +85,36 @@ func TestPermissionsCostTheirGroups(t *testing.T) {
 	if most := lists + collaborators + 2; len(asked) > most || len(asked) < lists+collaborators {
 		t.Errorf("%d requests, want from %d to %d", len(asked), lists+collaborators, most)
 	}
+	r.env.Answers = &answers{}
+	r.groups()
+	var again []connectors.Membership
+	asked = r.requests(func() { again = r.groups() })
+	whole := 0
+	for _, a := range asked {
+		if a.status != http.StatusNotModified {
+			whole++
+		}
+	}
+	t.Logf("unchanged permissions once more: %d requests, %d of them count against the rate limit", len(asked), whole)
+	if whole > lists || !slices.Equal(again, ms) {
+		t.Errorf("%d whole answers, %d memberships, want %d and %d", whole, len(again), lists, len(ms))
+	}
 	if _, ok := connectors.Session(r.open()).(connectors.PermissionFeed); ok {
 		t.Error("a permission feed repeats every document's ACL, which never varies")
 	}
 }
+
+// answers keeps everything.
+type answers struct{ byKey sync.Map }
+
+func (m *answers) Kept(key string) *connectors.Answer {
+	if a, ok := m.byKey.Load(key); ok {
+		return a.(*connectors.Answer)
+	}
+	return nil
+}
+
+func (m *answers) Keep(key string, a connectors.Answer) { m.byKey.Store(key, &a) }
 
 // TestEditCostsWhatItTouches: one edit in one of many repositories asks for
 // that repository's difference alone.

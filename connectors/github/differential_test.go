@@ -17,6 +17,7 @@ func TestDifferential(t *testing.T) {
 	h := connectortest.Harness{Rendered: true, Setup: func(tb connectortest.TB) connectortest.Fixture {
 		fix := fixture(tb, plainHandler, userGrant())
 		siteOf(fix).about = true
+		fix.Env.Answers = &answers{}
 		return fix
 	}}
 	connectortest.Differential(t, h, connectortest.DifferentialOptions{

@@ -71,7 +71,7 @@ func (s *session) readersOf(ctx context.Context, op string, r *repository, orgs 
 // https://docs.github.com/rest/collaborators/collaborators#list-repository-collaborators
 func (s *session) collaborators(ctx context.Context, op string, r *repository, orgs map[int64]bool) iter.Seq2[connectors.Membership, error] {
 	return func(yield func(connectors.Membership, error) bool) {
-		call := httpx.Call{Op: op, Path: repoPath(r, "collaborators"), Query: s.paged("affiliation", "all")}
+		call := httpx.Call{Op: op, Path: repoPath(r, "collaborators"), Query: s.paged("affiliation", "all"), Again: s.cfg.PerPage}
 		for who, err := range httpx.Links[collaborator](ctx, s.api, call) {
 			if closed(err) || codeOf(err) == problemPermission {
 				s.withoutReaders(ctx, r, spec().Problem("listing collaborators", problemReaders))
@@ -107,7 +107,7 @@ func (s *session) collaborators(ctx context.Context, op string, r *repository, o
 // them; none where that is refused.
 func (s *session) members(ctx context.Context, op string, org *account) iter.Seq2[connectors.Membership, error] {
 	return func(yield func(connectors.Membership, error) bool) {
-		call := httpx.Call{Op: op, Path: "orgs/" + url.PathEscape(org.Login) + "/members", Query: s.paged()}
+		call := httpx.Call{Op: op, Path: "orgs/" + url.PathEscape(org.Login) + "/members", Query: s.paged(), Again: s.cfg.PerPage}
 		for who, err := range httpx.Links[account](ctx, s.api, call) {
 			if closed(err) || codeOf(err) == problemPermission {
 				return

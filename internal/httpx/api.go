@@ -38,6 +38,8 @@ type API struct {
 	// Judge returns the error of an answer that is no success, or nil where [CheckStatus] knows better. Its errors hold nothing
 	// of the answer's body.
 	Judge func(Refusal) *connectors.Error
+	// Answers keeps those of calls that say so; nil keeps none.
+	Answers connectors.Answers
 	// Log is told of every answer, without addresses; nil is silent.
 	Log *slog.Logger
 }
@@ -58,6 +60,9 @@ type Call struct {
 	Header http.Header
 	// Kept asks for an answer only if it differs from the one that these were kept from.
 	Kept Validators
+	// Again, if not 0, says that the call is for a list which is asked for again and again and mostly is the same: where the API
+	// keeps answers, JSON asks only whether the one that it has still holds. It is how many entries a full page has.
+	Again int
 	// Scope names the permission that the call needs, for Judge.
 	Scope string
 	// Ref names the item that the call is about, where it is about one: a refusal then concerns the item alone.
@@ -88,6 +93,9 @@ type Meta struct {
 // JSON sends c and decodes the answer into v. Where v is nil, what the answer holds does not matter, and nothing (204) is a
 // success too.
 func (a *API) JSON(ctx context.Context, c Call, v any) (Meta, error) {
+	if c.Again > 0 && a.Answers != nil && v != nil && c.Kept == (Validators{}) {
+		return a.again(ctx, c, v)
+	}
 	var m Meta
 	err := a.send(ctx, c, func(resp *http.Response) (bool, error) {
 		if v == nil && resp.StatusCode == http.StatusNoContent {
