@@ -67,6 +67,11 @@ test-kill: ## kill -9 the process and the postmaster 30 times each during a sync
 	@scripts/setup.sh --for test
 	TEST_KILLS=30 go test -timeout 60m -v -run 'TestKill' $(ARGS) ./internal/acceptance
 
+.PHONY: soak-sync
+soak-sync: ## sync 1,000 random sources under random faults and compare with the truth (about 10 minutes; SEEDS=n)
+	@scripts/setup.sh --for test
+	TEST_SOAK_SEEDS=$(or $(SEEDS),1000) go test -timeout 60m -count=1 -v -run 'TestSoak$$' $(ARGS) ./internal/soak
+
 .PHONY: test-refresh
 test-refresh: ## refresh under 16 processes, 4,000 kills, outages, an hour of faults (about 80 minutes; SOAK=60s: 20)
 	@scripts/setup.sh --for test

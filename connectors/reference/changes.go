@@ -89,6 +89,7 @@ func (s *Session) since(op string, from connectors.Cursor) (cursor, []event, []*
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if at.Epoch != w.feedEpoch || at.Seen > len(w.log) {
+		w.hits[connectortest.ExpiredCursor]++
 		return at, nil, nil, expired(op)
 	}
 	events := w.log[at.Seen:min(len(w.log), at.Seen+w.pageSize)]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,6 +24,11 @@ const (
 	WiderACL connectortest.FaultKind = "wider-acl"
 	// FalseComplete says Complete on the page and ends the sequence.
 	FalseComplete connectortest.FaultKind = "false-complete"
+	// EmptyListing gives a page without anything that says Complete, as a source
+	// does that answers 200 with an empty list.
+	EmptyListing connectortest.FaultKind = "empty-listing"
+	// HalfListing leaves out every other item of the page.
+	HalfListing connectortest.FaultKind = "half-listing"
 )
 
 // ErrKilled is the error of a sequence that was killed at a page boundary.
@@ -170,9 +176,18 @@ func (w *World) strike(on connectortest.Place, name string) *fault {
 			continue
 		}
 		f.struck++
+		w.hits[f.Kind]++
 		hit = f
 	}
 	return hit
+}
+
+// Hits returns how often each kind of fault struck so far, and how often a
+// cursor was refused as expired.
+func (w *World) Hits() map[connectortest.FaultKind]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.hits)
 }
 
 func matches(on connectortest.Place, fault, name string) bool {

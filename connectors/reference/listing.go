@@ -105,6 +105,16 @@ func disfigure(page *connectors.Page, kind connectortest.FaultKind, from connect
 		page.Complete = false
 	case FalseComplete:
 		page.Complete = true
+	case EmptyListing:
+		page.Changes, page.Skipped, page.Blocked, page.Complete = nil, nil, nil, true
+	case HalfListing:
+		kept := page.Changes[:0]
+		for i, c := range page.Changes {
+			if i%2 == 0 {
+				kept = append(kept, c)
+			}
+		}
+		page.Changes = kept
 	case WiderACL:
 		for i := range page.Changes {
 			page.Changes[i].ACL = Readers(Everyone())
@@ -127,6 +137,7 @@ func (s *Session) after(op string, from connectors.Cursor) (cursor, []entry, boo
 			return at, nil, false, err
 		}
 		if at.Epoch != w.listEpoch {
+			w.hits[connectortest.ExpiredCursor]++
 			return at, nil, false, expired(op)
 		}
 	}

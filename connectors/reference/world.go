@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tributary/connectors"
+	"tributary/connectors/connectortest"
 )
 
 // Name is the world setting's value of a world made by [New].
@@ -31,6 +32,7 @@ type World struct {
 	listEpoch int
 	feedEpoch int
 	faults    []*fault
+	hits      map[connectortest.FaultKind]int
 	hooks     []hook
 	counts    Counts
 	mended    chan struct{}
@@ -92,7 +94,7 @@ const defaultPageSize = 100
 func New() *World {
 	return &World{
 		name: Name, pageSize: defaultPageSize,
-		items: map[string]*entry{}, members: map[connectors.Membership]bool{},
+		items: map[string]*entry{}, members: map[connectors.Membership]bool{}, hits: map[connectortest.FaultKind]int{},
 		mended: make(chan struct{}), held: make(chan struct{}, 1),
 	}
 }
