@@ -81,6 +81,10 @@ func (b *buffer) add(it *item) error {
 		return nil
 	case !it.open:
 		b.seen(it)
+		if doc, moved := b.p.s.moved(it); moved {
+			b.b.Touched = append(b.b.Touched, doc)
+			return nil
+		}
 		b.b.Counts.Unchanged++
 		return nil
 	}

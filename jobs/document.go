@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -61,7 +62,8 @@ func (s *syncer) processItem(ctx context.Context, it *item) (res result) {
 	doc := s.fields(it.change)
 	doc.ContentHash = sha256.Sum256(body)
 	res.bytes = int64(len(body))
-	if it.known.ID != uuid.Nil && bytes.Equal(doc.ContentHash[:], it.known.ContentHash) {
+	touched := it.known.ID != uuid.Nil && bytes.Equal(doc.ContentHash[:], it.known.ContentHash)
+	if touched && doc.Title != path.Base(doc.Path) {
 		res.kind, res.doc = resultTouched, doc
 		return res
 	}
@@ -70,6 +72,12 @@ func (s *syncer) processItem(ctx context.Context, it *item) (res result) {
 	})
 	if err != nil {
 		return extractFailure(ctx, err, res.bytes)
+	}
+	if touched {
+		// The text is stored, and gives the title that the source does not.
+		doc.Title = cmp.Or(text.Title, doc.Title)
+		res.kind, res.doc = resultTouched, doc
+		return res
 	}
 	if err := s.fill(ctx, &doc, &res, text); err != nil {
 		return result{kind: resultFatal, err: err}
@@ -158,6 +166,20 @@ func (s *syncer) fields(c connectors.Change) store.DocumentWrite {
 		}
 	}
 	return w
+}
+
+// moved returns the fields of a document whose text is stored, and whether it
+// stands elsewhere than when it was stored.
+func (s *syncer) moved(it *item) (store.DocumentWrite, bool) {
+	k := it.known
+	if k.ID == uuid.Nil || it.change.Document == nil {
+		return store.DocumentWrite{}, false
+	}
+	doc := s.fields(it.change)
+	if doc.Title == path.Base(doc.Path) && k.Title != path.Base(k.Path) {
+		doc.Title = k.Title // the text gave it
+	}
+	return doc, doc.Path != k.Path || doc.Container != k.Container || doc.URL != k.URL || doc.Title != k.Title
 }
 
 // fill adds the text, the chunks and the vectors of local profiles.

@@ -87,8 +87,12 @@ func (r *Runner) follow(ctx context.Context, tx pgx.Tx, run store.Run, rel store
 		}
 		return r.enqueueSliceAt(ctx, tx, run, at)
 	case outcomeOf(rel.Class).snapshot:
+		kind := store.RunSnapshot
+		if run.Lane == store.Permissions {
+			kind = store.RunPermissions
+		}
 		next, made, err := r.store.RequestRunTx(ctx, tx, store.RunRequest{
-			ConnectionID: run.ConnectionID, Lane: run.Lane, Kind: store.RunSnapshot, Cause: causeExpired,
+			ConnectionID: run.ConnectionID, Lane: run.Lane, Kind: kind, Cause: causeExpired,
 		})
 		if err != nil || !made {
 			return err
