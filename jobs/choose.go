@@ -155,7 +155,7 @@ func (r *Runner) Change(ctx context.Context, conn store.Connection, settings map
 		settings = conn.Settings
 	}
 	change := store.ConnectionChange{
-		Settings: settings, Selection: selection, NeededScopes: needed, Narrowed: narrows(conn.Selection, selection) || !same,
+		Settings: settings, Selection: selection, NeededScopes: needed, Narrowed: narrows(conn.Selection, selection) || !same, From: conn.SelectionVersion,
 	}
 	next := conn
 	next.Settings, next.Selection = settings, selection

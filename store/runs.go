@@ -245,7 +245,10 @@ func (s *Store) Run(ctx context.Context, id uuid.UUID) (Run, error) { return rea
 type RunFilter struct {
 	Connection uuid.UUID
 	Lane       Lane
-	Limit      int
+	State      RunState
+	// Before names a run: those that are older than it.
+	Before uuid.UUID
+	Limit  int
 }
 
 // Runs lists runs, newest first.
@@ -254,8 +257,9 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]Run, error) {
 		f.Limit = 50
 	}
 	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+` FROM sync_run r JOIN connection c ON c.id = r.connection_id
-		WHERE ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR r.connection_id = $1) AND ($2 = '' OR r.lane = $2)
-		ORDER BY r.queued_at DESC LIMIT $3`, f.Connection, f.Lane, f.Limit)
+		WHERE ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR r.connection_id = $1) AND ($2 = '' OR r.lane = $2) AND ($4 = '' OR r.state = $4)
+		  AND ($5 = '00000000-0000-0000-0000-000000000000'::uuid OR (r.queued_at, r.id) < (SELECT b.queued_at, b.id FROM sync_run b WHERE b.id = $5))
+		ORDER BY r.queued_at DESC, r.id DESC LIMIT $3`, f.Connection, f.Lane, f.Limit, f.State, f.Before)
 	if err != nil {
 		return nil, fmt.Errorf("listing runs: %w", err)
 	}

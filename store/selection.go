@@ -21,6 +21,9 @@ type ConnectionChange struct {
 	NeededScopes []string
 	// Narrowed says that an admin took something out: the next listing hides what it no longer contains, however much that is.
 	Narrowed bool
+	// From is the version of the selection that the change was made from: where it is another by now, the change is
+	// ErrConflict. 0 asks for none.
+	From int
 }
 
 // ChangeConnection makes change what a connection syncs, and its state what the grant then allows. The live content run ends
@@ -44,6 +47,9 @@ func (s *Store) ChangeConnection(
 		}
 		if c, err = lockConnection(ctx, tx, id); err != nil {
 			return err
+		}
+		if change.From != 0 && change.From != c.SelectionVersion {
+			return fmt.Errorf("what %s syncs was changed meanwhile: %w", c.Name, ErrConflict)
 		}
 		if changed = !change.same(c); !changed {
 			return nil

@@ -87,6 +87,9 @@ func chooseProblem(err error) (text string, ok bool) {
 	if in, ok := errors.AsType[*store.InputError](err); ok {
 		return in.Problem, true
 	}
+	if errors.Is(err, store.ErrConflict) {
+		return "somebody else changed what is synced meanwhile: look at it again, and save then", true
+	}
 	return oauthProblem(err)
 }
 

@@ -49,7 +49,7 @@ func (s *shelf) Change(ctx context.Context, conn store.Connection, settings map[
 	for _, sc := range fakeSpec().ScopesFor("fake-x", settings) {
 		needed = append(needed, sc.Name)
 	}
-	return s.store.ChangeConnection(ctx, conn.ID, store.ConnectionChange{Settings: settings, Selection: sel, NeededScopes: needed}, nil, events...)
+	return s.store.ChangeConnection(ctx, conn.ID, store.ConnectionChange{Settings: settings, Selection: sel, NeededScopes: needed, From: conn.SelectionVersion}, nil, events...)
 }
 
 var inputs = regexp.MustCompile(`<(input|button|textarea|select)\b([^>]*)>([^<]*)`)

@@ -74,6 +74,7 @@ type Registrations interface {
 // Flows starts consents and finishes them. Its errors are *oauthflow.FlowError where a person can do something.
 type Flows interface {
 	Start(ctx context.Context, p oauthflow.StartParams) (oauthflow.Started, error)
+	MakeTicket(ctx context.Context, p oauthflow.StartParams) (link secret.Text, expires time.Time, err error)
 	Callback(ctx context.Context, registration, rawQuery string, by oauthflow.By) (*oauthflow.Result, error)
 	LookTicket(ctx context.Context, ticket secret.Text) (*oauthflow.Ticket, error)
 	RedeemTicket(ctx context.Context, ticket secret.Text, by oauthflow.By, returnTo string) (oauthflow.Started, error)

@@ -152,13 +152,18 @@ func connectionEvent(c echo.Context, action string, k store.Connection) audit.Ev
 	}
 }
 
-// syncConnection asks for a run of each lane.
-func (s *Server) syncConnection(c echo.Context, k store.Connection, _ map[string]string) error {
+// maySync refuses a sync that cannot be, and records one that is asked for before it is.
+func (s *Server) maySync(c echo.Context, k store.Connection) error {
 	switch k.State { //nolint:exhaustive // the others may sync
 	case store.StatePaused, store.StateNeedsReauth, store.StateClosing:
 		return &store.InputError{Problem: "it cannot sync while its state is " + string(k.State)}
 	}
-	if err := s.cfg.OAuth.Store.Record(c.Request().Context(), connectionEvent(c, "connection.sync", k)); err != nil {
+	return s.cfg.OAuth.Store.Record(c.Request().Context(), connectionEvent(c, "connection.sync", k))
+}
+
+// syncConnection asks for a run of each lane.
+func (s *Server) syncConnection(c echo.Context, k store.Connection, _ map[string]string) error {
+	if err := s.maySync(c, k); err != nil {
 		return err
 	}
 	for _, lane := range store.Lanes() {

@@ -75,6 +75,7 @@ func testOAuthRoles(t *testing.T) {
 	o := newOAuthRig(t)
 	want, got := routeAccess(), map[string]string{}
 	maps.Copy(want, oauthAccess())
+	maps.Copy(want, adminAccess())
 	for _, info := range o.web.Table() {
 		got[info.Method+" "+info.Path] = info.Access
 	}

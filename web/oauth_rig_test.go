@@ -117,7 +117,7 @@ func newOAuthRigThrough(t *testing.T, through func(databaseURL string) string) *
 			t.Fatal("the store is another")
 		}
 		o.build(t, parts, st, c.PublicURL.String())
-		c.OAuth = parts
+		c.OAuth, c.Admin = parts, &web.Admin{Store: st}
 	}, through)
 	ada := o.account("ada", store.RoleOwner)
 	o.ada = o.signedIn("ada")

@@ -58,6 +58,8 @@ const (
 	codeEmbedding      = "embedding_unavailable"
 	codeMasterKey      = "master_key_unavailable"
 	codeInternal       = "internal"
+	codeRefused        = "refused"
+	codePrecondition   = "precondition_failed"
 	codeClientGone     = "client_closed_request"
 	statusClientClosed = 499
 )

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -27,25 +28,31 @@ const (
 	accessAuditor
 	accessAdmin
 	accessOwner
+	// accessTokenAuditor, accessTokenAdmin and accessTokenOwner are addresses of the
+	// admin API, which need an admin token with that role or one above it; sessions
+	// and API keys count nothing.
+	accessTokenAuditor
+	accessTokenAdmin
+	accessTokenOwner
 )
 
 // String returns the word for a, as the tests' table of roles and routes has it.
 func (a access) String() string {
-	names := [...]string{"nobody", "public", "key", "visitor", "auditor", "admin", "owner"}
+	names := [...]string{"nobody", "public", "key", "visitor", "auditor", "admin", "owner", "token of an auditor", "token of an admin", "token of an owner"}
 	if a < 0 || int(a) >= len(names) {
 		return "nobody"
 	}
 	return names[a]
 }
 
-// role is the least role of a page.
+// role is the least role of a page, or of an address of the admin API.
 func (a access) role() store.AccountRole {
 	switch a {
-	case accessAuditor:
+	case accessAuditor, accessTokenAuditor:
 		return store.RoleAuditor
-	case accessAdmin:
+	case accessAdmin, accessTokenAdmin:
 		return store.RoleAdmin
-	case accessOwner:
+	case accessOwner, accessTokenOwner:
 		return store.RoleOwner
 	default:
 		return ""
@@ -68,6 +75,8 @@ type route struct {
 	hashes bool
 	// files says that its form may bring files, as multipart/form-data.
 	files bool
+	// takes and gives are the types of the request and the answer of the admin API.
+	takes, gives reflect.Type
 	// calls says that the handler calls a provider, which takes its time: it waits
 	// in a line of its own too.
 	calls bool
@@ -94,6 +103,7 @@ func (s *Server) routes() {
 	s.add(s.accountRoutes()...)
 	s.add(s.userRoutes()...)
 	s.add(s.oauthRoutes()...)
+	s.add(s.adminRoutes()...)
 }
 
 // add registers routes with what stands in front of their handlers.
@@ -115,6 +125,8 @@ func (s *Server) add(list ...route) {
 			front = []echo.MiddlewareFunc{s.page(r), limit}
 		case accessAuditor, accessAdmin, accessOwner:
 			front = []echo.MiddlewareFunc{s.page(r), limit, s.signedIn(r)}
+		case accessTokenAuditor, accessTokenAdmin, accessTokenOwner:
+			front = []echo.MiddlewareFunc{limit, s.byToken(r)}
 		default:
 			// SECURITY: deny by default.
 			continue

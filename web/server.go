@@ -41,6 +41,8 @@ type Config struct {
 	Passwords Passwords
 	// OAuth serves registrations, consents, grants and connections; nil serves none of them.
 	OAuth *OAuth
+	// Admin serves the admin API, beside OAuth; nil serves none.
+	Admin *Admin
 	// SetUp is called when the first account was made; nil for nothing.
 	SetUp func()
 	// Embedder turns a query into a vector; nil means that no embedding
@@ -72,6 +74,7 @@ type Server struct {
 	// password besides, calling those that call a provider besides.
 	slots, hashing, calling chan struct{}
 	refusals                refusals
+	guesses                 guesses
 	draining                atomic.Bool
 }
 

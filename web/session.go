@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -18,10 +19,13 @@ import (
 	"tributary/store"
 )
 
-// Identity is who uses a page, proven by a live session.
+// Identity is who uses a page, proven by a live session, or the admin API, proven by a token.
 type Identity struct {
+	// Account has the role that counts: a token's own where that is the lesser one.
 	Account   store.Account
 	SessionID uuid.UUID
+	// Token is set for the admin API.
+	Token *store.AdminToken
 }
 
 // Role is the role of the account.
@@ -45,7 +49,9 @@ func identityOf(c echo.Context) (Identity, bool) {
 
 // actor is who the audit log says acted.
 func actor(c echo.Context) audit.Actor {
-	if who, ok := identityOf(c); ok {
+	if who, ok := identityOf(c); ok && who.Token != nil {
+		return audit.Actor{Kind: audit.Token, Name: strings.TrimPrefix(who.Account.Name+"/"+who.Token.Name, "/"), Authenticated: true, IP: c.RealIP()}
+	} else if ok {
 		return audit.Actor{Kind: audit.Account, Name: who.Account.Name, Authenticated: true, IP: c.RealIP()}
 	}
 	return audit.Actor{Kind: audit.Anonymous, Name: "visitor", IP: c.RealIP()}

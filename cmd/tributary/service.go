@@ -182,7 +182,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
 		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.webStore.Ping,
 		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
-		OAuth:   pages,
+		OAuth:   pages, Admin: &web.Admin{Store: srv.webStore},
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil

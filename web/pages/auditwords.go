@@ -19,8 +19,9 @@ func actionWords() map[string]string {
 		"session.end":      "A session was ended",
 		"session.refused":  "A sign-in was refused",
 
-		"admin_token.create": "A token of the admin API was made",
-		"admin_token.revoke": "A token of the admin API was revoked",
+		"admin_token.create":  "A token of the admin API was made",
+		"admin_token.revoke":  "A token of the admin API was revoked",
+		"admin_token.refused": "A token of the admin API was refused",
 
 		"connection.create":     "A connection was made",
 		"connection.sync":       "A sync was asked for",
@@ -31,6 +32,8 @@ func actionWords() map[string]string {
 		"connection.expire":     "A connection has reached its end",
 		"connection.disconnect": "A connection was disconnected",
 		"connection.delete":     "A connection was deleted with its documents",
+
+		"run.cancel": "A sync run was cancelled",
 
 		"registration.create": "A registration was made",
 		"registration.save":   "The credentials of a registration were saved",

@@ -1,0 +1,209 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"tributary/connectors"
+	"tributary/internal/audit"
+	"tributary/store"
+)
+
+// AdminAccessStore keeps readers and keys.
+type AdminAccessStore interface {
+	ListReaders(ctx context.Context) ([]store.Reader, error)
+	UnlinkReader(ctx context.Context, reader uuid.UUID, principal int64, events ...audit.Event) error
+	DisableReader(ctx context.Context, reader uuid.UUID, events ...audit.Event) error
+	EnableReader(ctx context.Context, reader uuid.UUID, events ...audit.Event) error
+	CreateKey(ctx context.Context, p store.CreateKeyParams, events ...audit.Event) (store.Key, string, error)
+	ListKeys(ctx context.Context) ([]store.Key, error)
+	RevokeKey(ctx context.Context, nameOrID string, events ...audit.Event) error
+}
+
+// adminReaderRoutes are those of readers and keys.
+//
+// SECURITY: who links a reader, or makes a key with a reader's eyes, decides who reads what: that is for owners.
+func (s *Server) adminReaderRoutes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		operation(get, "/readers", accessTokenAuditor, s.adminListReaders),
+		operation(post, "/readers", accessTokenOwner, s.adminCreateReader),
+		operation(get, "/readers/:id", accessTokenAuditor, s.adminGetReader),
+		operation(post, "/readers/:id/links", accessTokenOwner, s.adminLinkReader),
+		operation(http.MethodDelete, "/readers/:id/links", accessTokenOwner, s.adminUnlinkReader),
+		operation(post, "/readers/:id/disable", accessTokenOwner, s.adminReaderAct("reader.disable")),
+		operation(post, "/readers/:id/enable", accessTokenOwner, s.adminReaderAct("reader.enable")),
+		operation(get, "/keys", accessTokenAuditor, s.adminListKeys),
+		operation(post, "/keys", accessTokenOwner, s.adminCreateKey),
+		operation(http.MethodDelete, "/keys/:id", accessTokenOwner, s.adminRevokeKey),
+	}
+}
+
+func (s *Server) adminListReaders(c echo.Context, in pageQuery) (Page[store.Reader], error) {
+	list, err := s.cfg.Admin.Store.ListReaders(c.Request().Context())
+	if err != nil {
+		return Page[store.Reader]{}, err
+	}
+	return pageOf(list, in.Limit, in.Cursor, func(r store.Reader) string { return r.Name })
+}
+
+// adminReaderOf returns the reader that the path names by id or name.
+func (s *Server) adminReaderOf(c echo.Context) (store.Reader, error) {
+	r, err := s.cfg.OAuth.Store.Reader(c.Request().Context(), c.Param("id"))
+	if errors.Is(err, store.ErrNotFound) {
+		err = problem(http.StatusNotFound, codeNotFound, "there is no such reader; the list of readers has their names")
+	}
+	return r, err
+}
+
+func (s *Server) adminGetReader(c echo.Context, _ nothing) (store.Reader, error) {
+	return s.adminReaderOf(c)
+}
+
+func (s *Server) adminCreateReader(c echo.Context, in CreateReaderRequest) (store.Reader, error) {
+	if in.Kind == "" {
+		in.Kind = store.Person
+	}
+	r, err := s.cfg.OAuth.Store.CreateReader(c.Request().Context(), in.Name, in.Kind, adminEvent(c, "reader.create", "reader", "", map[string]string{"name": in.Name, "kind": string(in.Kind)}))
+	if err == nil {
+		created(c)
+	}
+	return r, err
+}
+
+func linkEvent(c echo.Context, action string, r store.Reader, in LinkRequest) audit.Event {
+	return adminEvent(c, action, "reader", r.ID.String(), map[string]string{"name": r.Name, "principal": string(in.Kind) + ":" + in.ID, "connection": in.Connection})
+}
+
+// adminLinkReader links a reader to who it is at the source of a connection.
+func (s *Server) adminLinkReader(c echo.Context, in LinkRequest) (store.Reader, error) {
+	ctx := c.Request().Context()
+	r, err := s.adminReaderOf(c)
+	if err != nil {
+		return r, err
+	}
+	k, err := s.cfg.OAuth.Store.Connection(ctx, in.Connection)
+	if errors.Is(err, store.ErrNotFound) {
+		return r, invalid("connection", "connection: there is no such connection")
+	}
+	if err != nil {
+		return r, err
+	}
+	p := store.PrincipalIn{Connection: k.ID, Principal: connectors.Principal{Kind: in.Kind, ID: in.ID}}
+	if err := s.cfg.OAuth.Store.LinkReader(ctx, r.ID, p, store.LinkManual, linkEvent(c, "reader.link", r, in)); err != nil {
+		return r, err
+	}
+	return s.adminReaderOf(c)
+}
+
+// adminUnlinkReader removes a link, at every source where it stands; one that does not stand is no error.
+func (s *Server) adminUnlinkReader(c echo.Context, in LinkRequest) (store.Reader, error) {
+	r, err := s.adminReaderOf(c)
+	if err != nil {
+		return r, err
+	}
+	source := ""
+	if in.Connection != "" {
+		k, err := s.cfg.OAuth.Store.Connection(c.Request().Context(), in.Connection)
+		if err != nil {
+			return r, noConnection(err)
+		}
+		source = k.Source
+	}
+	for _, l := range r.Links {
+		if l.Kind != in.Kind || l.ExternalID != in.ID || source != "" && l.Source != source {
+			continue
+		}
+		if err := s.cfg.Admin.Store.UnlinkReader(c.Request().Context(), r.ID, l.PrincipalID, linkEvent(c, "reader.unlink", r, in)); err != nil {
+			return r, err
+		}
+	}
+	return s.adminReaderOf(c)
+}
+
+func (s *Server) adminReaderAct(action string) func(c echo.Context, _ nothing) (store.Reader, error) {
+	return func(c echo.Context, _ nothing) (store.Reader, error) {
+		r, err := s.adminReaderOf(c)
+		if err != nil {
+			return r, err
+		}
+		act := s.cfg.Admin.Store.EnableReader
+		if action == "reader.disable" {
+			act = s.cfg.Admin.Store.DisableReader
+		}
+		if err := act(c.Request().Context(), r.ID, adminEvent(c, action, "reader", r.ID.String(), map[string]string{"name": r.Name})); err != nil {
+			return r, err
+		}
+		return s.adminReaderOf(c)
+	}
+}
+
+func (s *Server) adminListKeys(c echo.Context, in pageQuery) (Page[store.Key], error) {
+	list, err := s.cfg.Admin.Store.ListKeys(c.Request().Context())
+	if err != nil {
+		return Page[store.Key]{}, err
+	}
+	return pageOf(list, in.Limit, in.Cursor, func(k store.Key) string { return k.Name })
+}
+
+// adminCreateKey makes an API key, and shows its secret once.
+func (s *Server) adminCreateKey(c echo.Context, in CreateKeyRequest) (NewKeyAnswer, error) {
+	ctx := c.Request().Context()
+	life, err := lifeOf(in.ExpiresIn)
+	if err != nil {
+		return NewKeyAnswer{}, err
+	}
+	p := store.CreateKeyParams{Name: in.Name, Rights: in.Rights, AllConnections: in.AllConnections}
+	if len(p.Rights) == 0 {
+		p.Rights = []string{store.RightSearch, store.RightDocuments}
+	}
+	for _, name := range in.Connections {
+		k, err := s.cfg.OAuth.Store.Connection(ctx, name)
+		if errors.Is(err, store.ErrNotFound) {
+			return NewKeyAnswer{}, invalid("connections", "connections: there is no connection "+cut(name))
+		}
+		if err != nil {
+			return NewKeyAnswer{}, err
+		}
+		p.Connections = append(p.Connections, k.ID)
+	}
+	if in.Reader != "" {
+		r, err := s.cfg.OAuth.Store.Reader(ctx, in.Reader)
+		if errors.Is(err, store.ErrNotFound) {
+			return NewKeyAnswer{}, invalid("reader", "reader: there is no such reader")
+		}
+		if err != nil {
+			return NewKeyAnswer{}, err
+		}
+		p.ReaderID = &r.ID
+	}
+	if life > 0 {
+		now, err := s.cfg.OAuth.Store.Now(ctx)
+		if err != nil {
+			return NewKeyAnswer{}, err
+		}
+		at := now.Add(life)
+		p.ExpiresAt = &at
+	}
+	detail := map[string]string{"name": p.Name, "reader": in.Reader, "rights": strings.Join(p.Rights, " "), "connections": strings.Join(in.Connections, " ")}
+	key, text, err := s.cfg.Admin.Store.CreateKey(ctx, p, adminEvent(c, "api_key.create", "api_key", "", detail))
+	if err == nil {
+		created(c)
+	}
+	return NewKeyAnswer{key, text}, err
+}
+
+// adminRevokeKey ends a key. One that has ended is answered alike.
+func (s *Server) adminRevokeKey(c echo.Context, _ nothing) (nothing, error) {
+	name := c.Param("id")
+	err := s.cfg.Admin.Store.RevokeKey(c.Request().Context(), name, adminEvent(c, "api_key.revoke", "api_key", name, nil))
+	if errors.Is(err, store.ErrNotFound) {
+		err = problem(http.StatusNotFound, codeNotFound, "there is no such key; the list of keys has their names")
+	}
+	return nothing{}, err
+}

@@ -1,0 +1,117 @@
+package web_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"tributary/store"
+)
+
+// program calls the admin API with a token.
+type program struct {
+	t     *testing.T
+	o     *oauthRig
+	token string
+	ip    string
+}
+
+// program returns one whose token has a role and is an account's, uuid.Nil for nobody's.
+func (o *oauthRig) program(t *testing.T, name string, role store.AccountRole, account uuid.UUID) *program {
+	t.Helper()
+	_, text, err := o.store.CreateAdminToken(t.Context(), store.NewAdminToken{Name: name, Role: role, Account: account})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &program{t: t, o: o, token: text.Reveal(), ip: "192.0.2.7"}
+}
+
+// answer is what the admin API said.
+type answer struct {
+	t      *testing.T
+	what   string
+	status int
+	header http.Header
+	body   string
+}
+
+// call sends a request; headers are names and values in turn.
+func (p *program) call(method, path, body string, headers ...string) answer {
+	p.t.Helper()
+	var in io.Reader
+	if body != "" {
+		in = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(p.t.Context(), method, p.o.server.URL+"/v1/admin"+path, in)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("X-Forwarded-For", p.ip)
+	if p.token != "" {
+		req.Header.Set("Authorization", "Bearer "+p.token)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := p.o.server.Client().Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return answer{t: p.t, what: method + " " + path, status: resp.StatusCode, header: resp.Header, body: string(text)}
+}
+
+// is fails unless the answer has the status; it returns the answer as JSON.
+func (a answer) is(status int) map[string]any {
+	a.t.Helper()
+	if a.status != status {
+		a.t.Fatalf("%s: %d, want %d\n%s", a.what, a.status, status, a.body)
+	}
+	return a.json()
+}
+
+func (a answer) json() map[string]any {
+	a.t.Helper()
+	out := map[string]any{}
+	if err := json.Unmarshal([]byte(a.body), &out); err != nil {
+		a.t.Fatalf("%s: %v\n%s", a.what, err, a.body)
+	}
+	return out
+}
+
+// refuses fails unless the answer is a problem with that status, code and field.
+func (a answer) refuses(status int, code, field string) {
+	a.t.Helper()
+	p := a.is(status)
+	got, _ := p["field"].(string)
+	if a.header.Get("Content-Type") != "application/problem+json" || p["code"] != code || got != field || p["detail"] == "" {
+		a.t.Fatalf("%s: %s is not %s of %q\n%s", a.what, a.header.Get("Content-Type"), code, field, a.body)
+	}
+}
+
+// names returns a field of the items of a page.
+func (a answer) names(field string) []string {
+	a.t.Helper()
+	items, ok := a.is(http.StatusOK)["items"].([]any)
+	if !ok {
+		a.t.Fatalf("%s: no items\n%s", a.what, a.body)
+	}
+	out := []string{}
+	for _, item := range items {
+		m, _ := item.(map[string]any)
+		name, _ := m[field].(string)
+		out = append(out, name)
+	}
+	return out
+}
