@@ -69,8 +69,8 @@ func (b *buffer) add(it *item) error {
 		return bug("a change with unknown operation %d", c.Op)
 	}
 	b.b.Counts.Listed++
-	if it.known.ID != uuid.Nil {
-		// A listed item counts as seen, whatever becomes of its body.
+	if it.known.ID != uuid.Nil && (!it.byID || c.Document != nil) {
+		// A listing by ids alone says nothing of permissions.
 		b.b.ACLs = append(b.b.ACLs, store.ACLWrite{ExternalID: c.Ref.ID, ACL: c.ACL})
 	}
 	switch {
@@ -118,18 +118,18 @@ func (b *buffer) addResult(it *item) error {
 		b.b.Touched = append(b.b.Touched, r.doc)
 	case resultSkipped:
 		b.seen(it)
-		b.addSkip(connectors.Skip{Ref: ref, Path: it.change.Document.Path, Reason: r.err.Error()})
+		b.addSkip(connectors.Skip{Ref: ref, Path: pathOf(it.change), Reason: r.err.Error()})
 	case resultRefused:
 		b.seen(it)
 		if it.known.ID != uuid.Nil {
 			b.b.Refused = append(b.b.Refused, ref.ID)
 		} else {
-			b.addSkip(connectors.Skip{Ref: ref, Path: it.change.Document.Path, Reason: "the source refuses its content: " + r.err.Error()})
+			b.addSkip(connectors.Skip{Ref: ref, Path: pathOf(it.change), Reason: "the source refuses its content: " + r.err.Error()})
 		}
 	case resultQuarantined:
 		b.seen(it)
 		b.b.Quarantine = append(b.b.Quarantine, store.QuarantineWrite{
-			ExternalID: ref.ID, Path: it.change.Document.Path, SourceRevision: ref.Revision,
+			ExternalID: ref.ID, Path: pathOf(it.change), SourceRevision: ref.Revision,
 			Class: connectors.ClassOf(r.err), Reason: extract.CleanField(r.err.Error(), 500),
 		})
 	}

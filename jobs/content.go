@@ -35,14 +35,15 @@ func (s *syncer) content(ctx context.Context) sliceEnd {
 	if err := s.expect(ctx); err != nil {
 		return sliceEnd{err: err}
 	}
-	return s.conclude(ctx, s.pump(ctx, s.session.Snapshot(ctx, s.run.Cursor), s.run.Cursor))
+	return s.conclude(ctx, s.pump(ctx, s.listing(ctx), s.run.Cursor))
 }
 
 // takeFeedStart asks for the change feed's position before the snapshot, so
-// that what changes meanwhile is not missed.
+// that what changes meanwhile is not missed. A reconcile leaves the position as
+// it is: it proves what the feed said, and does not replace it.
 func (s *syncer) takeFeedStart(ctx context.Context) error {
 	feed, ok := s.session.(connectors.ChangeFeed)
-	if !ok || !s.spec.Has(connectors.CanChanges) || !s.run.Cursor.IsZero() || !s.run.FeedStart.IsZero() {
+	if !ok || s.run.Kind == store.RunReconcile || !s.spec.Has(connectors.CanChanges) || !s.run.Cursor.IsZero() || !s.run.FeedStart.IsZero() {
 		return nil
 	}
 	start, err := feed.Start(ctx)
@@ -144,9 +145,9 @@ func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, err
 		if c.Ref.ID == "" {
 			return nil, bug("a change without an item id")
 		}
-		it := &item{change: c, known: known[c.Ref.ID]}
+		it := &item{change: c, known: known[c.Ref.ID], byID: c.Document == nil && s.listsIDs()}
 		if c.Op == connectors.Upsert && it.mustOpen() {
-			if c.Document == nil {
+			if c.Document == nil && !it.byID {
 				return nil, &connectors.Error{Op: "reading page", Class: connectors.Bug, Ref: c.Ref, Err: errNoDocument}
 			}
 			it.open, it.weight = true, s.weightOf(c.Document)

@@ -55,6 +55,13 @@ func (s *syncer) processItem(ctx context.Context, it *item) (res result) {
 			res = result{kind: resultQuarantined, err: fmt.Errorf("reading it panicked: %v", v)}
 		}
 	}()
+	if it.byID {
+		change, err := s.fetch(ctx, it.change.Ref.ID)
+		if err != nil {
+			return openFailure(ctx, err)
+		}
+		it.change = change
+	}
 	body, err := readBody(ctx, it.change.Document)
 	if err != nil {
 		return openFailure(ctx, err)

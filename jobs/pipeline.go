@@ -50,9 +50,12 @@ type pageTask struct {
 // item is one change on its way. started is closed when the bytes that it may
 // hold are granted, done when it is processed.
 type item struct {
-	change  connectors.Change
-	known   store.KnownDocument
-	open    bool
+	change connectors.Change
+	known  store.KnownDocument
+	open   bool
+	// byID is true for an item that is listed by its id alone: whoever opens it
+	// asks for the rest of the change first.
+	byID    bool
 	weight  int64
 	started chan struct{}
 	done    chan struct{}
@@ -237,9 +240,9 @@ func (p *pump) await(ctx context.Context, b *buffer, it *item) error {
 // weightOf is what a document may hold in memory while it is in flight.
 func (s *syncer) weightOf(d *connectors.Document) int64 {
 	const least, unknown = 16 << 10, 1 << 20
-	size := d.Size
-	if size < 0 {
-		size = unknown
+	size := int64(unknown)
+	if d != nil && d.Size >= 0 {
+		size = d.Size
 	}
 	return min(max(size, least), s.r.cfg.BytesInFlight)
 }
