@@ -74,15 +74,16 @@ func TestLanesHaveTheirOwnTimes(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, small(5))
 	e.db.SetClock(t, start2026())
+	e.timetable(func(tt *store.Timetable) { tt.ContentEvery, tt.PermissionsEvery = 3*time.Hour, 3*time.Hour })
 	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock()`)
 	if live := e.tickOnce(); !slices.Equal(live, []string{"content snapshot", "permissions permissions"}) {
 		t.Fatalf("at first: %v", live)
 	}
 	e.work()
 	count := map[string]int{}
-	const steps = 9 * 24 * 4
+	const steps = 9 * 24 / 3
 	for range steps { // nine days
-		e.db.Advance(t, 15*time.Minute+46*time.Second)
+		e.db.Advance(t, 3*time.Hour+time.Minute+time.Second)
 		for _, run := range e.tickOnce() {
 			count[run]++
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tributary/internal/timetable"
 	"tributary/oauthflow"
 	"tributary/store"
 )
@@ -17,7 +18,7 @@ func connectionsCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "connections", Short: "List and look after the connections",
 		Example: "  tributary connections list\n  tributary connections pause docs",
-	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsDisconnect(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
+	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsSchedule(a), connectionsDisconnect(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
 }
 
 // storeCommand makes a command whose work needs the store and the arguments
@@ -108,7 +109,7 @@ func connectionsShow(a *app) *cobra.Command {
 			t.add("chosen", shorten(strings.Join(c.Selection.Containers, ", "), 120))
 		}
 		for _, s := range schedules {
-			t.add("schedule "+string(s.Lane), "every "+s.Every.String()+", next "+ago(&s.NextRunAt, now))
+			t.add("schedule "+string(s.Lane), timetable.RhythmText(s.Every, s.Cron)+", next "+ago(&s.NextRunAt, now))
 		}
 		t.add("content as of", ago(c.ContentAsOf, now))
 		t.add("permissions as of", ago(c.PermissionsAsOf, now))

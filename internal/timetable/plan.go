@@ -54,7 +54,7 @@ func New(in Input) (Plan, error) {
 		return p, nil
 	}
 	if in.Every < ShortestInterval || in.Every > LongestInterval {
-		return Plan{}, errors.New("must be 10s to 366 days, such as 15m, or a cron expression")
+		return Plan{}, errInterval
 	}
 	return p, nil
 }

@@ -257,3 +257,22 @@ func TestIntervalOfCronIsItsLongestGap(t *testing.T) {
 		t.Errorf("%s, %v", p.Interval(), err)
 	}
 }
+
+func TestRhythms(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"15m": "15m", "7d": "7d", "90m": "1h30m", "24h": "1d", "2h": "2h", "10s": "10s", "0 3 * * *": "0 3 * * *", "@daily": "@daily", "default": "default",
+	} {
+		every, cron, err := ParseRhythm(text)
+		if got := RhythmText(every, cron); err != nil || got != want {
+			t.Errorf("%q is read as %q, %v", text, got, err)
+		}
+	}
+	for text, remedy := range map[string]string{
+		"9s": "10s", "367d": "366 days", "-5m": "10s", "soon": "15m", "": "15m", "@every 5m": "15m", "0 0 31 2 *": "never",
+	} {
+		if _, _, err := ParseRhythm(text); err == nil || !strings.Contains(err.Error(), remedy) {
+			t.Errorf("%q: %v, want a remedy with %q", text, err, remedy)
+		}
+	}
+}

@@ -26,6 +26,7 @@ func actionWords() map[string]string {
 		"connection.create":     "A connection was made",
 		"connection.sync":       "A sync was asked for",
 		"connection.pause":      "A connection was paused",
+		"connection.schedule":   "It was changed when a connection syncs",
 		"connection.resume":     "A connection was resumed",
 		"connection.change":     "What a connection syncs was changed",
 		"connection.expiry":     "The end of a connection was set",
