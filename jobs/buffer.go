@@ -142,13 +142,16 @@ func (b *buffer) addSkip(s connectors.Skip) {
 	b.b.Counts.Skipped++
 }
 
-// skip takes the page's own skipped items and blocked containers.
-func (b *buffer) skip(page connectors.Page) {
+// skip takes the page's own skipped items, its blocked containers and the
+// number of its excluded items, of which nothing else is kept.
+func (b *buffer) skip(page connectors.Page, excluded int64) {
 	b.b.Counts.Pages++
 	b.b.Counts.Blocked += int64(len(page.Blocked))
 	if b.p.s.run.Lane != store.Content {
 		return
 	}
+	b.b.Counts.Listed += excluded
+	b.b.Counts.Skipped += excluded
 	for _, s := range page.Skipped {
 		b.b.Counts.Listed++
 		b.addSkip(s)

@@ -129,7 +129,10 @@ func (s *syncer) verdict(ctx context.Context, swept store.Counts, note error) sl
 // plan joins a page's changes with what is stored and decides which bodies
 // must be opened.
 func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, error) {
-	page = storable(page)
+	page, excluded, err := s.withoutExcluded(ctx, storable(page))
+	if err != nil {
+		return nil, err
+	}
 	var ids []string
 	for i := range page.Changes {
 		if page.Changes[i].Op == connectors.Upsert {
@@ -140,7 +143,7 @@ func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, err
 	if err != nil {
 		return nil, err
 	}
-	task := &pageTask{page: page, items: make([]*item, len(page.Changes))}
+	task := &pageTask{page: page, excluded: excluded, items: make([]*item, len(page.Changes))}
 	for i, c := range page.Changes {
 		if c.Ref.ID == "" {
 			return nil, bug("a change without an item id")

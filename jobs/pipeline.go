@@ -45,6 +45,8 @@ type pumped struct {
 type pageTask struct {
 	page  connectors.Page
 	items []*item
+	// excluded is how many items the page named that are not ingested.
+	excluded int64
 }
 
 // item is one change on its way. started is closed when the bytes that it may
@@ -208,7 +210,7 @@ func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
 		}
 		it.result = result{}
 	}
-	b.skip(task.page)
+	b.skip(task.page, task.excluded)
 	return b.flush(ctx, &store.PageEnd{Next: task.page.Next, Blocked: task.page.Blocked, Complete: task.page.Complete})
 }
 

@@ -92,7 +92,7 @@ CREATE TABLE held_document (
 CREATE INDEX held_document_document ON held_document (document_id);
 
 -- Items that are not ingested because an admin said so. Of what was erased only
--- the hash of its id is kept.
+-- the hash of its id is kept: SHA-256 of the connection's id and the item's.
 CREATE TABLE exclusion (
   connection_id uuid NOT NULL REFERENCES connection ON DELETE CASCADE,
   id_hash       bytea NOT NULL CHECK (length(id_hash) = 32),
@@ -118,18 +118,34 @@ CREATE TABLE erasure (
   -- What is erased, without text of the source: ids of documents by hash.
   target        jsonb NOT NULL DEFAULT '{}',
   state         text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'erasing', 'verifying', 'done', 'failed')),
+  fence         bigint NOT NULL DEFAULT 0,
+  worker        text NOT NULL DEFAULT '',
   requested_by  text NOT NULL DEFAULT '',
   requested_at  timestamptz NOT NULL DEFAULT clock(),
   started_at    timestamptz,
   heartbeat_at  timestamptz,
   finished_at   timestamptz,
-  documents     bigint NOT NULL DEFAULT 0,
-  chunks        bigint NOT NULL DEFAULT 0,
-  vectors       bigint NOT NULL DEFAULT 0,
+  -- How many rows of each table were removed so far.
+  removed       jsonb NOT NULL DEFAULT '{}',
   error         text NOT NULL DEFAULT '',
   receipt       jsonb
 );
 CREATE INDEX erasure_open ON erasure (requested_at) WHERE state IN ('queued', 'erasing', 'verifying');
+CREATE UNIQUE INDEX erasure_connection ON erasure (connection_id) WHERE scope = 'connection' AND state IN ('queued', 'erasing', 'verifying');
+
+-- What an erasure was about: our own ids, and the ids at the source by hash. The
+-- proof needs no more, and it holds no text of the source.
+CREATE TABLE erasure_item (
+  erasure_id  uuid NOT NULL REFERENCES erasure ON DELETE CASCADE,
+  id_hash     bytea NOT NULL,
+  -- NULL for an item that was listed and never stored.
+  document_id uuid,
+  PRIMARY KEY (erasure_id, id_hash)
+);
+-- A document that is being erased is hidden at once.
+ALTER TABLE document DROP CONSTRAINT document_hidden_reason_check;
+ALTER TABLE document ADD CONSTRAINT document_hidden_reason_check
+  CHECK (hidden_reason IN ('absent', 'deleted', 'refused', 'quarantined', 'erased')) NOT VALID;
 
 -- What an admin should know and do: one open row for each cause.
 CREATE TABLE notice (

@@ -5,6 +5,7 @@
 CREATE INDEX CONCURRENTLY IF NOT EXISTS revision_run ON tributary.revision (run_id);
 ALTER TABLE tributary.sync_run VALIDATE CONSTRAINT sync_run_kind_check;
 ALTER TABLE tributary.audit_event VALIDATE CONSTRAINT audit_event_actor_kind_check;
+ALTER TABLE tributary.document VALIDATE CONSTRAINT document_hidden_reason_check;
 
 -- +goose Down
 -- Migrations only go forward: restore a backup instead.

@@ -170,6 +170,8 @@ type batchWriter struct {
 	counts Counts
 	total  Counts
 	due    bool
+	// excluding is true where the connection has exclusions.
+	excluding bool
 	// sets are those of Batch.Documents, then those of Batch.ACLs.
 	sets []aclSet
 	// stored holds the locked documents by external id.
@@ -208,7 +210,7 @@ func (w *batchWriter) write(ctx context.Context) error {
 		return err
 	}
 	steps := []func(context.Context) error{
-		w.lockDocuments, w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
+		w.dropExcluded, w.lockDocuments, w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
 		w.touch, w.writeACLs, w.refuse, w.deleteDocuments, w.writeSeen, w.writeSkips, w.writeQuarantine, w.writeOutbox,
 	}
 	for _, step := range steps {
@@ -231,8 +233,8 @@ func (w *batchWriter) open(ctx context.Context) error {
 	// crash of the server takes with it is done again.
 	err := w.tx.QueryRow(ctx, `
 		SELECT clock(), counts, EXISTS (SELECT FROM sync_run WHERE connection_id = $2 AND state IN ('queued', 'running') AND acl_version < $3),
-			CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END IS NULL
-		FROM sync_run WHERE id = $1`, w.b.Run.ID, w.b.Run.ConnectionID, w.b.Run.ACLVersion, w.b.Page == nil).Scan(&w.now, &w.total, &w.bump, nil)
+			EXISTS (SELECT FROM exclusion WHERE connection_id = $2), CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END IS NULL
+		FROM sync_run WHERE id = $1`, w.b.Run.ID, w.b.Run.ConnectionID, w.b.Run.ACLVersion, w.b.Page == nil).Scan(&w.now, &w.total, &w.bump, &w.excluding, nil)
 	if err != nil {
 		return fmt.Errorf("reading run: %w", err)
 	}
