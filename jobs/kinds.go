@@ -26,6 +26,7 @@ func (r *Runner) jobKinds() []kind {
 		kindOf(&sliceWorker{r: r}),
 		kindOf(&embedWorker{r: r}),
 		kindOf(&refreshWorker{r: r}),
+		kindOf(&eraseWorker{r: r}),
 	}
 }
 

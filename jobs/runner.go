@@ -40,7 +40,8 @@ type Config struct {
 	// left to revoke; nil leaves that to other processes.
 	Tend func(ctx context.Context) error
 
-	// Version is what the list of workers shows of this process.
+	// Version is this program's, for the list of workers and the receipts of
+	// erasures.
 	Version string
 	// Workers bounds the content slices that run at once in this process: 4.
 	// Permissions have half as many beside, at least 2.
@@ -66,6 +67,9 @@ type Config struct {
 	// Takeover is how long without a heartbeat a run may be taken over: 60 s.
 	Takeover time.Duration
 	Sweep    store.SweepRules
+	// Clean cleans the storage of tables that rows were erased from; nil where
+	// this process has no role that may.
+	Clean func(ctx context.Context, tables []string) (store.Cleaned, error)
 }
 
 func (c Config) withDefaults() Config {
@@ -153,7 +157,7 @@ func New(cfg Config) (*Runner, error) {
 // queues are those that this process works on. Tokens are refreshed only where they can be decrypted.
 func queues(cfg Config) map[string]river.QueueConfig {
 	q := map[string]river.QueueConfig{
-		river.QueueDefault: {MaxWorkers: cfg.Workers}, queuePermissions: {MaxWorkers: max(2, cfg.Workers/2)}, queueTick: {MaxWorkers: 1}, queueEmbed: {MaxWorkers: 4},
+		river.QueueDefault: {MaxWorkers: cfg.Workers}, queuePermissions: {MaxWorkers: max(2, cfg.Workers/2)}, queueTick: {MaxWorkers: 1}, queueEmbed: {MaxWorkers: 4}, queueErase: {MaxWorkers: 1},
 	}
 	if cfg.Refresher != nil {
 		q[queueRefresh] = river.QueueConfig{MaxWorkers: 1}

@@ -19,7 +19,8 @@ import (
 const unknownACL int64 = 0
 
 // aclCacheSize bounds the process's memory of interned sets. Sets are
-// immutable and never deleted, so an entry cannot go stale.
+// immutable; one that an erasure removed, because nothing used it, is noticed by
+// confirmSets.
 const aclCacheSize = 50_000
 
 type aclKey [sha256.Size]byte
@@ -269,8 +270,13 @@ func insertSets(ctx context.Context, tx pgx.Tx, keys []aclKey, acls map[aclKey]c
 	return made, nil
 }
 
+// errSetsGone says that this process remembers sets that are not stored.
+var errSetsGone = fmt.Errorf("confirming ACL sets: some are not stored any more: %w", ErrConflict)
+
 // confirmSets checks, in the transaction that uses them, that sets are what
 // this process remembers.
+//
+// Until tx ends no erasure removes them.
 //
 // SECURITY: a database that was restored or failed over may have given a
 // remembered id to another ACL.
@@ -289,13 +295,16 @@ func (s *Store) confirmSets(ctx context.Context, tx pgx.Tx, sets []aclSet) error
 		ids, hashes = append(ids, id), append(hashes, append([]byte(nil), key[:]...))
 	}
 	var n int
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock_shared($1)`, aclLock); err != nil {
+		return fmt.Errorf("locking ACL sets: %w", err)
+	}
 	err := tx.QueryRow(ctx, `SELECT count(*) FROM unnest($1::bigint[], $2::bytea[]) AS u(i, h) JOIN acl_set s ON s.id = u.i AND s.hash = u.h`, ids, hashes).Scan(&n)
 	if err != nil {
 		return fmt.Errorf("confirming ACL sets: %w", err)
 	}
 	if n != len(ids) {
 		s.acls.forget()
-		return fmt.Errorf("confirming ACL sets: the database is not the one that they were read from: %w", ErrConflict)
+		return errSetsGone
 	}
 	return nil
 }

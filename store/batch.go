@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -126,6 +127,14 @@ func (s *Store) WriteBatch(ctx context.Context, b *Batch, then func(ctx context.
 	if err := b.check(); err != nil {
 		return BatchResult{}, err
 	}
+	res, err := s.writeBatch(ctx, b, then)
+	if errors.Is(err, errSetsGone) {
+		res, err = s.writeBatch(ctx, b, then)
+	}
+	return res, err
+}
+
+func (s *Store) writeBatch(ctx context.Context, b *Batch, then func(ctx context.Context, tx pgx.Tx, r BatchResult) error) (BatchResult, error) {
 	acls := make([]connectors.ACL, 0, len(b.Documents)+len(b.ACLs))
 	for i := range b.Documents {
 		acls = append(acls, b.Documents[i].ACL)

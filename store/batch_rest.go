@@ -116,37 +116,52 @@ func (w *batchWriter) deleteDocuments(ctx context.Context) error {
 // a drainer that is storing a vector holds its row, and its vector is seen by
 // the statement that removes vectors.
 func purgeDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
+	return purgeCounted(ctx, tx, ids, map[string]int64{})
+}
+
+// purgeCounted is purgeDocuments; it adds to removed how many rows of each
+// table it removed.
+func purgeCounted(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, removed map[string]int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
 	// Waiting for rows of the queue is done in the order of their keys.
-	for _, q := range [...]string{
-		`SELECT FROM embed_todo WHERE document_id = ANY($1) ORDER BY document_id, chunk_id, profile_id FOR UPDATE`,
-		`DELETE FROM embed_todo WHERE document_id = ANY($1)`,
-	} {
-		if _, err := tx.Exec(ctx, q, ids); err != nil {
-			return fmt.Errorf("purging queued chunks: %w", err)
-		}
+	if _, err := tx.Exec(ctx, `SELECT FROM embed_todo WHERE document_id = ANY($1) ORDER BY document_id, chunk_id, profile_id FOR UPDATE`, ids); err != nil {
+		return fmt.Errorf("purging queued chunks: %w", err)
+	}
+	if err := removeRows(ctx, tx, removed, "embed_todo", `DELETE FROM embed_todo WHERE document_id = ANY($1)`, ids); err != nil {
+		return err
 	}
 	profiles, err := profileIDs(ctx, tx)
 	if err != nil {
 		return err
 	}
 	for _, p := range profiles {
-		if _, err := tx.Exec(ctx, `DELETE FROM `+vectorTable(p)+` WHERE document_id = ANY($1)`, ids); err != nil {
-			return fmt.Errorf("purging vectors: %w", err)
+		if err := removeRows(ctx, tx, removed, fmt.Sprintf("vec_%d", p), `DELETE FROM `+vectorTable(p)+` WHERE document_id = ANY($1)`, ids); err != nil {
+			return err
 		}
 	}
-	for _, q := range [...]string{
-		`DELETE FROM chunk WHERE document_id = ANY($1)`,
-		`DELETE FROM revision WHERE document_id = ANY($1)`,
-		`DELETE FROM quarantine q USING document d WHERE d.id = ANY($1) AND q.connection_id = d.connection_id AND q.external_id = d.external_id`,
-		`DELETE FROM document WHERE id = ANY($1)`,
-	} {
-		if _, err := tx.Exec(ctx, q, ids); err != nil {
-			return fmt.Errorf("purging documents: %w", err)
-		}
+	if err := removeRows(ctx, tx, removed, "chunk", `DELETE FROM chunk WHERE document_id = ANY($1)`, ids); err != nil {
+		return err
 	}
+	if err := removeRows(ctx, tx, removed, "revision", `DELETE FROM revision WHERE document_id = ANY($1)`, ids); err != nil {
+		return err
+	}
+	err = removeRows(ctx, tx, removed, "quarantine",
+		`DELETE FROM quarantine q USING document d WHERE d.id = ANY($1) AND q.connection_id = d.connection_id AND q.external_id = d.external_id`, ids)
+	if err != nil {
+		return err
+	}
+	return removeRows(ctx, tx, removed, "document", `DELETE FROM document WHERE id = ANY($1)`, ids)
+}
+
+// removeRows deletes rows of a table and adds their number to removed.
+func removeRows(ctx context.Context, tx pgx.Tx, removed map[string]int64, table, sql string, args ...any) error {
+	tag, err := tx.Exec(ctx, sql, args...)
+	if err != nil {
+		return fmt.Errorf("removing rows of %s: %w", table, err)
+	}
+	removed[table] += tag.RowsAffected()
 	return nil
 }
 

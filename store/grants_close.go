@@ -36,29 +36,40 @@ func (s *Store) LeaveGrant(ctx context.Context, connection uuid.UUID, e audit.Ev
 		if err != nil {
 			return err
 		}
-		if grant != nil {
-			if _, err := tx.Exec(ctx, `SELECT FROM credential WHERE grant_id = $1 FOR UPDATE`, *grant); err != nil {
-				return err
-			}
+		name := left.Name
+		if left, err = closeConnection(ctx, tx, connection, grant, "being disconnected"); err != nil {
+			return err
 		}
-		for _, q := range [...]string{
-			cancelRuns,
-			`UPDATE connection SET state = 'closing', state_reason = 'being disconnected', state_since = clock(), grant_id = NULL WHERE id = $1`,
-			cancelRuns,
-		} {
-			if _, err := tx.Exec(ctx, q, connection); err != nil {
-				return err
-			}
-		}
+		left.Name = name
 		if grant != nil {
-			if err := leave(ctx, tx, *grant, &left); err != nil {
-				return err
-			}
 			e.Detail = map[string]string{"grant": grant.String(), "detached": strconv.FormatBool(left.Grant == nil)}
 		}
 		return s.RecordTx(ctx, tx, e)
 	})
 	return left, err
+}
+
+// closeConnection makes a connection closing, cancels its runs and takes its grant away. The credential is locked first.
+func closeConnection(ctx context.Context, tx pgx.Tx, connection uuid.UUID, grant *uuid.UUID, reason string) (oauthflow.Left, error) {
+	var left oauthflow.Left
+	if grant != nil {
+		if _, err := tx.Exec(ctx, `SELECT FROM credential WHERE grant_id = $1 FOR UPDATE`, *grant); err != nil {
+			return left, err
+		}
+	}
+	// Runs before the connection: the order in which a slice that ends takes them. A run made in between is found the
+	// second time.
+	if _, err := tx.Exec(ctx, cancelRuns, connection); err != nil {
+		return left, err
+	}
+	_, err := tx.Exec(ctx, `UPDATE connection SET state = 'closing', state_reason = $2, state_since = clock(), grant_id = NULL WHERE id = $1`, connection, reason)
+	if err != nil {
+		return left, err
+	}
+	if _, err := tx.Exec(ctx, cancelRuns, connection); err != nil || grant == nil {
+		return left, err
+	}
+	return left, leave(ctx, tx, *grant, &left)
 }
 
 // leave lists who else uses a grant, and makes it closing where nobody does.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,30 +56,35 @@ func (s *Store) Totals(ctx context.Context, connection uuid.UUID) (Totals, error
 	return t, nil
 }
 
-// DeleteConnection purges everything a connection stored, in steps of
-// sweepBatch documents, and then the connection itself. It may be called again
-// after a failure; meanwhile nothing of the connection is visible. No batch can
-// commit once the first step has: it waits for those in flight, raises the
-// fence of live runs, and a closing connection gets no other run.
+// DeleteConnection erases a connection with everything that came through it:
+// RequestErasure and Erase in one, with a receipt. It may be called again after
+// a failure; meanwhile nothing of the connection is visible. Where another
+// process is at it, it waits.
 func (s *Store) DeleteConnection(ctx context.Context, id uuid.UUID, events ...audit.Event) error {
-	err := s.inTxErr(ctx, "closing connection", func(tx pgx.Tx) error {
-		if err := patient(ctx, tx); err != nil {
+	by := "system"
+	for i := range events {
+		by = events[i].Actor.Name
+		if events[i].Target.ID == "" {
+			events[i].Target.ID = id.String()
+		}
+	}
+	e, err := s.RequestErasure(ctx, EraseRequest{Connection: id, Scope: EraseConnection}, by, events...)
+	if errors.Is(err, ErrNotFound) {
+		return nil // somebody else has finished it
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for err == nil && e.State.Open() {
+		e, err = s.Erase(ctx, e.ID, EraseOptions{})
+		if err == nil || !errors.Is(err, ErrConflict) && !errors.Is(err, ErrFenced) {
 			return err
 		}
-		if err := recordAll(ctx, tx, id.String(), events); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for an erasure: %w", ctx.Err())
+		case <-tick.C:
+			e, err = s.Erasure(ctx, e.ID)
 		}
-		// Runs before the connection: the order in which a slice that ends takes
-		// them. A run made in between is found the second time.
-		for _, q := range [...]string{cancelRuns, `UPDATE connection SET state = 'closing', state_reason = 'being deleted', state_since = clock() WHERE id = $1`, cancelRuns} {
-			if _, err := tx.Exec(ctx, q, id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	for n := sweepBatch; err == nil && n > 0; {
-		n, err = s.deleteStep(ctx, id)
 	}
 	return err
 }
@@ -97,35 +103,3 @@ func (s *Store) ClosingConnections(ctx context.Context, age time.Duration) ([]uu
 const cancelRuns = `
 	UPDATE sync_run SET state = 'cancelled', fence = fence + 1, worker = '', finished_at = clock()
 	WHERE connection_id = $1 AND state IN ('queued', 'running')`
-
-// deleteStep purges some documents of a closing connection and returns how
-// many; where none is left, it deletes the connection.
-func (s *Store) deleteStep(ctx context.Context, id uuid.UUID) (int, error) {
-	n := 0
-	err := s.inTxErr(ctx, "deleting connection", func(tx pgx.Tx) error {
-		if err := patient(ctx, tx); err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, `SELECT id FROM document WHERE connection_id = $1 ORDER BY id LIMIT $2 FOR UPDATE`, id, sweepBatch)
-		if err != nil {
-			return err
-		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		if err != nil {
-			return err
-		}
-		n = len(ids)
-		if n > 0 {
-			if err := noteDocuments(ctx, tx, "purge", id, ids); err != nil {
-				return err
-			}
-			return purgeDocuments(ctx, tx, ids)
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM seen WHERE connection_id = $1`, id); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `DELETE FROM connection WHERE id = $1`, id)
-		return err
-	})
-	return n, err
-}
