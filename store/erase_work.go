@@ -205,7 +205,7 @@ func (x *eraser) step(ctx context.Context, op string, fn func(tx pgx.Tx, removed
 // no harm.
 func (x *eraser) nextItems(ctx context.Context) ([]uuid.UUID, error) {
 	rows, err := x.s.pool.Query(ctx, `
-		SELECT document_id, id_hash FROM erasure_item WHERE erasure_id = $1 AND id_hash > $2 AND document_id IS NOT NULL ORDER BY id_hash LIMIT $3`, x.e.ID, x.after, sweepBatch)
+		SELECT document_id, id_hash FROM erasure_item WHERE erasure_id = $1 AND id_hash > coalesce($2, ''::bytea) AND document_id IS NOT NULL ORDER BY id_hash LIMIT $3`, x.e.ID, x.after, sweepBatch)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is erased: %w", err)
 	}

@@ -168,6 +168,17 @@ func (x *extractor) text(e ast.Expr, fill map[string]string) (string, bool) {
 // dynamicStatements are functions whose SQL is made at run time, and why.
 func dynamicStatements() map[string]string {
 	return map[string]string{
+		"removeRows":      "its callers' texts are prepared",
+		"readTargets":     "its callers' texts are prepared",
+		"erasureWhere":    "the condition is a constant of its callers, which the tests of erasures run",
+		"erasures":        "the text is one of two constants of its callers, which the tests of erasures run",
+		"forgetNamed":     "for every table of the catalog, run by the tests of erasures",
+		"forgetDocuments": "for every table of the catalog, run by the tests of erasures",
+		"sweepTable":      "for every table of the catalog, run by the tests of erasures",
+		"verifyTable":     "for every table of the catalog, run by the tests of erasures",
+		"Clean":           "utility statements, run by the tests of erasures",
+		"table":           "utility statements with quoted names, run by the tests of erasures",
+		"locking":         "utility statements, run by the tests of erasures",
 		"changeOne":       "its callers' texts are prepared",
 		"oneOf":           "its callers' texts are prepared",
 		"readAdminTokens": "the condition is a constant of its callers, which the tests of admin tokens run",
