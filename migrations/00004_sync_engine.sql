@@ -30,6 +30,8 @@ ALTER TABLE sync_run
   -- Its counts at its last few heartbeats, for how fast it goes:
   -- [{"at": seconds, "listed": n, "documents": n, "bytes": n}].
   ADD COLUMN samples  jsonb NOT NULL DEFAULT '[]',
+  -- What it remembers of its pages, from slice to slice: loops and limits.
+  ADD COLUMN guard jsonb NOT NULL DEFAULT '{}',
   -- When the slice that works on it, or waits, was asked for: how long it starves.
   ADD COLUMN waiting_since timestamptz,
   -- When a page was committed last: a run that shows heartbeats and no pages is stuck.

@@ -49,6 +49,7 @@ type PageEnd struct {
 	Next     connectors.Cursor
 	Blocked  []connectors.Container
 	Complete bool
+	Guard    Guard
 }
 
 // DocumentWrite is one document as the engine made it.
@@ -262,8 +263,8 @@ func (w *batchWriter) finish(ctx context.Context) error {
 		blocked = []connectors.Container{}
 	}
 	_, err := w.tx.Exec(ctx, `
-		UPDATE sync_run SET counts = $2, cursor = $3, complete = complete OR $4, blocked = blocked || $5::jsonb, progress_at = clock() WHERE id = $1`,
-		w.b.Run.ID, jsonOf(w.total), jsonOf(p.Next), p.Complete, jsonOf(blocked))
+		UPDATE sync_run SET counts = $2, cursor = $3, complete = complete OR $4, blocked = blocked || $5::jsonb, progress_at = clock(), guard = $6 WHERE id = $1`,
+		w.b.Run.ID, jsonOf(w.total), jsonOf(p.Next), p.Complete, jsonOf(blocked), jsonOf(p.Guard))
 	return err
 }
 

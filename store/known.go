@@ -24,6 +24,8 @@ type KnownDocument struct {
 	QuarantineRevision string
 	// Where the document stood and how it was called when it was last listed.
 	Title, URL, Path, Container string
+	// RetryAsked is true while an admin wants the quarantined item tried again.
+	RetryAsked bool
 }
 
 // KnownDocuments returns what is stored of the given items, by external id. An
@@ -37,7 +39,7 @@ func (s *Store) KnownDocuments(ctx context.Context, connection uuid.UUID, extern
 		SELECT coalesce(d.id, '00000000-0000-0000-0000-000000000000'), coalesce(d.external_id, q.external_id), coalesce(d.source_revision, ''), d.content_hash,
 			coalesce(r.extractor, ''), coalesce(r.chunker, ''), coalesce(d.acl_set_id, 0), d.hidden_reason,
 			coalesce(q.attempts, 0), coalesce(q.source_revision, ''),
-			coalesce(d.title, ''), coalesce(d.url, ''), coalesce(d.path, ''), coalesce(d.container, '')
+			coalesce(d.title, ''), coalesce(d.url, ''), coalesce(d.path, ''), coalesce(d.container, ''), q.retry_at IS NOT NULL
 		FROM (SELECT * FROM document WHERE connection_id = $1 AND external_id = ANY($2)) d
 		LEFT JOIN revision r ON r.document_id = d.id AND r.number = d.revision
 		FULL JOIN (SELECT * FROM quarantine WHERE connection_id = $1 AND external_id = ANY($2)) q ON q.external_id = d.external_id`, connection, external)

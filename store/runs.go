@@ -99,11 +99,12 @@ type Run struct {
 	QueuedAt   time.Time  `json:"queued_at"`
 	StartedAt  *time.Time `json:"started_at"`
 	FinishedAt *time.Time `json:"finished_at"`
+	Guard      Guard      `json:"-"`
 }
 
 const runColumns = `r.id, r.connection_id, c.name, r.lane, r.kind, r.state, r.cause, r.fence, r.worker, r.heartbeat_at, r.attempt, r.slices,
 	r.next_try_at, r.cancel_requested, r.approve_deletions, r.selection_version, r.acl_version, r.listing, r.cursor, r.feed_start, r.blocked, r.complete, r.counts, r.expected,
-	r.error_class, r.error, r.queued_at, r.started_at, r.finished_at`
+	r.error_class, r.error, r.queued_at, r.started_at, r.finished_at, r.guard`
 
 // ErrFenced says that the run was taken over, cancelled or ended: whoever gets
 // it stops writing at once.
