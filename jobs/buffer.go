@@ -68,13 +68,17 @@ func (b *buffer) add(it *item) error {
 	default:
 		return bug("a change with unknown operation %d", c.Op)
 	}
-	b.b.Counts.Listed++
-	if it.known.ID != uuid.Nil && (!it.byID || c.Document != nil) {
-		// A listing by ids alone says nothing of permissions.
+	if b.p.aside {
+		// What failed in this run is counted already.
+		b.b.Counts.Quarantined -= b.p.counted[c.Ref.ID]
+	} else {
+		b.b.Counts.Listed++
+	}
+	if it.known.ID != uuid.Nil && it.saysACL(b.p.aside) {
 		b.b.ACLs = append(b.b.ACLs, store.ACLWrite{ExternalID: c.Ref.ID, ACL: c.ACL})
 	}
 	switch {
-	case it.restsInQuarantine():
+	case it.rests:
 		b.seen(it)
 		b.b.Resting = append(b.b.Resting, c.Ref.ID)
 		b.b.Counts.Quarantined++
@@ -89,6 +93,15 @@ func (b *buffer) add(it *item) error {
 		return nil
 	}
 	return b.addResult(it)
+}
+
+// saysACL reports whether the item's ACL is known: a listing by ids alone says
+// nothing of permissions, nor does what could not be fetched.
+func (it *item) saysACL(fetched bool) bool {
+	if it.byID {
+		return it.change.Document != nil
+	}
+	return !fetched || it.result.kind == resultDocument || it.result.kind == resultTouched
 }
 
 func (b *buffer) seen(it *item) {

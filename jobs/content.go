@@ -24,7 +24,7 @@ func (s *syncer) content(ctx context.Context) sliceEnd {
 	}
 	if s.run.Complete {
 		// The listing ended in a slice that died before it could conclude.
-		return s.conclude(ctx, pumped{ended: true, complete: true, last: s.run.Cursor})
+		return s.concludeAfterRetries(ctx, pumped{ended: true, complete: true, last: s.run.Cursor})
 	}
 	if s.run.Kind == store.RunChanges {
 		return s.changes(ctx)
@@ -35,7 +35,7 @@ func (s *syncer) content(ctx context.Context) sliceEnd {
 	if err := s.expect(ctx); err != nil {
 		return sliceEnd{err: err}
 	}
-	return s.conclude(ctx, s.pump(ctx, s.listing(ctx), s.run.Cursor))
+	return s.concludeAfterRetries(ctx, s.pump(ctx, s.listing(ctx), s.run.Cursor))
 }
 
 // takeFeedStart asks for the change feed's position before the snapshot, so
@@ -71,6 +71,9 @@ func (s *syncer) changes(ctx context.Context) sliceEnd {
 	}
 	if p.err != nil || !p.ended {
 		return sliceEnd{err: p.err, handOver: p.err == nil, progress: p.progress}
+	}
+	if err := s.retryItems(ctx); err != nil {
+		return sliceEnd{err: err, progress: p.progress}
 	}
 	if err := s.r.store.FinishContent(ctx, s.run, p.last); err != nil {
 		return sliceEnd{err: err, progress: true}
@@ -149,6 +152,7 @@ func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, err
 			return nil, bug("a change without an item id")
 		}
 		it := &item{change: c, known: known[c.Ref.ID], byID: c.Document == nil && s.listsIDs()}
+		it.rests = it.restsInQuarantine()
 		if c.Op == connectors.Upsert && it.mustOpen() {
 			if c.Document == nil && !it.byID {
 				return nil, &connectors.Error{Op: "reading page", Class: connectors.Bug, Ref: c.Ref, Err: errNoDocument}
@@ -189,17 +193,18 @@ func pathOf(c connectors.Change) string {
 
 // mustOpen reports whether the body has to be read: the revision is not
 // stored, or was refused when it was last asked for, and has not failed too
-// often.
+// often, or an admin asks for it.
 func (it *item) mustOpen() bool {
 	k := it.known
-	if it.restsInQuarantine() {
+	if it.rests {
 		return false
 	}
 	stored := k.ID != uuid.Nil && k.SourceRevision == it.change.Ref.Revision
 	refused := k.HiddenReason != nil && *k.HiddenReason == "refused"
-	return !stored || refused
+	return !stored || refused || k.RetryAsked
 }
 
 func (it *item) restsInQuarantine() bool {
-	return it.known.QuarantineAttempts >= maxItemAttempts && it.known.QuarantineRevision == it.change.Ref.Revision
+	k := it.known
+	return k.QuarantineAttempts >= maxItemAttempts && k.QuarantineRevision == it.change.Ref.Revision && !k.RetryAsked
 }

@@ -131,16 +131,7 @@ func openFailure(ctx context.Context, err error) result {
 	if isCancel(ctx, err) {
 		return result{kind: resultFatal, err: err}
 	}
-	switch connectors.ClassOf(err) {
-	case connectors.ItemRefused, connectors.ScopeDenied:
-		return result{kind: resultRefused, err: err}
-	case connectors.RateLimited, connectors.GrantLost, connectors.ClientRejected, connectors.Bug:
-		return result{kind: resultFatal, err: err}
-	case connectors.Unknown, connectors.Transient, connectors.CursorExpired, connectors.ItemSkipped, connectors.Invalid:
-		return result{kind: resultQuarantined, err: err}
-	default:
-		return result{kind: resultQuarantined, err: err}
-	}
+	return result{kind: outcomeOf(connectors.ClassOf(err)).item, err: err}
 }
 
 func extractFailure(ctx context.Context, err error, n int64) result {

@@ -6,12 +6,14 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"tributary/connectors"
 	"tributary/store"
 )
 
-// outcome is what an error class means: for the run, for the connection, and
-// for the next try.
+// outcome is what an error class means: for the run, for the connection, for
+// the next try, and for the admins.
 type outcome struct {
 	// retry keeps the run alive; attempts bounds tries without progress, 0 is
 	// without bound.
@@ -21,29 +23,37 @@ type outcome struct {
 	conn     store.ConnectionState
 	// snapshot starts a new listing from the zero cursor.
 	snapshot bool
+	// item says what the class means where it is an item's.
+	item resultKind
+	// notice is the code that admins see, "" where none is needed.
+	notice string
 }
 
 // outcomeOf is the one table from error class to outcome.
 func outcomeOf(class connectors.Class) outcome {
 	switch class {
 	case connectors.RateLimited:
-		return outcome{retry: true, conn: store.StateThrottled}
+		return outcome{retry: true, conn: store.StateThrottled, item: resultFatal, notice: "throttled_long"}
 	case connectors.GrantLost:
-		return outcome{run: store.RunFailed, conn: store.StateNeedsReauth}
+		return outcome{run: store.RunFailed, conn: store.StateNeedsReauth, item: resultFatal, notice: "connection_needs_consent"}
 	case connectors.ClientRejected:
-		return outcome{run: store.RunFailed, conn: store.StateConfigError}
+		return outcome{run: store.RunFailed, conn: store.StateConfigError, item: resultFatal, notice: "connection_config_error"}
 	case connectors.ScopeDenied:
-		return outcome{run: store.RunFailed, conn: store.StateDegraded}
+		return outcome{run: store.RunFailed, conn: store.StateDegraded, item: resultRefused, notice: "connection_degraded"}
 	case connectors.CursorExpired:
-		return outcome{run: store.RunSuperseded, snapshot: true}
+		return outcome{run: store.RunSuperseded, snapshot: true, item: resultQuarantined}
 	case connectors.Invalid:
-		return outcome{run: store.RunFailed, conn: store.StateConfigError}
+		return outcome{run: store.RunFailed, conn: store.StateConfigError, item: resultQuarantined, notice: "connection_config_error"}
+	case connectors.Unknown:
+		return outcome{retry: true, attempts: 8, run: store.RunFailed, item: resultQuarantined, notice: "unknown_error"}
+	case connectors.Transient, connectors.ItemSkipped:
+		return outcome{retry: true, attempts: 8, run: store.RunFailed, item: resultQuarantined, notice: "run_failing"}
+	case connectors.ItemRefused:
+		return outcome{retry: true, attempts: 8, run: store.RunFailed, item: resultRefused, notice: "run_failing"}
 	case connectors.Bug:
-		return outcome{run: store.RunFailed, conn: store.StateFailed}
-	case connectors.Unknown, connectors.Transient, connectors.ItemSkipped, connectors.ItemRefused:
-		return outcome{retry: true, attempts: 8, run: store.RunFailed}
+		return outcome{run: store.RunFailed, conn: store.StateFailed, item: resultFatal, notice: "connection_failed"}
 	default:
-		return outcome{run: store.RunFailed, conn: store.StateFailed}
+		return outcome{run: store.RunFailed, conn: store.StateFailed, item: resultFatal, notice: "connection_failed"}
 	}
 }
 
@@ -76,15 +86,45 @@ func (r *Runner) release(run store.Run, end sliceEnd) store.Release {
 		return store.Release{State: store.RunQueued}
 	}
 	class := connectors.ClassOf(end.err)
+	trouble := store.IsTrouble(end.err)
+	if trouble {
+		class = connectors.Transient
+	}
 	o := outcomeOf(class)
 	rel := store.Release{State: o.run, Class: class, Err: end.err, Connection: o.conn, Reason: end.err.Error()}
-	if !o.retry || (o.attempts > 0 && run.Attempt+1 >= o.attempts && !end.progress) {
+	guard := guardOf(end.err)
+	if guard != nil && rel.Connection == "" && guard.final {
+		rel.Connection = store.StateDegraded
+	}
+	spent := o.attempts > 0 && run.Attempt+1 >= o.attempts && !end.progress && !trouble
+	if !o.retry || spent || guard != nil && guard.final {
 		return rel
 	}
 	rel.State = store.RunQueued
-	rel.CountAttempt = !end.progress && class != connectors.RateLimited
+	// What PostgreSQL refuses for want of space says nothing of the source.
+	rel.CountAttempt = !end.progress && class != connectors.RateLimited && !trouble
 	rel.RetryIn = waitFor(end.err, run.Attempt)
 	return rel
+}
+
+// notify raises the notice of the guard that ended a run, and clears those of
+// earlier runs of the lane that are over, in the transaction that ends it.
+func (r *Runner) notify(ctx context.Context, tx pgx.Tx, run store.Run, rel store.Release) error {
+	if rel.State.Live() {
+		return nil
+	}
+	if g := guardOf(rel.Err); g != nil {
+		return r.store.RaiseNotice(ctx, tx, store.Notice{ConnectionID: &run.ConnectionID, Subject: string(run.Lane), Code: g.notice, Detail: g.text})
+	}
+	if rel.State != store.RunSucceeded && rel.State != store.RunPartial {
+		return nil
+	}
+	for _, code := range [...]string{store.NoticeLimitReached, store.NoticeErrorBudget, store.NoticeListingLoops} {
+		if err := r.store.ClearNotice(ctx, tx, &run.ConnectionID, code, string(run.Lane)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // errStopping ends a slice whose process stops; the run goes on elsewhere.

@@ -29,6 +29,7 @@ type syncer struct {
 	quietAt  time.Time
 	locals   []localProfile
 	remotes  []int16
+	limits   store.RunLimits
 }
 
 // pumped says how far a sequence was read and committed.
@@ -47,6 +48,7 @@ type pageTask struct {
 	items []*item
 	// excluded is how many items the page named that are not ingested.
 	excluded int64
+	guard    store.Guard
 }
 
 // item is one change on its way. started is closed when the bytes that it may
@@ -58,6 +60,7 @@ type item struct {
 	// byID is true for an item that is listed by its id alone: whoever opens it
 	// asks for the rest of the change first.
 	byID    bool
+	rests   bool
 	weight  int64
 	started chan struct{}
 	done    chan struct{}
@@ -69,14 +72,21 @@ type item struct {
 // most Config.BytesInFlight bytes between download and commit. A page is read
 // from the source only after the one before it was accepted.
 func (s *syncer) pump(ctx context.Context, seq iter.Seq2[connectors.Page, error], from connectors.Cursor) pumped {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	p := &pump{
-		s: s, budget: semaphore.NewWeighted(s.r.cfg.BytesInFlight),
+	return s.newPump(from).run(ctx, seq, from)
+}
+
+func (s *syncer) newPump(from connectors.Cursor) *pump {
+	return &pump{
+		s: s, budget: semaphore.NewWeighted(s.r.cfg.BytesInFlight), guard: s.newGuard(from), losses: s.newLosses(),
 		pages: make(chan *pageTask, 1), work: make(chan *item),
 	}
+}
+
+func (p *pump) run(ctx context.Context, seq iter.Seq2[connectors.Page, error], from connectors.Cursor) pumped {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var wg sync.WaitGroup
-	for range s.r.cfg.Parallel {
+	for range p.s.r.cfg.Parallel {
 		wg.Go(func() { p.process(ctx) })
 	}
 	var read pumped
@@ -110,8 +120,15 @@ func (s *syncer) pump(ctx context.Context, seq iter.Seq2[connectors.Page, error]
 type pump struct {
 	s      *syncer
 	budget *semaphore.Weighted
-	pages  chan *pageTask
-	work   chan *item
+	// guard is the reader's, losses the committer's.
+	guard  *guard
+	losses *losses
+	// aside is true for items outside a listing: the cursor stays. counted are
+	// those that stand in the run's counts as quarantined.
+	aside   bool
+	counted map[string]int64
+	pages   chan *pageTask
+	work    chan *item
 }
 
 // read pulls pages until the sequence ends, fails, or the slice is over. It
@@ -119,18 +136,12 @@ type pump struct {
 // committer can make room for them.
 func (p *pump) read(ctx context.Context, seq iter.Seq2[connectors.Page, error], from connectors.Cursor) pumped {
 	out := pumped{last: from}
-	visited := map[string]bool{string(from): true}
 	for page, err := range seq {
 		if err != nil {
 			out.err = err
 			return out
 		}
-		if visited[string(page.Next)] {
-			out.err = bug("the cursor after a page is one that the run has passed: %.200s", string(page.Next))
-			return out
-		}
-		visited[string(page.Next)] = true
-		task, err := p.s.plan(ctx, page)
+		task, limit, err := p.take(ctx, page)
 		if err != nil {
 			out.err = err
 			return out
@@ -145,6 +156,9 @@ func (p *pump) read(ctx context.Context, seq iter.Seq2[connectors.Page, error], 
 			return out
 		}
 		out.last = page.Next
+		if out.err = limit; limit != nil {
+			return out
+		}
 		if !page.Complete && p.s.over(ctx) {
 			return out
 		}
@@ -153,6 +167,22 @@ func (p *pump) read(ctx context.Context, seq iter.Seq2[connectors.Page, error], 
 		out.ended = true
 	}
 	return out
+}
+
+// take checks a page and plans it. limit is an error that ends the run behind
+// the page.
+func (p *pump) take(ctx context.Context, page connectors.Page) (task *pageTask, limit, err error) {
+	if !p.aside {
+		if err := p.guard.loops(page); err != nil {
+			return nil, nil, err
+		}
+		limit = p.guard.spend(page)
+	}
+	if task, err = p.s.plan(ctx, page); err != nil {
+		return nil, nil, err
+	}
+	task.guard = p.guard.Guard
+	return task, limit, nil
 }
 
 func (p *pump) dispatch(ctx context.Context, task *pageTask) error {
@@ -208,10 +238,28 @@ func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
 		if err := b.add(it); err != nil {
 			return err
 		}
+		if err := p.losses.take(it, task.guard.Items); err != nil {
+			return p.give(ctx, b, err)
+		}
 		it.result = result{}
 	}
+	if p.aside {
+		return b.flush(ctx, nil)
+	}
 	b.skip(task.page, task.excluded)
-	return b.flush(ctx, &store.PageEnd{Next: task.page.Next, Blocked: task.page.Blocked, Complete: task.page.Complete})
+	if err := b.flush(ctx, &store.PageEnd{Next: task.page.Next, Blocked: task.page.Blocked, Complete: task.page.Complete, Guard: p.losses.count(task.guard)}); err != nil {
+		return err
+	}
+	return p.losses.spent(task.page)
+}
+
+// give ends the run by its error budget. What failed is counted as tried, if
+// the run does not try it again itself.
+func (p *pump) give(ctx context.Context, b *buffer, err error) error {
+	if g := guardOf(err); g != nil && g.final {
+		return errors.Join(b.flush(ctx, nil), err)
+	}
+	return err
 }
 
 // roomPatience is how long an item may wait for room before the buffer, which

@@ -65,6 +65,9 @@ func (r *Runner) slice(ctx context.Context, id uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	err = r.store.ReleaseRun(ctx, run, rel, func(ctx context.Context, tx pgx.Tx) error {
+		if err := r.notify(ctx, tx, run, rel); err != nil {
+			return err
+		}
 		return r.follow(ctx, tx, run, rel)
 	})
 	if errors.Is(err, store.ErrFenced) {
@@ -190,6 +193,9 @@ func (r *Runner) advance(ctx context.Context, run store.Run) (end sliceEnd) {
 	}()
 	s := &syncer{r: r, run: run, conn: conn, session: open.session, spec: open.spec, realm: open.realm}
 	if err := s.setTurn(ctx); err != nil {
+		return sliceEnd{err: err}
+	}
+	if s.limits, err = r.store.RunLimits(ctx, conn.ID); err != nil {
 		return sliceEnd{err: err}
 	}
 	if run.Lane == store.Permissions {

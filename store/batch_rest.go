@@ -234,8 +234,8 @@ func (w *batchWriter) writeSkips(ctx context.Context) error {
 	return nil
 }
 
-// writeQuarantine counts failures of an item, one in each run, and forgets those of items that
-// are stored. An item that is quarantined counts as seen.
+// writeQuarantine counts failures of an item, one in each run, and forgets those
+// of items that are stored, skipped, refused or deleted. An item that is quarantined counts as seen.
 func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 	batch := &pgx.Batch{}
 	for _, q := range w.b.Quarantine {
@@ -258,8 +258,14 @@ func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 	for i := range w.b.Touched {
 		stored = append(stored, w.b.Touched[i].ExternalID)
 	}
+	over := slices.Concat(stored, w.b.Refused, w.b.Deleted)
+	for _, s := range w.b.Skips {
+		over = append(over, s.Ref.ID)
+	}
+	if len(over) > 0 {
+		batch.Queue(`DELETE FROM quarantine WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, over)
+	}
 	if len(stored) > 0 {
-		batch.Queue(`DELETE FROM quarantine WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, stored)
 		batch.Queue(`DELETE FROM skip WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, stored)
 	}
 	if batch.Len() == 0 {

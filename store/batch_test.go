@@ -107,15 +107,14 @@ func (m *model) draw(t *rapid.T, run store.Run, ids map[string]uuid.UUID) *store
 			b.Skips = append(b.Skips, connectors.Skip{Ref: connectors.ItemRef{ID: id}, Path: id, Reason: "because"})
 			m.skipped[id] = true
 			m.hide(id, "refused")
+			delete(m.quarantined, id)
 		case op == "quarantine":
 			b.Quarantine = append(b.Quarantine, store.QuarantineWrite{ExternalID: id, SourceRevision: "1", Reason: "broken"})
-			m.quarantined[id]++
+			m.quarantined[id] = 1 // however often in one run
 		case op == "delete":
 			b.Deleted = append(b.Deleted, id)
-			if stored {
-				delete(m.documents, id)
-				delete(m.quarantined, id)
-			}
+			delete(m.documents, id)
+			delete(m.quarantined, id)
 		case !stored: // the rest is said of stored documents alone
 		case op == "touch":
 			w := document(id, connectors.ACL{})
@@ -138,6 +137,7 @@ func (m *model) draw(t *rapid.T, run store.Run, ids map[string]uuid.UUID) *store
 		case op == "refuse":
 			b.Refused, b.Seen = append(b.Refused, id), append(b.Seen, ids[id])
 			m.hide(id, "refused")
+			delete(m.quarantined, id)
 		}
 	}
 	return b

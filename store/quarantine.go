@@ -57,15 +57,32 @@ func (s *Store) RetryQuarantined(ctx context.Context, connection uuid.UUID, ids 
 	return n, err
 }
 
-// RetriesDue returns up to limit quarantined items that wait to be tried again.
-func (s *Store) RetriesDue(ctx context.Context, connection uuid.UUID, limit int) ([]string, error) {
+// Retry is a quarantined item that is to be tried again within a run.
+type Retry struct {
+	ExternalID     string
+	Path           string
+	SourceRevision string
+	Class          string
+	// Asked is true where an admin asked for it.
+	Asked bool
+	// Here is true where it failed in this run.
+	Here bool
+}
+
+// RetriesDue returns up to limit quarantined items that run may try again by
+// fetching them: those that an admin asks for, those that failed in this run of
+// something that may pass, and, where the run lists only changes, those with
+// fewer than tries attempts.
+func (s *Store) RetriesDue(ctx context.Context, run Run, tries, limit int) ([]Retry, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT external_id FROM quarantine WHERE connection_id = $1 AND retry_at IS NOT NULL ORDER BY retry_at, external_id LIMIT $2`, connection, limit)
+		SELECT external_id, path, source_revision, class, retry_at IS NOT NULL, here FROM quarantine q, LATERAL (SELECT q.run_id = $2 AND q.last_at >= $6 AS here) h
+		WHERE connection_id = $1 AND (retry_at IS NOT NULL OR (here AND class IN ('transient', 'unknown')) OR (NOT here AND $3 AND attempts < $4))
+		ORDER BY retry_at NULLS LAST, last_at, external_id LIMIT $5`, run.ConnectionID, run.ID, run.Kind == RunChanges, tries, limit, run.StartedAt)
 	if err != nil {
 		return nil, translate("reading quarantined items to retry", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	return ids, translate("reading quarantined items to retry", err)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Retry])
+	return list, translate("reading quarantined items to retry", err)
 }
 
 // ExcludeItems keeps items out for good: they leave the quarantine, no run

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 
 	"tributary/connectors"
@@ -31,20 +32,37 @@ func TestRetryQuarantinedAsksOnce(t *testing.T) {
 	if err != nil || n != 1 {
 		t.Fatalf("retried %d, want 1: %v", n, err)
 	}
-	due, err := r.store.RetriesDue(t.Context(), s.conn, 10)
-	if err != nil || len(due) != 1 || due[0] != "a" {
-		t.Errorf("due = %q, want a: %v", due, err)
+	if got := s.asked(t); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("asked for %q, want a", got)
 	}
-	if due, err = r.store.RetriesDue(t.Context(), other.conn, 10); err != nil || len(due) > 0 {
-		t.Errorf("another connection's item of that id is due: %q, %v", due, err)
+	if got := other.asked(t); len(got) > 0 {
+		t.Errorf("another connection's item of that id is asked for: %q", got)
 	}
 	if n := pgtest.Scalar[int64](t, r.db, `SELECT count(*) FROM audit_event WHERE action = 'quarantine.retry'`); n != 1 {
 		t.Errorf("%d audit events, want 1", n)
 	}
 	s.quarantined(t, "a")
-	if due, err = r.store.RetriesDue(t.Context(), s.conn, 10); err != nil || len(due) > 0 {
-		t.Errorf("an item that was tried again and failed is still due: %q, %v", due, err)
+	if got := s.asked(t); len(got) > 0 {
+		t.Errorf("what was tried again and failed is still asked for: %q", got)
 	}
+}
+
+// asked returns the items that an admin wants tried again.
+func (s *source) asked(t *testing.T) []string {
+	t.Helper()
+	run := s.start(t, store.Content)
+	defer s.end(t, run)
+	due, err := s.store.RetriesDue(t.Context(), run, 3, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, r := range due {
+		if r.Asked {
+			ids = append(ids, r.ExternalID)
+		}
+	}
+	return ids
 }
 
 func TestExcludeTakesOutWhatIsStored(t *testing.T) {
