@@ -59,13 +59,7 @@ func (s *Store) requestItems(ctx context.Context, tx pgx.Tx, req EraseRequest, b
 		return e, err
 	}
 	e.Target.AllowReturn, e.Target.Containers, e.Target.Patterns = req.AllowReturn, len(req.Containers), len(req.Paths)
-	for _, it := range items {
-		if it.Document != nil {
-			e.Target.Documents++
-		} else {
-			e.Target.Items++
-		}
-	}
+	e.Target.count(items)
 	if e, err = insertErasure(ctx, tx, req, e, runs, events); err != nil {
 		return e, err
 	}
@@ -125,6 +119,31 @@ func hideErased(ctx context.Context, tx pgx.Tx, connection uuid.UUID, ids []uuid
 		return fmt.Errorf("hiding documents: %w", err)
 	}
 	return noteDocuments(ctx, tx, "hide", connection, shown)
+}
+
+// PreviewErasure counts what a request of scope document or selection is about.
+func (s *Store) PreviewErasure(ctx context.Context, req EraseRequest) (EraseTarget, error) {
+	var target EraseTarget
+	err := s.inTxErr(ctx, "previewing erasure", func(tx pgx.Tx) error {
+		conn, err := s.Connection(ctx, req.Connection.String())
+		if err != nil {
+			return err
+		}
+		items, err := eraseTargets(ctx, tx, conn, req)
+		target.count(items)
+		return err
+	})
+	return target, err
+}
+
+func (t *EraseTarget) count(items []eraseItem) {
+	for _, it := range items {
+		if it.Document != nil {
+			t.Documents++
+		} else {
+			t.Items++
+		}
+	}
 }
 
 // eraseTargets finds what a request is about.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -204,6 +205,28 @@ func cleanAfter(ctx context.Context, e Erasure, opts EraseOptions) (Cleaned, err
 	return done, err
 }
 
+// RecordCleaned writes into the receipt of an erasure that the storage was
+// cleaned after it, and records events with it.
+func (s *Store) RecordCleaned(ctx context.Context, id uuid.UUID, c Cleaned, events ...audit.Event) error {
+	return s.inTxErr(ctx, "writing receipt", func(tx pgx.Tx) error {
+		var r Receipt
+		err := tx.QueryRow(ctx, `SELECT receipt FROM erasure WHERE id = $1 AND receipt IS NOT NULL FOR UPDATE`, id).Scan(&r)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("receipt of erasure %s: %w", id, ErrNotFound)
+		}
+		if err != nil {
+			return fmt.Errorf("reading receipt: %w", err)
+		}
+		r.Storage, r.NotCovered = c, notCovered(c)
+		r.SHA256 = r.digest()
+		_, err = tx.Exec(ctx, `UPDATE erasure SET receipt = $2 WHERE id = $1`, id, jsonOf(r))
+		if err != nil {
+			return fmt.Errorf("writing receipt: %w", err)
+		}
+		return recordAll(ctx, tx, id.String(), events)
+	})
+}
+
 // notCovered says where bytes of what was erased may still be.
 func notCovered(c Cleaned) []string {
 	list := []string{
@@ -260,7 +283,7 @@ func (s *Store) finishErasure(ctx context.Context, e Erasure, r Receipt) error {
 		}
 		event := audit.Event{
 			Actor: audit.Actor{Kind: audit.System, Name: "erase"}, Action: "erasure.finish", Target: audit.Target{Kind: "erasure", ID: e.ID.String()}, Outcome: audit.OK,
-			Detail: map[string]string{"scope": string(e.Scope), "connection": e.Connection, "items": fmt.Sprint(r.Items), "hits": fmt.Sprint(r.Hits), "receipt_sha256": r.SHA256},
+			Detail: map[string]string{"scope": string(e.Scope), "connection": e.Connection, "items": strconv.FormatInt(r.Items, 10), "hits": strconv.FormatInt(r.Hits, 10), "receipt_sha256": r.SHA256},
 		}
 		if r.Hits > 0 {
 			event.Outcome = audit.Failed

@@ -161,14 +161,14 @@ func (t eraseTable) verification(keep string) string {
 		// People and groups of a realm belong to every connection of it.
 		mine = `false`
 	}
-	any := func(list []string) string {
+	anyOf := func(list []string) string {
 		if len(list) == 0 {
 			return `false`
 		}
 		return `coalesce(` + strings.Join(list, ` OR `) + `, false)`
 	}
 	return `SELECT count(*), count(*) FILTER (WHERE x.ours), count(*) FILTER (WHERE x.ours AND x.keep), count(*) FILTER (WHERE NOT x.ours AND x.named) FROM (
-		SELECT ` + any(ours) + ` AS ours, ` + keep + ` AS keep, (` + mine + `) AND ` + any(named) + ` AS named FROM ` + t.sql() + ` t
+		SELECT ` + anyOf(ours) + ` AS ours, ` + keep + ` AS keep, (` + mine + `) AND ` + anyOf(named) + ` AS named FROM ` + t.sql() + ` t
 		WHERE ctid >= $6::text::tid AND ctid < $7::text::tid
 		  AND ($1::uuid[] IS NOT NULL OR $2::bytea[] IS NOT NULL OR $3::text[] IS NOT NULL OR $4::uuid IS NOT NULL OR $5::bytea[] IS NOT NULL)) x`
 }

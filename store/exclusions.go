@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -121,7 +122,7 @@ func (w *batchWriter) without(out map[string]bool) {
 		}
 	}
 	w.counts.Skipped += int64(len(w.b.Documents) - len(b.Documents) + len(w.b.Touched) - len(b.Touched) + len(w.b.Quarantine) - len(b.Quarantine))
-	w.b, w.sets = &b, append(sets, aclSets...)
+	w.b, w.sets = &b, slices.Concat(sets, aclSets)
 }
 
 func keepItems[T any](list []T, out map[string]bool, id func(T) string) []T {

@@ -24,6 +24,8 @@ type app struct {
 	// alone is true when this command started the managed database itself:
 	// then no server of this instance runs.
 	alone bool
+	// cleanURL is the address of a role that may vacuum; "" where there is none.
+	cleanURL string
 }
 
 // logger returns the process's log. Servers tell what they do; other commands

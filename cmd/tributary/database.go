@@ -233,7 +233,7 @@ func (a *app) withStore(ctx context.Context, s settings.Settings, fn func(ctx co
 	if err != nil {
 		return err
 	}
-	a.alone = d.server != nil
+	a.alone, a.cleanURL = d.server != nil, d.migrateURL
 	defer d.close(ctx, log)
 	defer a.awaitOthers(ctx, d)
 	defer st.Close()

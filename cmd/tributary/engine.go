@@ -119,11 +119,22 @@ func (a *app) newEngine(ctx context.Context, s settings.Settings, st *store.Stor
 	for _, c := range a.connectorList(s).All() {
 		byName[c.Spec().Source] = c
 	}
-	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Authorise: grants.authorise, Refresher: grants.refresher(), Tend: grants.grants.Tend, Log: log, Version: version, Workers: workers})
+	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Authorise: grants.authorise, Refresher: grants.refresher(), Tend: grants.grants.Tend, Log: log, Version: version, Workers: workers, Clean: a.cleaner()})
 	if err != nil {
 		return nil, errors.Join(err, x.Close(ctx))
 	}
 	return &engine{runner: r, extractor: x}, nil
+}
+
+// cleaner cleans the storage of tables that rows were erased from; nil where
+// this process knows no role that may.
+func (a *app) cleaner() func(ctx context.Context, tables []string) (store.Cleaned, error) {
+	if a.cleanURL == "" {
+		return nil
+	}
+	return func(ctx context.Context, tables []string) (store.Cleaned, error) {
+		return store.Clean(ctx, a.cleanURL, tables, false)
+	}
 }
 
 // close ends the jobs and waits for them until ctx ends.

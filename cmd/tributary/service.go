@@ -119,6 +119,9 @@ type service struct {
 }
 
 func (a *app) newService(ctx context.Context, s settings.Settings, d *database, p *ports, what parts) (*service, error) {
+	if d.managed {
+		a.cleanURL = d.migrateURL
+	}
 	srv := &service{settings: s, parts: what, ports: p, db: d, log: a.logger(!what.quiet), metrics: web.NewMetrics()}
 	if err := srv.open(ctx, a); err != nil {
 		srv.close(ctx)
@@ -182,7 +185,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
 		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.webStore.Ping,
 		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
-		OAuth:   pages, Admin: &web.Admin{Store: srv.webStore},
+		OAuth: pages, Admin: &web.Admin{Store: srv.webStore},
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil
