@@ -74,9 +74,6 @@ func (s *syncer) over(ctx context.Context) bool {
 	if now.After(s.deadline) || s.r.isStopping() || !s.quietAt.IsZero() && !now.Before(s.quietAt) {
 		return true
 	}
-	if now.Sub(s.begun) < leastTurn {
-		return false
-	}
 	q := s.r.queue(ctx, s.run.Lane)
 	turn := turnOf(s.r.cfg.HandOver, q.Waiting, max(q.Slots, s.r.cfg.Workers))
 	return turn > 0 && now.Sub(s.begun) >= turn

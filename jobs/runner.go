@@ -116,6 +116,7 @@ type Runner struct {
 	cancel   context.CancelFunc
 	wakes    wakes
 	glances  glances
+	lookout  lookout
 	kinds    []string
 	showing  sync.WaitGroup
 	answers  *answers

@@ -134,9 +134,12 @@ func (r *Runner) work(ctx context.Context, run store.Run) sliceEnd {
 	}()
 	end := r.advance(ctx, run)
 	if cause := context.Cause(ctx); end.err != nil && cause != nil && isCancel(ctx, end.err) {
-		if errors.Is(cause, store.ErrFenced) {
+		switch {
+		case errors.Is(cause, store.ErrFenced):
 			end.err = store.ErrFenced
-		} else {
+		case errors.Is(cause, context.DeadlineExceeded) && !r.isStopping():
+			end.err = &connectors.Error{Op: "syncing", Class: connectors.Transient, Err: fmt.Errorf("the slice did not end within %s: %w", r.cfg.longestJob(), end.err)}
+		default:
 			end.err = errStopping
 		}
 	}

@@ -18,7 +18,9 @@ const dueBatch = 1000
 // tick enqueues everything that is due: schedules, runs that nobody works on,
 // and embedding queues without a drainer. It repairs what the job queue lost.
 func (r *Runner) tick(ctx context.Context) error {
-	return errors.Join(r.enqueueDue(ctx), r.adoptOrphans(ctx), r.promoteSlices(ctx), r.wakeDrainers(ctx), r.adoptErasures(ctx))
+	return errors.Join(
+		r.enqueueDue(ctx), r.adoptOrphans(ctx), r.promoteSlices(ctx), r.wakeDrainers(ctx), r.adoptErasures(ctx), r.reportTrouble(ctx),
+	)
 }
 
 func (r *Runner) enqueueDue(ctx context.Context) error {

@@ -1,0 +1,293 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tributary/connectors"
+	"tributary/connectors/connectortest"
+	"tributary/connectors/reference"
+	"tributary/internal/extract"
+	"tributary/internal/pgtest"
+	"tributary/store"
+)
+
+// latency makes every page of a listing of text take time.
+type latency struct {
+	reference.Connector
+	page time.Duration
+}
+
+func (l latency) Open(ctx context.Context, env connectors.Env) (connectors.Session, error) {
+	s, err := l.Connector.Open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return slowSession{s.(*reference.Session), l.page}, nil //nolint:forcetypeassert // the reference connector has one kind of session
+}
+
+type slowSession struct {
+	*reference.Session
+	page time.Duration
+}
+
+func (s slowSession) Snapshot(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
+	return func(yield func(connectors.Page, error) bool) {
+		for page, err := range s.Session.Snapshot(ctx, from) {
+			select {
+			case <-time.After(s.page):
+			case <-ctx.Done():
+				yield(connectors.Page{}, ctx.Err())
+				return
+			}
+			if !yield(page, err) {
+				return
+			}
+		}
+	}
+}
+
+// crowd makes n connections to the world whose names begin with name, each with
+// what the patterns include.
+func (e *engine) crowd(name string, n int, include ...string) []uuid.UUID {
+	e.t.Helper()
+	var ids []uuid.UUID
+	for i := range n {
+		c, err := e.store.CreateConnection(e.t.Context(), store.NewConnection{
+			Name: fmt.Sprintf("%s-%03d", name, i), Source: reference.Source, Settings: e.world.Settings(), Selection: connectors.Selection{Include: include},
+		})
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+// another starts one more process on the engine's database.
+func (e *engine) another() *Runner {
+	e.t.Helper()
+	s, err := store.Open(e.t.Context(), store.Config{URL: e.db.URL, Purpose: store.Worker, MaxConns: 6})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(s.Close)
+	cfg := e.runner.cfg
+	cfg.Store, cfg.Extractor = s, extract.New(extract.Config{})
+	r, err := New(cfg)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if err := r.Start(e.t.Context()); err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := r.Stop(ctx); err != nil {
+			e.t.Error(err)
+		}
+	})
+	return r
+}
+
+// 100 connections of very different size share two workers of one slot each. A
+// turn is half a second here instead of ten, and a small connection waits for
+// less than a twentieth of a minute's worth of them, with room for a busy
+// machine.
+func TestSmallConnectionsDoNotWaitBehindLargeOnes(t *testing.T) {
+	t.Parallel()
+	w := small(300)
+	w.SetPageSize(1)
+	e := newEngine(t, w, func(c *Config) {
+		c.Workers, c.Tick, c.HandOver = 1, 200*time.Millisecond, 500*time.Millisecond
+		c.Connectors = map[string]connectors.Connector{reference.Source: latency{w.Connector(), 150 * time.Millisecond}}
+	})
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day'`)
+	// A large one takes 45 s alone; ten of them hold both slots for minutes.
+	large := e.crowd("large", 10)
+	few := e.crowd("small", 90, "doc-007")
+	e.start()
+	e.another()
+	deadline := time.Now().Add(100 * time.Second)
+	for pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM sync_run WHERE connection_id = ANY($1) AND lane = 'content' AND state = 'succeeded'`, few) < int64(len(few)) {
+		if time.Now().After(deadline) {
+			t.Fatal("small connections still wait behind large ones")
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	longest := pgtest.Scalar[float64](t, e.db, `SELECT extract(epoch FROM max(started_at - queued_at))::float8 FROM sync_run WHERE connection_id = ANY($1) AND lane = 'content'`, few)
+	t.Logf("a small connection waited for %.1f s at most", longest)
+	if longest > 60 {
+		t.Errorf("a small connection waited for %.1f s", longest)
+	}
+	if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM sync_run WHERE connection_id = ANY($1) AND lane = 'content' AND slices > 0 AND (counts ->> 'pages')::int > 0`, large); n != int64(len(large)) {
+		t.Errorf("%d of %d large connections got a turn", n, len(large))
+	}
+	if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM sync_run WHERE connection_id = ANY($1) AND lane = 'content' AND state <> 'queued' AND state <> 'running'`, large); n != 0 {
+		t.Errorf("%d large connections are done already: they were not large", n)
+	}
+	eventually(t, "every connection has its permissions", func() bool {
+		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM connection WHERE permissions_as_of IS NULL`) <= 1 // the engine's own is not due
+	})
+}
+
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		waiting, slots int
+		want           time.Duration
+	}{
+		{0, 4, 0}, {1, 4, 10 * time.Second}, {12, 4, 10 * time.Second}, {24, 4, 5 * time.Second}, {100, 2, time.Second}, {5, 0, 6 * time.Second},
+	} {
+		if got := turnOf(10*time.Second, c.waiting, c.slots); got != c.want {
+			t.Errorf("%d wait for %d slots: a turn is %s, want %s", c.waiting, c.slots, got, c.want)
+		}
+	}
+}
+
+// While content that takes eight hours holds every slot, each permission run
+// begins when it is due, and no connection's permissions are ever stale.
+func TestLongSnapshotDelaysNoPermissions(t *testing.T) {
+	t.Parallel()
+	w := small(40)
+	w.SetPageSize(5)
+	e := newEngine(t, w, func(c *Config) { c.Workers = 1 })
+	e.db.SetClock(t, start2026())
+	e.must(store.Permissions, store.RunSucceeded)
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day'`)
+	conn, _ := e.store.Connection(t.Context(), "world")
+	w.Fail(reference.FaultOn{Kind: connectortest.Slow, Page: 3, Times: 1})
+	content, _, err := e.runner.Request(t.Context(), conn, store.Content, "test", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.start()
+	if err := w.AwaitHeld(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Mend)
+	e.timetable(func(tt *store.Timetable) { tt.PermissionsEvery = 10 * time.Minute })
+	for step := range 48 {
+		e.db.Advance(t, 10*time.Minute+31*time.Second)
+		if err := e.runner.tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, fmt.Sprintf("permission run %d has ended", step+1), func() bool {
+			return pgtest.Scalar[bool](t, e.db, `SELECT permissions_as_of = clock() AND NOT EXISTS (SELECT FROM sync_run WHERE lane = 'permissions' AND state IN ('queued', 'running')) FROM connection`)
+		})
+	}
+	if run, err := e.store.Run(t.Context(), content.ID); err != nil || run.State != store.RunRunning || run.Slices != 1 {
+		t.Fatalf("meanwhile the snapshot was %s in slice %d, %v", run.State, run.Slices, err)
+	}
+	if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM sync_run WHERE lane = 'permissions' AND state = 'succeeded'`); n != 49 {
+		t.Errorf("%d permission runs, want 49", n)
+	}
+	w.Mend()
+	eventually(t, "the snapshot has ended", func() bool { return e.finished(store.Content) })
+	e.wantTruth()
+}
+
+// 10,000 due schedules are enqueued within ten seconds, each once.
+func TestManyDueSchedules(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, small(1))
+	e.db.MustExec(t, `INSERT INTO connection (name, source) SELECT 'c-' || i, 'reference' FROM generate_series(1, 4999) i`)
+	e.db.MustExec(t, `INSERT INTO schedule (connection_id, lane, every) SELECT id, lane, interval '15 minutes' FROM connection, unnest(ARRAY['content', 'permissions']) lane ON CONFLICT DO NOTHING`)
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock(), cron = CASE WHEN lane = 'content' THEN '@hourly' ELSE '' END`)
+	e.db.MustExec(t, `ANALYZE`)
+	begun := time.Now()
+	if err := e.runner.enqueueDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(begun)
+	t.Logf("10,000 schedules took %s", took)
+	if took > 10*time.Second {
+		t.Errorf("10,000 schedules took %s", took)
+	}
+	for what, sql := range map[string]string{
+		"runs":           `SELECT count(*) FROM sync_run WHERE state = 'queued'`,
+		"jobs":           `SELECT count(DISTINCT args ->> 'run_id') FROM river.river_job WHERE kind = 'sync_slice'`,
+		"jobs in all":    `SELECT count(*) FROM river.river_job WHERE kind = 'sync_slice'`,
+		"times to come":  `SELECT count(*) FROM schedule WHERE next_run_at > clock()`,
+		"in their lanes": `SELECT count(*) FROM sync_run r JOIN river.river_job j ON j.args ->> 'run_id' = r.id::text AND (j.queue = 'permissions') = (r.lane = 'permissions')`,
+	} {
+		if n := pgtest.Scalar[int64](t, e.db, sql); n != 10000 {
+			t.Errorf("%s: %d, want 10,000", what, n)
+		}
+	}
+	if err := e.runner.enqueueDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM sync_run`); n != 10000 {
+		t.Errorf("after another look there are %d runs", n)
+	}
+}
+
+// Deleting every row of the job queue while runs are under way loses nothing:
+// each goes on, and the next times come.
+func TestLosingTheJobQueueLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := small(60)
+	w.SetPageSize(5)
+	e := newEngine(t, w, func(c *Config) {
+		c.Workers, c.Tick, c.Takeover, c.HandOver, c.Heartbeat = 2, 200*time.Millisecond, time.Second, 200*time.Millisecond, 200*time.Millisecond
+		c.Connectors = map[string]connectors.Connector{reference.Source: latency{w.Connector(), 20 * time.Millisecond}}
+	})
+	ids := e.crowd("c", 12)
+	e.start()
+	for i := range 6 {
+		eventually(t, "runs are under way", func() bool {
+			return pgtest.Scalar[int64](t, e.db, `SELECT coalesce(sum((counts ->> 'pages')::int), 0) FROM sync_run WHERE lane = 'content'`) > int64(10*i)
+		})
+		e.db.MustExec(t, `DELETE FROM river.river_job`)
+	}
+	eventually(t, "every connection is synced", func() bool {
+		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM connection WHERE id = ANY($1) AND content_as_of IS NOT NULL AND permissions_as_of IS NOT NULL`, ids) == int64(len(ids))
+	})
+	if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM document WHERE connection_id = ANY($1)`, ids); n != 60*int64(len(ids)) {
+		t.Errorf("%d documents, want %d", n, 60*len(ids))
+	}
+	e.db.MustExec(t, `DELETE FROM river.river_job`)
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock()`)
+	eventually(t, "the next times come", func() bool {
+		return pgtest.Scalar[int64](t, e.db, `SELECT count(DISTINCT connection_id) FROM sync_run WHERE connection_id = ANY($1) AND lane = 'content' AND kind = 'changes' AND state = 'succeeded'`, ids) == int64(len(ids))
+	})
+}
+
+// No transaction is open while a source is waited for.
+func TestNoTransactionSpansTheSource(t *testing.T) {
+	t.Parallel()
+	for _, place := range []connectortest.Place{connectortest.OnListing, connectortest.OnBody, connectortest.OnGroups, connectortest.OnACL} {
+		t.Run(string(place), func(t *testing.T) {
+			t.Parallel()
+			w := small(20)
+			e := newEngine(t, w)
+			w.Fail(reference.FaultOn{On: place, Kind: connectortest.Slow, Times: 1})
+			e.start()
+			if err := w.AwaitHeld(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(w.Mend)
+			other := store.Content
+			if place == connectortest.OnGroups {
+				other = store.Permissions
+			}
+			eventually(t, "nothing is in a transaction", func() bool {
+				return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM pg_stat_activity
+					WHERE datname = current_database() AND application_name LIKE 'tributary-%' AND xact_start IS NOT NULL`) == 0
+			})
+			if oldest := pgtest.Scalar[float64](t, e.db, `SELECT coalesce(extract(epoch FROM max(clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
+				WHERE datname = current_database() AND application_name LIKE 'tributary-%'`); oldest > 10 {
+				t.Errorf("a transaction is %.1f s old", oldest)
+			}
+			w.Mend()
+			eventually(t, "the run goes on", func() bool { return e.finished(other) })
+		})
+	}
+}
