@@ -28,7 +28,7 @@ func (l latency) Open(ctx context.Context, env connectors.Env) (connectors.Sessi
 	if err != nil {
 		return nil, err
 	}
-	return slowSession{s.(*reference.Session), l.page}, nil //nolint:forcetypeassert // the reference connector has one kind of session
+	return slowSession{s.(*reference.Session), l.page}, nil
 }
 
 type slowSession struct {

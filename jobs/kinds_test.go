@@ -70,16 +70,15 @@ func (strangeArgs) Kind() string { return "of_a_later_version" }
 func TestUnknownJobKindIsTold(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, small(1))
-	ctx := t.Context()
 	me := store.WorkerProcess{Name: "host:1:old", Kinds: e.runner.kinds, Slots: 4}
-	if err := e.store.ShowWorker(ctx, me); err != nil {
+	if err := e.store.ShowWorker(t.Context(), me); err != nil {
 		t.Fatal(err)
 	}
 	e.db.MustExec(t, `INSERT INTO river.river_job (kind, args, max_attempts, scheduled_at) VALUES ($1, '{}', 3, now())`, strangeArgs{}.Kind())
 	open := func() int64 {
 		t.Helper()
 		e.runner.lookout.at = time.Time{}
-		if err := e.runner.reportTrouble(ctx); err != nil {
+		if err := e.runner.reportTrouble(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM notice WHERE code = 'unknown_job_kind' AND cleared_at IS NULL AND detail LIKE '%of_a_later_version%'`)
@@ -88,7 +87,7 @@ func TestUnknownJobKindIsTold(t *testing.T) {
 		t.Fatalf("%d notices about the unknown kind", n)
 	}
 	me.Kinds = append(me.Kinds, strangeArgs{}.Kind())
-	if err := e.store.ShowWorker(ctx, me); err != nil {
+	if err := e.store.ShowWorker(t.Context(), me); err != nil {
 		t.Fatal(err)
 	}
 	if n := open(); n != 0 {
