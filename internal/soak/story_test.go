@@ -35,6 +35,9 @@ type story struct {
 
 	happened []string
 	problems []error
+	// graced are the documents whose content was refused, that are gone since,
+	// and that stay hidden until their grace is over.
+	graced int
 	// present are the documents that the source has had since the run began.
 	present map[string]bool
 	// quiet is false when the source changed since the run's listing began.
@@ -239,11 +242,25 @@ func (s *story) settle() {
 		}
 		if why = s.compare(); why == nil && run.State == store.RunSucceeded && perms.State == store.RunSucceeded {
 			s.tell("the truth after %d clean runs", n+1)
-			s.converged = 1
+			s.converge()
 			return
 		}
 	}
 	s.fail("no convergence within %d clean runs: %w", cleanRuns, why)
+}
+
+// converge counts the seed, once nothing is left of what was refused and is gone.
+func (s *story) converge() {
+	if s.graced > 0 {
+		s.advance(8 * 24 * time.Hour)
+		s.run(s.conn, store.Content, store.RunSnapshot, nil)
+		s.run(s.conn, store.Permissions, store.RunPermissions, nil)
+		if err := s.compare(); err != nil || s.graced > 0 {
+			s.fail("%d documents that were refused are there after their grace: %w", s.graced, err)
+			return
+		}
+	}
+	s.converged = 1
 }
 
 // press does what an admin does once a source is well again: tries again what
