@@ -72,6 +72,11 @@ soak-sync: ## sync 1,000 random sources under random faults and compare with the
 	@scripts/setup.sh --for test
 	TEST_SOAK_SEEDS=$(or $(SEEDS),1000) go test -timeout 60m -count=1 -v -run 'TestSoak$$' $(ARGS) ./internal/soak
 
+.PHONY: chaos
+chaos: ## kill, freeze, restart and cut off workers through 10,000 documents, with the times that ship (about 15 minutes)
+	@scripts/setup.sh --for test
+	TEST_CHAOS=full go test -timeout 60m -count=1 -parallel 1 -v -run 'TestKilledAndFrozen|TestTakeover|TestPostgresRestarts|TestNetworkCut|TestNoSpaceLeft' $(ARGS) ./internal/acceptance
+
 .PHONY: test-refresh
 test-refresh: ## refresh under 16 processes, 4,000 kills, outages, an hour of faults (about 80 minutes; SOAK=60s: 20)
 	@scripts/setup.sh --for test

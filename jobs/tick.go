@@ -54,7 +54,8 @@ func (r *Runner) adoptOrphans(ctx context.Context) error {
 	}
 	var slices []river.InsertManyParams
 	for _, run := range runs {
-		if r.owner.lives(run.Worker) {
+		// A process that is there and silent is frozen, or cannot reach the database.
+		if !run.Silent && r.owner.lives(run.Worker) {
 			continue
 		}
 		r.cfg.Log.Info("taking over a run that nobody works on", "run", run.ID, "connection", run.Connection, "last_worker", run.Worker)

@@ -9,11 +9,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// Orphan is a live run that may have nobody to work on it.
+type Orphan struct {
+	Run
+	// Silent is true when its holder, or nobody, has shown a sign of life for
+	// long enough; else its holder is a process of this host, which may be gone.
+	Silent bool
+}
+
 // Orphans returns live runs that may have nobody to work on them: their holder
 // has shown no heartbeat for takeover, they have waited that long past their
 // next try and no job waits for them, or their holder is a process of host.
-func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string) ([]Run, error) {
-	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+` FROM sync_run r JOIN connection c ON c.id = r.connection_id
+func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string) ([]Orphan, error) {
+	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+`, coalesce(r.worker = '' OR r.heartbeat_at < clock() - $1::interval, true)
+		FROM sync_run r JOIN connection c ON c.id = r.connection_id
 		WHERE ((r.state = 'running' AND r.worker <> '' AND (r.heartbeat_at < clock() - $1::interval OR split_part(r.worker, ':', 1) = $2))
 		   OR (r.state IN ('queued', 'running') AND r.worker = '' AND coalesce(r.next_try_at, r.heartbeat_at, r.queued_at) < clock() - $1::interval))
 		  AND NOT EXISTS (SELECT FROM river.river_job j WHERE j.kind = 'sync_slice' AND j.state IN ('available', 'scheduled', 'retryable', 'pending')
@@ -22,7 +31,7 @@ func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string
 	if err != nil {
 		return nil, fmt.Errorf("looking for orphaned runs: %w", err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Run])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Orphan])
 	if err != nil {
 		return nil, fmt.Errorf("looking for orphaned runs: %w", err)
 	}

@@ -27,7 +27,7 @@ type instance struct {
 	runner *jobs.Runner
 }
 
-func openInstance(ctx context.Context, url string) (*instance, error) {
+func openInstance(ctx context.Context, url string, change ...func(*jobs.Config)) (*instance, error) {
 	st, err := store.Open(ctx, store.Config{URL: url, Purpose: store.Worker, MaxConns: 8})
 	if err != nil {
 		return nil, err
@@ -38,6 +38,9 @@ func openInstance(ctx context.Context, url string) (*instance, error) {
 	}
 	if os.Getenv("TEST_LOG") != "" {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	for _, c := range change {
+		c(&cfg)
 	}
 	r, err := jobs.New(cfg)
 	if err != nil {

@@ -5,9 +5,50 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
+	"tributary/connectors/sandbox"
+	"tributary/jobs"
 	"tributary/store"
 )
+
+// helperWork is the task of a process that works on jobs until it is told to
+// stop, as `tributary worker` does.
+const (
+	helperWork   = "work"
+	envDrive     = "ACCEPTANCE_DRIVE"
+	envToken     = "ACCEPTANCE_TOKEN"
+	envHeartbeat = "ACCEPTANCE_HEARTBEAT"
+	envTakeover  = "ACCEPTANCE_TAKEOVER"
+	envTick      = "ACCEPTANCE_TICK"
+)
+
+func workHelper(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	in, err := openInstance(ctx, os.Getenv(envURL), func(c *jobs.Config) {
+		drive := sandbox.New(sandbox.Config{})
+		c.Connectors[drive.Spec().Source] = drive
+		c.Authorise = authoriseDrive(os.Getenv(envDrive), os.Getenv(envToken))
+		// Absent is zero, which is the default.
+		c.Heartbeat, _ = time.ParseDuration(os.Getenv(envHeartbeat))
+		c.Takeover, _ = time.ParseDuration(os.Getenv(envTakeover))
+		c.Tick, _ = time.ParseDuration(os.Getenv(envTick))
+	})
+	if err != nil {
+		return err
+	}
+	defer in.store.Close()
+	if err := in.runner.Start(ctx); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 25*time.Second)
+	defer cancel()
+	return in.runner.Stop(ctx)
+}
 
 // helperSync is the task of a process that syncs the connection "tree" in both
 // lanes and prints the runs.

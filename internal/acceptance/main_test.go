@@ -14,17 +14,20 @@ import (
 const envHelper = "ACCEPTANCE_HELPER"
 
 func TestMain(m *testing.M) {
+	run := syncHelper
 	switch task := os.Getenv(envHelper); task {
 	case "":
 		os.Exit(pgtest.Main(m))
 	case helperSync:
-		if err := syncHelper(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, "sync helper:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	case helperWork:
+		run = workHelper
 	default:
 		fmt.Fprintln(os.Stderr, "unknown helper", task)
 		os.Exit(2)
 	}
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "helper:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }

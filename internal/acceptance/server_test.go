@@ -37,6 +37,7 @@ type ownServer struct {
 	pg  *pgserver.Server
 	n   int
 
+	// mu guards what other goroutines ask for: the log, and where pg listens.
 	mu  sync.Mutex
 	log bytes.Buffer
 }
@@ -99,7 +100,9 @@ func (s *ownServer) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.mu.Lock()
 	s.pg = pg
+	s.mu.Unlock()
 }
 
 // kill ends the postmaster with SIGKILL, waits until it is gone and starts it
@@ -116,6 +119,12 @@ func (s *ownServer) kill() {
 // connected makes a database with one connection, "tree", to dir.
 func (s *ownServer) connected(dir string) string {
 	s.t.Helper()
+	return s.connectedTo(store.NewConnection{Name: "tree", Source: folder.Source, Settings: map[string]string{"path": dir}})
+}
+
+// connectedTo makes a database with one connection.
+func (s *ownServer) connectedTo(c store.NewConnection) string {
+	s.t.Helper()
 	s.n++
 	name := fmt.Sprintf("t_%d", s.n)
 	s.exec("postgres", `CREATE DATABASE `+name+` TEMPLATE `+ownTemplate)
@@ -124,8 +133,7 @@ func (s *ownServer) connected(dir string) string {
 		s.t.Fatal(err)
 	}
 	defer st.Close()
-	_, err = st.CreateConnection(s.t.Context(), store.NewConnection{Name: "tree", Source: folder.Source, Settings: map[string]string{"path": dir}})
-	if err != nil {
+	if _, err = st.CreateConnection(s.t.Context(), c); err != nil {
 		s.t.Fatal(err)
 	}
 	return name
@@ -178,4 +186,22 @@ func serverDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// superURL is a superuser's address of a database.
+func (s *ownServer) superURL(db string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pg.SuperuserURL(db)
+}
+
+// restart is `pg_ctl restart -m immediate`: the postmaster and its children end
+// without a checkpoint, and recover.
+func (s *ownServer) restart() {
+	s.t.Helper()
+	if err := syscall.Kill(s.pg.PID(), syscall.SIGQUIT); err != nil && !errors.Is(err, syscall.ESRCH) {
+		s.t.Fatal(err)
+	}
+	<-s.pg.Done()
+	s.start()
 }
