@@ -98,7 +98,7 @@ type NoticeFilter struct {
 	Limit  int
 }
 
-// Notices lists notices, open ones and the newest first.
+// Notices lists notices, the newest first.
 func (s *Store) Notices(ctx context.Context, f NoticeFilter) ([]Notice, error) {
 	if f.Limit <= 0 {
 		f.Limit = 200
@@ -108,7 +108,7 @@ func (s *Store) Notices(ctx context.Context, f NoticeFilter) ([]Notice, error) {
 		FROM notice n LEFT JOIN connection c ON c.id = n.connection_id
 		WHERE ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR n.connection_id = $1) AND ($2 = '' OR n.code = $2)
 		  AND ($3 OR n.cleared_at IS NULL) AND ($4::bigint = 0 OR n.id < $4)
-		ORDER BY n.cleared_at IS NULL DESC, n.id DESC LIMIT $5`, f.Connection, f.Code, f.All, f.Before, f.Limit)
+		ORDER BY n.id DESC LIMIT $5`, f.Connection, f.Code, f.All, f.Before, f.Limit)
 	if err != nil {
 		return nil, translate("listing notices", err)
 	}

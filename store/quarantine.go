@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -100,7 +99,7 @@ func (s *Store) ExcludeItems(ctx context.Context, connection uuid.UUID, ids []st
 			FROM unnest($2::text[], $3::bytea[]) AS u(i, h)
 			LEFT JOIN quarantine q ON q.connection_id = $1 AND q.external_id = u.i
 			LEFT JOIN document d ON d.connection_id = $1 AND d.external_id = u.i
-			ON CONFLICT (connection_id, id_hash) DO NOTHING`, connection, ids, idHashes(ids), reason, by)
+			ON CONFLICT (connection_id, id_hash) DO NOTHING`, connection, ids, idHashes(connection, ids), reason, by)
 		if err != nil {
 			return err
 		}
@@ -138,7 +137,7 @@ func purgeExcluded(ctx context.Context, tx pgx.Tx, connection uuid.UUID, ids []s
 func (s *Store) IncludeItems(ctx context.Context, connection uuid.UUID, ids []string, events ...audit.Event) (int, error) {
 	n := 0
 	err := s.inTxErr(ctx, "including items", func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM exclusion WHERE connection_id = $1 AND id_hash = ANY($2) AND why = 'excluded'`, connection, idHashes(ids))
+		tag, err := tx.Exec(ctx, `DELETE FROM exclusion WHERE connection_id = $1 AND id_hash = ANY($2) AND why = 'excluded'`, connection, idHashes(connection, ids))
 		if err != nil {
 			return err
 		}
@@ -153,10 +152,10 @@ func (s *Store) IncludeItems(ctx context.Context, connection uuid.UUID, ids []st
 }
 
 // idHashes returns the hashes by which exclusions name items.
-func idHashes(ids []string) [][]byte {
+func idHashes(connection uuid.UUID, ids []string) [][]byte {
 	out := make([][]byte, len(ids))
 	for i, id := range ids {
-		h := sha256.Sum256([]byte(id))
+		h := ExclusionHash(connection, id)
 		out[i] = h[:]
 	}
 	return out

@@ -86,6 +86,9 @@ func TestExcludeTakesOutWhatIsStored(t *testing.T) {
 	if left != "b" || quarantine != 0 || purged != 1 {
 		t.Errorf("stored %q, %d in quarantine, %d purged; want b, 0, 1", left, quarantine, purged)
 	}
+	if out, err := r.store.Excluded(t.Context(), s.conn, []string{"a", "b", "c"}); err != nil || len(out) != 2 || !out["a"] || !out["c"] {
+		t.Errorf("the engine keeps out %v, want a and c: %v", out, err)
+	}
 	r.db.MustExec(t, `UPDATE exclusion SET why = 'erased' WHERE external_id = 'c'`)
 	if n, err = r.store.IncludeItems(t.Context(), s.conn, []string{"a", "c"}); err != nil || n != 1 {
 		t.Errorf("included %d, want 1 (what was erased stays out): %v", n, err)

@@ -25,6 +25,9 @@ type AdminStore interface {
 	AdminTokenStore
 	AdminRunStore
 	AdminAccessStore
+	AdminProblemStore
+	AdminScheduleStore
+	AdminDeletionStore
 	Profiles(ctx context.Context) ([]store.Profile, error)
 	ProfileProgress(ctx context.Context, p store.Profile) (store.ProfileProgress, error)
 	ActivateProfile(ctx context.Context, name string, force bool, events ...audit.Event) error
@@ -33,7 +36,8 @@ type AdminStore interface {
 
 // Admin is what the admin API needs beside OAuth. All of it is safe for concurrent use.
 type Admin struct {
-	Store AdminStore // *store.Store
+	Store  AdminStore  // *store.Store
+	Runner AdminRunner // *jobs.Runner
 }
 
 // AdminTokenStore keeps the tokens of the admin API.
@@ -54,7 +58,7 @@ func (s *Server) adminRoutes() []route {
 		return nil
 	}
 	list := slices.Concat(
-		s.adminConnectionRoutes(), s.adminRunRoutes(), s.adminGrantRoutes(), s.adminRegistrationRoutes(),
+		s.adminConnectionRoutes(), s.adminRunRoutes(), s.adminProblemRoutes(), s.adminErasureRoutes(), s.adminGrantRoutes(), s.adminRegistrationRoutes(),
 		s.adminTokenRoutes(), s.adminUserRoutes(), s.adminReaderRoutes(), s.adminInstanceRoutes(),
 	)
 	for i := range list {

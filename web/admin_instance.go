@@ -16,6 +16,7 @@ import (
 func (s *Server) adminInstanceRoutes() []route {
 	const get = http.MethodGet
 	return []route{
+		operation(get, "/workers", accessTokenAuditor, s.adminWorkers),
 		operation(get, "/audit", accessTokenAuditor, s.adminAudit),
 		operation(get, "/profiles", accessTokenAuditor, s.adminProfiles),
 		operation(http.MethodPost, "/profiles/:name/activate", accessTokenOwner, s.adminActivateProfile),
@@ -68,6 +69,15 @@ func (s *Server) adminActivateProfile(c echo.Context, in ActivateRequest) (nothi
 		err = problem(http.StatusNotFound, codeNotFound, "there is no such profile; the list of profiles has their names")
 	}
 	return nothing{}, err
+}
+
+// adminWorkers lists the processes that work on jobs.
+func (s *Server) adminWorkers(c echo.Context, in pageQuery) (Page[store.WorkerProcess], error) {
+	list, err := s.cfg.Admin.Store.Workers(c.Request().Context())
+	if err != nil {
+		return Page[store.WorkerProcess]{}, err
+	}
+	return pageOf(list, in.Limit, in.Cursor, func(w store.WorkerProcess) string { return w.Name })
 }
 
 func (s *Server) adminProviders(_ echo.Context, in pageQuery) (Page[ProviderAnswer], error) {

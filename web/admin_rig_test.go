@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -9,8 +10,34 @@ import (
 
 	"github.com/google/uuid"
 
+	"tributary/internal/audit"
+	"tributary/jobs"
 	"tributary/store"
 )
+
+// planner plans nothing, and asks for erasures without having them done.
+type planner struct {
+	store *store.Store
+	asked []jobs.PlanOptions
+	// began is called when a plan is asked for, which then waits for its end, where it is set.
+	began func()
+	ended chan error
+}
+
+func (p *planner) PlanSync(ctx context.Context, conn store.Connection, o jobs.PlanOptions) (jobs.Plan, error) {
+	p.asked = append(p.asked, o)
+	if p.began != nil {
+		p.began()
+		<-ctx.Done()
+		p.ended <- ctx.Err()
+		return jobs.Plan{}, ctx.Err()
+	}
+	return jobs.Plan{Connection: conn.Name, Kind: store.RunSnapshot, Complete: true, Add: 3}, nil
+}
+
+func (p *planner) RequestErasure(ctx context.Context, req store.EraseRequest, by string, events ...audit.Event) (store.Erasure, error) {
+	return p.store.RequestErasure(ctx, req, by, events...)
+}
 
 // program calls the admin API with a token.
 type program struct {

@@ -63,6 +63,72 @@ type ChangeConnectionRequest struct {
 // SyncRequest says what is to run: a lane, or both where it is left out.
 type SyncRequest struct {
 	Lane store.Lane `json:"lane"`
+	// Kind is changes, snapshot, reconcile or permissions, in place of a lane.
+	Kind store.RunKind `json:"kind"`
+}
+
+// LaneSchedule is when a lane runs: every so often, such as 15m, or by a cron expression.
+type LaneSchedule struct {
+	Every string `json:"every,omitempty"`
+	Cron  string `json:"cron,omitempty"`
+	// NextAt is when it runs next; a request leaves it out.
+	NextAt *time.Time `json:"next_at,omitempty"`
+}
+
+// Schedule is when a connection runs. What a request leaves out becomes the default.
+type Schedule struct {
+	Content     LaneSchedule `json:"content"`
+	Permissions LaneSchedule `json:"permissions"`
+	// Reconcile is a complete listing that proves the change feed of a source that has one.
+	Reconcile LaneSchedule `json:"reconcile"`
+	// TimeZone is that of cron expressions and of Quiet.
+	TimeZone string `json:"time_zone"`
+	// Quiet are hours in which no content run begins.
+	Quiet []store.QuietHours `json:"quiet"`
+	// QuietUntil is the end of the quiet hours that hold; a request leaves it out.
+	QuietUntil *time.Time `json:"quiet_until,omitempty"`
+}
+
+// ItemsRequest names items of a connection by the ids that the source gave them.
+type ItemsRequest struct {
+	IDs []string `json:"ids"`
+	// Reason is why they are excluded, for people.
+	Reason string `json:"reason"`
+}
+
+// ItemsAnswer says for how many of the items something changed.
+type ItemsAnswer struct {
+	Changed int `json:"changed"`
+}
+
+// PlanRequest says what is planned: the next sync, or one of the kind snapshot or changes, or one after a change.
+type PlanRequest struct {
+	Kind       store.RunKind     `json:"kind"`
+	Settings   map[string]string `json:"settings"`
+	Include    *[]string         `json:"include"`
+	Exclude    *[]string         `json:"exclude"`
+	Containers *[]string         `json:"containers"`
+	// Exact opens every body that a sync would open, in place of a sample.
+	Exact bool `json:"exact"`
+	// Seconds bounds how long the source is read: 60 at most, and where it is left out.
+	Seconds int `json:"seconds"`
+	// Items bounds the list of what changes: 500 at most; 200 where it is left out.
+	Items int `json:"items"`
+}
+
+// EraseRequest says what is erased, for good.
+type EraseRequest struct {
+	Connection string           `json:"connection"`
+	Scope      store.EraseScope `json:"scope"`
+	// Documents are ids of documents, or of items at the source, for scope document.
+	Documents []string `json:"documents"`
+	// Containers and Paths are for scope selection.
+	Containers []string `json:"containers"`
+	Paths      []string `json:"paths"`
+	// AllowReturn lets the next listing bring back what was erased.
+	AllowReturn bool `json:"allow_return"`
+	// Confirm is the connection's name.
+	Confirm string `json:"confirm"`
 }
 
 // RunsAnswer are the runs that were asked for, or that were under way.

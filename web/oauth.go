@@ -107,4 +107,6 @@ type Opener interface {
 // Syncer asks for a run of a lane; a live one is returned instead, with made false.
 type Syncer interface {
 	Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, approveDeletions bool) (run store.Run, made bool, err error)
+	// RequestKind records events with the request. A kind that the source cannot run is a *store.InputError.
+	RequestKind(ctx context.Context, c store.Connection, kind store.RunKind, cause string, events ...audit.Event) (run store.Run, made bool, err error)
 }

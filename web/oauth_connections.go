@@ -152,11 +152,19 @@ func connectionEvent(c echo.Context, action string, k store.Connection) audit.Ev
 	}
 }
 
-// maySync refuses a sync that cannot be, and records one that is asked for before it is.
-func (s *Server) maySync(c echo.Context, k store.Connection) error {
+// canSync refuses a sync that cannot be.
+func canSync(k store.Connection) error {
 	switch k.State { //nolint:exhaustive // the others may sync
 	case store.StatePaused, store.StateNeedsReauth, store.StateClosing:
 		return &store.InputError{Problem: "it cannot sync while its state is " + string(k.State)}
+	}
+	return nil
+}
+
+// maySync refuses a sync that cannot be, and records one that is asked for before it is.
+func (s *Server) maySync(c echo.Context, k store.Connection) error {
+	if err := canSync(k); err != nil {
+		return err
 	}
 	return s.cfg.OAuth.Store.Record(c.Request().Context(), connectionEvent(c, "connection.sync", k))
 }

@@ -37,6 +37,7 @@ type oauthRig struct {
 	syncer   *countingSyncer
 	folders  *folders
 	shelf    *shelf
+	planner  *planner
 	parts    *web.OAuth
 	// key is what is wrong with the master key, which then opens and seals nothing.
 	key string
@@ -71,6 +72,15 @@ func (s *countingSyncer) Request(ctx context.Context, c store.Connection, lane s
 		kind = store.RunPermissions
 	}
 	return s.store.RequestRun(ctx, store.RunRequest{ConnectionID: c.ID, Lane: lane, Kind: kind, Cause: cause}, nil)
+}
+
+func (s *countingSyncer) RequestKind(ctx context.Context, c store.Connection, kind store.RunKind, cause string, events ...audit.Event) (store.Run, bool, error) {
+	s.orders = append(s.orders, c.Name+" "+string(kind)+" "+cause)
+	lane := store.Content
+	if kind == store.RunPermissions {
+		lane = store.Permissions
+	}
+	return s.store.RequestRun(ctx, store.RunRequest{ConnectionID: c.ID, Lane: lane, Kind: kind, Cause: cause, Events: events}, nil)
 }
 
 // fakeSpec is a source at the provider of the tests.
@@ -117,7 +127,8 @@ func newOAuthRigThrough(t *testing.T, through func(databaseURL string) string) *
 			t.Fatal("the store is another")
 		}
 		o.build(t, parts, st, c.PublicURL.String())
-		c.OAuth, c.Admin = parts, &web.Admin{Store: st}
+		o.planner = &planner{store: st}
+		c.OAuth, c.Admin = parts, &web.Admin{Store: st, Runner: o.planner}
 	}, through)
 	ada := o.account("ada", store.RoleOwner)
 	o.ada = o.signedIn("ada")

@@ -185,7 +185,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
 		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.webStore.Ping,
 		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
-		OAuth: pages, Admin: &web.Admin{Store: srv.webStore},
+		OAuth: pages, Admin: &web.Admin{Store: srv.webStore, Runner: srv.engine.runner},
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil

@@ -1,0 +1,95 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"tributary/internal/audit"
+	"tributary/store"
+)
+
+// AdminScheduleStore keeps when connections run, and who works.
+type AdminScheduleStore interface {
+	Timetable(ctx context.Context, connection uuid.UUID) (store.Timetable, error)
+	SetTimetable(ctx context.Context, connection uuid.UUID, t store.Timetable, events ...audit.Event) error
+	Workers(ctx context.Context) ([]store.WorkerProcess, error)
+}
+
+// adminGetSchedule says when a connection runs.
+func (s *Server) adminGetSchedule(c echo.Context, _ nothing) (Schedule, error) {
+	k, err := s.connectionOf(c)
+	if err != nil {
+		return Schedule{}, err
+	}
+	t, err := s.cfg.Admin.Store.Timetable(c.Request().Context(), k.ID)
+	if err != nil {
+		return Schedule{}, err
+	}
+	out := Schedule{
+		Content: laneSchedule(t.ContentEvery, t.ContentCron, &t.ContentNext), Permissions: laneSchedule(t.PermissionsEvery, t.PermissionsCron, &t.PermissionsNext),
+		Reconcile: laneSchedule(t.ReconcileEvery, t.ReconcileCron, t.ReconcileNext), TimeZone: t.TimeZone, Quiet: append([]store.QuietHours{}, t.Quiet...), QuietUntil: t.QuietUntil,
+	}
+	return out, nil
+}
+
+func laneSchedule(every time.Duration, cron string, next *time.Time) LaneSchedule {
+	out := LaneSchedule{Cron: cron, NextAt: next}
+	if every > 0 {
+		out.Every = every.String()
+	}
+	return out
+}
+
+// adminSetSchedule replaces when a connection runs.
+func (s *Server) adminSetSchedule(c echo.Context, in Schedule) (Schedule, error) {
+	k, err := s.connectionOf(c)
+	if err != nil {
+		return Schedule{}, err
+	}
+	if err := s.setSchedule(c, k, in); err != nil {
+		return Schedule{}, err
+	}
+	return s.adminGetSchedule(c, nothing{})
+}
+
+// setSchedule stores when a connection runs.
+func (s *Server) setSchedule(c echo.Context, k store.Connection, in Schedule) error {
+	t := store.Timetable{ContentCron: in.Content.Cron, PermissionsCron: in.Permissions.Cron, ReconcileCron: in.Reconcile.Cron, TimeZone: in.TimeZone, Quiet: in.Quiet}
+	for field, lane := range map[string]struct {
+		in   LaneSchedule
+		into *time.Duration
+	}{"content": {in.Content, &t.ContentEvery}, "permissions": {in.Permissions, &t.PermissionsEvery}, "reconcile": {in.Reconcile, &t.ReconcileEvery}} {
+		if lane.in.Every == "" {
+			continue
+		}
+		if lane.in.Cron != "" {
+			return invalid(field, field+": name an interval or a cron expression, and not both")
+		}
+		d, err := time.ParseDuration(lane.in.Every)
+		if err != nil || d <= 0 {
+			return invalid(field+".every", field+".every: must be a time span such as 15m or 168h")
+		}
+		*lane.into = d
+	}
+	return s.cfg.Admin.Store.SetTimetable(c.Request().Context(), k.ID, t, connectionEvent(c, "connection.schedule", k))
+}
+
+// adminSyncKind asks for a run of one kind.
+func (s *Server) adminSyncKind(c echo.Context, k store.Connection, in SyncRequest) (RunsAnswer, error) {
+	if in.Lane != "" {
+		return RunsAnswer{}, invalid("kind", "kind: name a lane or a kind, and not both")
+	}
+	if err := canSync(k); err != nil {
+		return RunsAnswer{}, err
+	}
+	event := connectionEvent(c, "connection.sync", k)
+	event.Detail["kind"] = string(in.Kind)
+	run, _, err := s.cfg.OAuth.Syncer.RequestKind(c.Request().Context(), k, in.Kind, "admin", event)
+	if err != nil {
+		return RunsAnswer{}, err
+	}
+	return RunsAnswer{Runs: []store.Run{run}}, nil
+}
