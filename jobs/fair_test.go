@@ -291,3 +291,16 @@ func TestNoTransactionSpansTheSource(t *testing.T) {
 		})
 	}
 }
+
+// Due work is found where no process leads: the ticks of the queue do not come.
+func TestDueWorkIsFoundWithoutALeader(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, small(5), func(c *Config) { c.Tick, c.Repair = time.Hour, 100*time.Millisecond })
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day'`)
+	// Another process leads, and does nothing.
+	e.db.MustExec(t, `INSERT INTO river.river_leader (name, leader_id, elected_at, expires_at) VALUES ('default', 'hung', now(), now() + interval '1 day')`)
+	e.start()
+	e.db.MustExec(t, `DELETE FROM river.river_job`)
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock()`)
+	eventually(t, "both lanes have succeeded", func() bool { return e.finished(store.Content) && e.finished(store.Permissions) })
+}

@@ -54,6 +54,9 @@ type Config struct {
 	BytesInFlight int64
 	// Tick is how often due work is looked for: 10 s.
 	Tick time.Duration
+	// Repair is how often each process looks for due work by itself, whatever
+	// became of the process that leads: 1 min.
+	Repair time.Duration
 	// RefreshEvery is how often tokens are looked at: 30 s.
 	RefreshEvery time.Duration
 	// Slice is how long a slice runs before it hands over: 4 min 30 s.
@@ -79,6 +82,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.Tick, 10*time.Second)
+	set(&c.Repair, time.Minute)
 	set(&c.RefreshEvery, 30*time.Second)
 	set(&c.Slice, 270*time.Second)
 	set(&c.HandOver, 10*time.Second)
@@ -183,6 +187,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	}
 	r.started = true
 	r.showing.Go(func() { r.show(ctx) })
+	r.showing.Go(func() { r.repair(ctx) })
 	// A tick at once: runs whose process died are taken over now, not after
 	// River has elected a leader.
 	if _, err := r.client.Insert(ctx, TickArgs{}, nil); err != nil {

@@ -38,3 +38,25 @@ func (r *Runner) show(ctx context.Context) {
 		}
 	}
 }
+
+// repair does what the tick does until ctx ends: schedules and runs go on where
+// no process leads, or where the queue has lost the ticks.
+func (r *Runner) repair(ctx context.Context) {
+	every := time.NewTicker(r.cfg.Repair)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.stopping:
+			return
+		case <-every.C:
+		}
+		look, cancel := context.WithTimeout(ctx, time.Minute)
+		err := r.tick(look)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			r.cfg.Log.Warn("looking for due work", "error", err)
+		}
+	}
+}
