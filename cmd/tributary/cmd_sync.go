@@ -20,6 +20,7 @@ const closeTimeout = 30 * time.Second
 // syncFlags are the flags of sync.
 type syncFlags struct {
 	wait, content, permissions, approve bool
+	kind                                string
 }
 
 func syncCommand(a *app) *cobra.Command {
@@ -33,7 +34,7 @@ command returns when the sync has ended, and does the work itself if nothing
 else does. It exits with 4 when some documents could not be ingested.
 
 Counts are printed as + added, ~ updated, - removed, ! quarantined.`,
-		Example: "  tributary sync docs --wait\n  tributary sync docs --permissions --wait --json\n  tributary sync docs --approve-deletions",
+		Example: "  tributary sync docs --wait\n  tributary sync docs --permissions --wait --json\n  tributary sync docs --approve-deletions\n  tributary sync docs --kind reconcile --wait",
 		Args:    exactArgs("NAME"),
 	})
 	flags := cmd.Flags()
@@ -41,7 +42,11 @@ Counts are printed as + added, ~ updated, - removed, ! quarantined.`,
 	flags.BoolVar(&f.content, "content", false, "only the content")
 	flags.BoolVar(&f.permissions, "permissions", false, "only the permissions")
 	flags.BoolVar(&f.approve, "approve-deletions", false, "let deletions pass that were held because there are so many")
+	flags.StringVar(&f.kind, "kind", "", "what the content run does: changes, snapshot (read everything) or reconcile (prove the changes by a complete listing)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if f.kind != "" && (f.permissions || f.approve) {
+			return usagef("--kind is about content alone: leave --permissions and --approve-deletions out")
+		}
 		if f.approve && f.permissions && !f.content {
 			return usagef("--approve-deletions is about content: leave --permissions out")
 		}
@@ -67,6 +72,21 @@ func (f syncFlags) lanes() []store.Lane {
 		return lanes[1:]
 	}
 	return lanes[:1]
+}
+
+// requestFlags asks for what the flags name.
+func (e *engine) requestFlags(ctx context.Context, c store.Connection, f syncFlags) ([]store.Run, error) {
+	if f.kind == "" {
+		return e.requestSync(ctx, c, f.lanes(), "manual", f.approve)
+	}
+	run, made, err := e.runner.RequestKind(ctx, c, store.RunKind(f.kind), "manual")
+	if err != nil {
+		return nil, err
+	}
+	if !made && run.Kind != store.RunKind(f.kind) {
+		return nil, usagef("a %s run of %s is under way: ask again when it has ended", run.Kind, c.Name)
+	}
+	return []store.Run{run}, nil
 }
 
 func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, name string, f syncFlags) error {
@@ -102,7 +122,7 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 	if err := a.record(ctx, st, "connection.sync", connectionTarget(c), detail); err != nil { // before: nothing is asked for unseen
 		return err
 	}
-	runs, err := e.requestSync(ctx, c, f.lanes(), "manual", f.approve)
+	runs, err := e.requestFlags(ctx, c, f)
 	if err != nil {
 		return err
 	}
