@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -123,8 +124,9 @@ type aclSet struct {
 // that do not exist yet. It commits them in a transaction of its own: a set is
 // its content and never changes, so that one which nothing uses does no harm,
 // while a batch that held new sets until its end would keep every other batch
-// that needs them waiting.
-func (s *Store) internACLs(ctx context.Context, realm int64, acls []connectors.ACL) ([]aclSet, error) {
+// that needs them waiting. A run that was interrupted makes none: what it was
+// about to write may be erased by now.
+func (s *Store) internACLs(ctx context.Context, run Run, realm int64, acls []connectors.ACL) ([]aclSet, error) {
 	sets := make([]aclSet, len(acls))
 	missing := map[aclKey]connectors.ACL{}
 	for i, raw := range acls {
@@ -144,7 +146,14 @@ func (s *Store) internACLs(ctx context.Context, realm int64, acls []connectors.A
 	}
 	var fresh map[aclKey]int64
 	err := s.inTxErr(ctx, "interning ACLs", func(tx pgx.Tx) error {
-		var err error
+		var mine bool
+		err := tx.QueryRow(ctx, `SELECT true FROM sync_run WHERE id = $1 AND fence = $2 AND state = 'running' FOR KEY SHARE`, run.ID, run.Fence).Scan(&mine)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrFenced
+		}
+		if err != nil {
+			return fmt.Errorf("checking fence: %w", err)
+		}
 		fresh, err = internMissing(ctx, tx, realm, missing)
 		return err
 	})

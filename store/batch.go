@@ -136,6 +136,14 @@ func (s *Store) WriteBatch(ctx context.Context, b *Batch, then func(ctx context.
 }
 
 func (s *Store) writeBatch(ctx context.Context, b *Batch, then func(ctx context.Context, tx pgx.Tx, r BatchResult) error) (BatchResult, error) {
+	// Before their ACLs are stored, which name people.
+	out, err := s.Excluded(ctx, b.Run.ConnectionID, b.items())
+	if err != nil {
+		return BatchResult{}, err
+	}
+	if len(out) > 0 {
+		b, _, _ = b.without(out)
+	}
 	acls := make([]connectors.ACL, 0, len(b.Documents)+len(b.ACLs))
 	for i := range b.Documents {
 		acls = append(acls, b.Documents[i].ACL)
@@ -143,7 +151,7 @@ func (s *Store) writeBatch(ctx context.Context, b *Batch, then func(ctx context.
 	for i := range b.ACLs {
 		acls = append(acls, b.ACLs[i].ACL)
 	}
-	sets, err := s.internACLs(ctx, b.Realm, acls)
+	sets, err := s.internACLs(ctx, b.Run, b.Realm, acls)
 	if err != nil {
 		return BatchResult{}, fmt.Errorf("writing batch: %w", err)
 	}

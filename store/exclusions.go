@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -63,7 +62,16 @@ func (w *batchWriter) dropExcluded(ctx context.Context) error {
 	if err != nil || len(out) == 0 {
 		return err
 	}
-	w.without(out)
+	rest, documents, acls := w.b.without(out)
+	var sets []aclSet
+	for _, i := range documents {
+		sets = append(sets, w.sets[i])
+	}
+	for _, i := range acls {
+		sets = append(sets, w.sets[len(w.b.Documents)+i])
+	}
+	w.counts.Skipped += rest.Counts.Skipped - w.b.Counts.Skipped
+	w.b, w.sets = rest, sets
 	return nil
 }
 
@@ -90,39 +98,36 @@ func (b *Batch) items() []string {
 	return append(ids, b.Deleted...)
 }
 
-// without replaces the batch by one that does not name the items in out. The
-// caller's batch stays as it is.
-func (w *batchWriter) without(out map[string]bool) {
-	b := *w.b
-	var documents []DocumentWrite
-	var acls []ACLWrite
-	var sets, aclSets []aclSet
-	var kept []int
-	for i := range w.b.Documents {
-		if !out[w.b.Documents[i].ExternalID] {
-			documents, sets, kept = append(documents, w.b.Documents[i]), append(sets, w.sets[i]), append(kept, i)
+// without returns a batch that does not name the items in out, and which of the
+// documents and ACLs of b are in it. What it leaves out counts as skipped.
+func (b *Batch) without(out map[string]bool) (rest *Batch, documents, acls []int) {
+	r := *b
+	rest = &r
+	r.Documents, r.ACLs = nil, nil
+	for i := range b.Documents {
+		if !out[b.Documents[i].ExternalID] {
+			r.Documents, documents = append(r.Documents, b.Documents[i]), append(documents, i)
 		}
 	}
-	for i := range w.b.ACLs {
-		if !out[w.b.ACLs[i].ExternalID] {
-			acls, aclSets = append(acls, w.b.ACLs[i]), append(aclSets, w.sets[len(w.b.Documents)+i])
+	for i := range b.ACLs {
+		if !out[b.ACLs[i].ExternalID] {
+			r.ACLs, acls = append(r.ACLs, b.ACLs[i]), append(acls, i)
 		}
 	}
-	b.Documents, b.ACLs = documents, acls
-	b.Touched = keepItems(w.b.Touched, out, func(d DocumentWrite) string { return d.ExternalID })
-	b.Skips = keepItems(w.b.Skips, out, func(s connectors.Skip) string { return s.Ref.ID })
-	b.Quarantine = keepItems(w.b.Quarantine, out, func(q QuarantineWrite) string { return q.ExternalID })
+	r.Touched = keepItems(b.Touched, out, func(d DocumentWrite) string { return d.ExternalID })
+	r.Skips = keepItems(b.Skips, out, func(s connectors.Skip) string { return s.Ref.ID })
+	r.Quarantine = keepItems(b.Quarantine, out, func(q QuarantineWrite) string { return q.ExternalID })
 	same := func(id string) string { return id }
-	b.Refused, b.Resting, b.Deleted = keepItems(w.b.Refused, out, same), keepItems(w.b.Resting, out, same), keepItems(w.b.Deleted, out, same)
-	b.Profiles = make([]ProfileVectors, len(w.b.Profiles))
-	for i, p := range w.b.Profiles {
-		b.Profiles[i] = p
+	r.Refused, r.Resting, r.Deleted = keepItems(b.Refused, out, same), keepItems(b.Resting, out, same), keepItems(b.Deleted, out, same)
+	r.Profiles = make([]ProfileVectors, len(b.Profiles))
+	for i, p := range b.Profiles {
+		r.Profiles[i] = p
 		if p.Vectors != nil {
-			b.Profiles[i].Vectors = func(document, chunk int) []float32 { return p.Vectors(kept[document], chunk) }
+			r.Profiles[i].Vectors = func(document, chunk int) []float32 { return p.Vectors(documents[document], chunk) }
 		}
 	}
-	w.counts.Skipped += int64(len(w.b.Documents) - len(b.Documents) + len(w.b.Touched) - len(b.Touched) + len(w.b.Quarantine) - len(b.Quarantine))
-	w.b, w.sets = &b, slices.Concat(sets, aclSets)
+	r.Counts.Skipped += int64(len(b.Documents) - len(r.Documents) + len(b.Touched) - len(r.Touched) + len(b.Quarantine) - len(r.Quarantine))
+	return rest, documents, acls
 }
 
 func keepItems[T any](list []T, out map[string]bool, id func(T) string) []T {
