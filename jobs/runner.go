@@ -70,6 +70,11 @@ type Config struct {
 	// Takeover is how long without a heartbeat a run may be taken over: 60 s.
 	Takeover time.Duration
 	Sweep    store.SweepRules
+	// NoticesEvery is how often WatchHealth looks: 1 min.
+	NoticesEvery time.Duration
+	// KeyProblem says what is wrong with this process's master key, "" for
+	// nothing; nil where that is not known.
+	KeyProblem func() string
 	// Clean cleans the storage of tables that rows were erased from; nil where
 	// this process has no role that may.
 	Clean func(ctx context.Context, tables []string) (store.Cleaned, error)
@@ -83,6 +88,7 @@ func (c Config) withDefaults() Config {
 	}
 	set(&c.Tick, 10*time.Second)
 	set(&c.Repair, time.Minute)
+	set(&c.NoticesEvery, time.Minute)
 	set(&c.RefreshEvery, 30*time.Second)
 	set(&c.Slice, 270*time.Second)
 	set(&c.HandOver, 10*time.Second)

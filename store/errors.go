@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"regexp"
-	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"tributary/connectors"
 )
 
 // Sentinel errors of this package; test for them with errors.Is.
@@ -79,22 +74,4 @@ func translate(op string, err error) error {
 		return fmt.Errorf("%s: %w", op, ErrTimeout)
 	}
 	return fmt.Errorf("%s: %w", op, err)
-}
-
-// IsTrouble reports an error that says that PostgreSQL cannot write for the
-// time being: no space, no memory, no connections, read-only, shutting down or
-// unreachable. It says nothing of what was to be written, nor of a source.
-func IsTrouble(err error) bool {
-	if _, ok := errors.AsType[*connectors.Error](err); ok || err == nil {
-		return false
-	}
-	switch code := pgCode(err); {
-	case code == "":
-		_, network := errors.AsType[net.Error](err)
-		return network || pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
-	case code[:2] == "08", code[:2] == "53": // connection, resources
-		return true
-	default: // read-only, I/O error, shutdown
-		return slices.Contains([]string{"25006", "58030", "57P01", "57P02", "57P03"}, code)
-	}
 }

@@ -86,6 +86,7 @@ func grantKinds() []NoticeKind {
 func serviceKinds() []NoticeKind {
 	return []NoticeKind{
 		{"key_expiring", SeverityInfo, "An API key ends within seven days.", "Make a new one for its application: `tributary keys list`."},
+		{"token_expiring", SeverityInfo, "A token of the admin API ends within seven days.", "Make a new one for its program: `tributary tokens list`."},
 		{"embedding_failing", SeverityWarning, "An embedding profile cannot embed: new text is found by words only.", "See the message: `tributary profiles list`."},
 		{NoticeErasureFailed, SeverityError, "An erasure could not be finished.", "See the workers' log; it is tried again."},
 		{NoticeStorage, SeverityError, "PostgreSQL takes no writes: its disk is full, or it is read-only.", "Free space, or end the read-only mode; everything goes on by itself."},

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -141,15 +140,4 @@ func noticeKind(code string) (NoticeKind, bool) {
 		}
 	}
 	return NoticeKind{}, false
-}
-
-// NoticeReference returns the table of the kinds of notices as Markdown.
-func NoticeReference() string {
-	var b strings.Builder
-	b.WriteString("| Code | Severity | What it means | What to do |\n|---|---|---|---|\n")
-	for _, k := range NoticeKinds() {
-		remedy := strings.NewReplacer("{connection}", "CONNECTION", "{subject}", "NAME").Replace(k.Remedy)
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Code, k.Severity, k.Means, remedy)
-	}
-	return b.String()
 }

@@ -93,13 +93,17 @@ func (s *Store) ExcludeItems(ctx context.Context, connection uuid.UUID, ids []st
 		if err := patient(ctx, tx); err != nil {
 			return err
 		}
+		// Batches in flight come before; later ones see the exclusion.
+		if _, err := tx.Exec(ctx, `SELECT FROM sync_run WHERE connection_id = $1 AND state IN ('queued', 'running') ORDER BY id FOR UPDATE`, connection); err != nil {
+			return err
+		}
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO exclusion (connection_id, id_hash, external_id, path, why, reason, by)
-			SELECT $1::uuid, h, i, coalesce(q.path, d.path, ''), 'excluded', $4, $5
-			FROM unnest($2::text[], $3::bytea[]) AS u(i, h)
-			LEFT JOIN quarantine q ON q.connection_id = $1 AND q.external_id = u.i
-			LEFT JOIN document d ON d.connection_id = $1 AND d.external_id = u.i
-			ON CONFLICT (connection_id, id_hash) DO NOTHING`, connection, ids, idHashes(connection, ids), reason, by)
+			SELECT $1::uuid, sha256(uuid_send($1) || convert_to(i, 'UTF8')), i, coalesce(q.path, d.path, ''), 'excluded', $3, $4
+			FROM unnest($2::text[]) AS i
+			LEFT JOIN quarantine q ON q.connection_id = $1 AND q.external_id = i
+			LEFT JOIN document d ON d.connection_id = $1 AND d.external_id = i
+			ON CONFLICT (connection_id, id_hash) DO NOTHING`, connection, ids, cleanText(reason), by)
 		if err != nil {
 			return err
 		}
@@ -137,7 +141,9 @@ func purgeExcluded(ctx context.Context, tx pgx.Tx, connection uuid.UUID, ids []s
 func (s *Store) IncludeItems(ctx context.Context, connection uuid.UUID, ids []string, events ...audit.Event) (int, error) {
 	n := 0
 	err := s.inTxErr(ctx, "including items", func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM exclusion WHERE connection_id = $1 AND id_hash = ANY($2) AND why = 'excluded'`, connection, idHashes(connection, ids))
+		tag, err := tx.Exec(ctx, `
+			DELETE FROM exclusion WHERE connection_id = $1 AND why = 'excluded'
+			  AND id_hash IN (SELECT sha256(uuid_send($1) || convert_to(i, 'UTF8')) FROM unnest($2::text[]) AS i)`, connection, ids)
 		if err != nil {
 			return err
 		}
@@ -149,14 +155,4 @@ func (s *Store) IncludeItems(ctx context.Context, connection uuid.UUID, ids []st
 		return recordAll(ctx, tx, connection.String(), events)
 	})
 	return n, err
-}
-
-// idHashes returns the hashes by which exclusions name items.
-func idHashes(connection uuid.UUID, ids []string) [][]byte {
-	out := make([][]byte, len(ids))
-	for i, id := range ids {
-		h := ExclusionHash(connection, id)
-		out[i] = h[:]
-	}
-	return out
 }

@@ -279,3 +279,15 @@ func (s *Store) QuietUntil(ctx context.Context, connection uuid.UUID) (now, unti
 	}
 	return now, until, p.quiet.Begins(now), nil
 }
+
+// HastenReconcileTx makes a reconcile due within a day where the run's listing
+// left containers out: what becomes listable shows in no change feed.
+func (s *Store) HastenReconcileTx(ctx context.Context, tx pgx.Tx, run Run) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE schedule SET reconcile_at = least(reconcile_at, clock() + interval '1 day')
+		WHERE connection_id = $1 AND lane = 'content' AND reconcile_at IS NOT NULL AND EXISTS (SELECT FROM sync_run WHERE id = $2 AND blocked <> '[]')`, run.ConnectionID, run.ID)
+	if err != nil {
+		return fmt.Errorf("hastening reconcile: %w", err)
+	}
+	return nil
+}

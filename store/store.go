@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,6 +57,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
 	acls *aclCache
+	// trouble is why PostgreSQL refused a write; nil while it takes them.
+	trouble atomic.Pointer[error]
 }
 
 // Open connects as the role app. It returns a *SchemaError where the schema is

@@ -14,6 +14,7 @@ const stateCheckViolation = "23514"
 // inTxErr runs fn in a transaction and translates its error.
 func (s *Store) inTxErr(ctx context.Context, op string, fn func(tx pgx.Tx) error) error {
 	err := pgx.BeginFunc(ctx, s.pool, fn)
+	s.noteTrouble(err)
 	if _, ok := errors.AsType[*InputError](err); ok {
 		return err
 	}

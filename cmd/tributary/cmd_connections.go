@@ -18,7 +18,7 @@ func connectionsCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "connections", Short: "List and look after the connections",
 		Example: "  tributary connections list\n  tributary connections pause docs",
-	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsSchedule(a), connectionsDisconnect(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
+	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsSchedule(a), connectionsLimits(a), connectionsDisconnect(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
 }
 
 // storeCommand makes a command whose work needs the store and the arguments

@@ -236,6 +236,9 @@ func documentsSkipped(a *app) *cobra.Command {
 func documentsQuarantined(a *app) *cobra.Command {
 	return storeCommand(a, &cobra.Command{
 		Use: "quarantined CONNECTION", Short: "List what could not be ingested, with the reason",
+		Long: `List what could not be ingested, with the reason. An item is tried in three runs
+and then rests until it has a new revision. tributary quarantine retry lets it be
+tried at once, and tributary quarantine exclude leaves it out for good.`,
 		Example: "  tributary documents quarantined docs",
 	}, []string{"CONNECTION"}, func(ctx context.Context, st *store.Store, args []string) error {
 		c, err := st.Connection(ctx, args[0])
@@ -249,9 +252,13 @@ func documentsQuarantined(a *app) *cobra.Command {
 		if a.json {
 			return a.printJSON(nonNil(list))
 		}
-		t := newTable("PATH", "REASON", "TRIES", "SINCE")
+		t := newTable("ID", "PATH", "CLASS", "REASON", "TRIES", "SINCE", "LAST")
 		for _, item := range list {
-			t.add(item.Path, item.Reason, strconv.Itoa(item.Attempts), stamp(&item.FirstAt))
+			tries := strconv.Itoa(item.Attempts)
+			if item.RetryAt != nil {
+				tries += ", again soon"
+			}
+			t.add(item.ExternalID, item.Path, item.Class, item.Reason, tries, stamp(&item.FirstAt), stamp(&item.LastAt))
 		}
 		return t.write(a.stdout, "Nothing is quarantined.")
 	})

@@ -153,6 +153,7 @@ func (a *app) checkStore(ctx context.Context, s settings.Settings, d *database) 
 	}
 	defer st.Close()
 	list := []finding{ok("schema", "up to date"), checkProfile(ctx, st), checkVault(ctx, s, st, d.managed)}
+	list = append(list, checkNotices(ctx, st)...)
 	connections, err := st.Connections(ctx)
 	if err != nil {
 		return append(list, fail("connections", err.Error(), "see the log of the database"))

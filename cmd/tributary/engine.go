@@ -119,7 +119,7 @@ func (a *app) newEngine(ctx context.Context, s settings.Settings, st *store.Stor
 	for _, c := range a.connectorList(s).All() {
 		byName[c.Spec().Source] = c
 	}
-	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Authorise: grants.authorise, Refresher: grants.refresher(), Tend: grants.grants.Tend, Log: log, Version: version, Workers: workers, Clean: a.cleaner()})
+	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Authorise: grants.authorise, Refresher: grants.refresher(), Tend: grants.grants.Tend, Log: log, Version: version, Workers: workers, Clean: a.cleaner(), KeyProblem: grants.keyProblem})
 	if err != nil {
 		return nil, errors.Join(err, x.Close(ctx))
 	}

@@ -36,6 +36,7 @@ type consent struct {
 	keeper        *refresh.Keeper
 	opened        *vault.Counter
 	keyed         bool // the master key is there
+	noRing        error
 	log           *slog.Logger
 	registrations *oauthflow.Registrations
 	flows         *oauthflow.Flows
@@ -83,11 +84,19 @@ func newConsent(c consentConfig) (*consent, error) {
 		return nil, err
 	}
 	return &consent{
-		store: c.store, gate: gate, keeper: keeper, opened: sealed, keyed: c.ring != nil, log: c.log,
+		store: c.store, gate: gate, keeper: keeper, opened: sealed, keyed: c.ring != nil, noRing: c.noRing, log: c.log,
 		registrations: oauthflow.NewRegistrations(oauthflow.RegistrationsConfig{Store: pages, Vault: sealed, Client: tokens, PublicURL: c.public, LoopbackHTTP: true}),
 		flows:         oauthflow.NewFlows(oauthflow.FlowsConfig{Store: pages, Vault: sealed, Client: tokens, Gate: gate, PublicURL: c.public, Returns: c.returns}),
 		grants:        oauthflow.NewGrants(oauthflow.GrantsConfig{Store: pages, Vault: sealed, Client: tokens, Tokens: keeper}),
 	}, nil
+}
+
+// keyProblem says what is wrong with the master key, "" for nothing.
+func (c *consent) keyProblem() string {
+	if c.noRing == nil {
+		return ""
+	}
+	return c.noRing.Error()
 }
 
 // openConsent returns the parts for a command that ends soon.

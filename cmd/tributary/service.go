@@ -175,7 +175,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 	}
 	pages := &web.OAuth{
 		Store: srv.webStore, Registrations: srv.consent.registrations, Flows: srv.consent.flows, Grants: srv.consent.grants,
-		Refresher: srv.consent.keeper, Syncer: srv.engine.runner, Chooser: srv.engine.runner, Opener: srv.engine.runner, FolderRoots: srv.settings.FolderRoots, Providers: providers, KeyProblem: srv.keyProblem,
+		Refresher: srv.consent.keeper, Syncer: srv.engine.runner, Chooser: srv.engine.runner, Opener: srv.engine.runner, FolderRoots: srv.settings.FolderRoots, Providers: providers, KeyProblem: srv.consent.keyProblem,
 	}
 	for _, c := range a.connectors() {
 		pages.Sources = append(pages.Sources, c.Spec())
@@ -183,7 +183,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 	srv.server = web.New(web.Config{
 		PublicURL: public, TrustedProxies: srv.settings.TrustedProxies,
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
-		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.webStore.Ping,
+		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.ready,
 		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
 		OAuth: pages, Admin: &web.Admin{Store: srv.webStore, Runner: srv.engine.runner},
 		Version: version, Metrics: srv.metrics, Log: srv.log,
@@ -191,12 +191,21 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 	return nil
 }
 
-// keyProblem says what is wrong with the master key.
-func (srv *service) keyProblem() string {
-	if srv.noRing == nil {
-		return ""
+// ready reports why the process cannot do its work: the database does not
+// answer, or takes no writes.
+func (srv *service) ready(ctx context.Context) error {
+	for _, st := range []*store.Store{srv.webStore, srv.store} {
+		if st == nil {
+			continue
+		}
+		if err := st.Ping(ctx); err != nil {
+			return err
+		}
+		if err := st.Writable(ctx); err != nil {
+			return err
+		}
 	}
-	return srv.noRing.Error()
+	return nil
 }
 
 // withPort fills in the port that the system chose for port 0.
@@ -224,11 +233,12 @@ func (srv *service) run(ctx context.Context, first func(ctx context.Context) err
 		}
 	}
 	group.Go(func() error { return srv.consent.run(inner) })
+	group.Go(func() error { return srv.engine.runner.WatchHealth(inner) })
 	if srv.server != nil {
 		group.Go(func() error { return srv.server.Serve(inner, srv.ports.web, srv.settings.TLSCert, srv.settings.TLSKey) })
 	}
 	if srv.ports.metrics != nil {
-		group.Go(func() error { return srv.metrics.ServeMetrics(inner, srv.ports.metrics, srv.store.Ping, srv.log) })
+		group.Go(func() error { return srv.metrics.ServeMetrics(inner, srv.ports.metrics, srv.ready, srv.log) })
 	}
 	if srv.sandbox != nil {
 		group.Go(func() error { return srv.sandbox.serve(inner) })
@@ -344,6 +354,11 @@ func gauges(st *store.Store) func(ctx context.Context) ([]web.Sample, error) {
 		for k, n := range states {
 			samples = append(samples, web.Sample{Name: "tributary_connections", Help: "Connections by source and state.", Labels: [][2]string{{"source", k[0]}, {"state", k[1]}}, Value: float64(n)})
 		}
+		notices, err := noticeGauges(ctx, st)
+		if err != nil {
+			return samples, err
+		}
+		samples = append(samples, notices...)
 		for source, age := range oldest {
 			samples = append(samples, web.Sample{Name: "tributary_permissions_age_seconds", Help: "Age of the oldest permission snapshot.", Labels: [][2]string{{"source", source}}, Value: age})
 		}

@@ -39,6 +39,7 @@ func actionWords() map[string]string {
 		"connection.disconnect": "A connection was disconnected",
 		"connection.delete":     "A connection was deleted with its documents",
 
+		"connection.limits": "The limits of a connection's runs were set",
 		"run.cancel": "A sync run was cancelled",
 
 		"registration.create": "A registration was made",
