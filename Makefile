@@ -56,6 +56,12 @@ bench: ## measure this machine against limit programs (about 4 minutes; BENCH=qu
 	@scripts/corpus.sh
 	go run ./internal/bench $(ARGS)
 
+.PHONY: bench-sync
+bench-sync: ## pull 8,000 files over HTTP, against rclone and the ingest alone (needs rclone; about 4 minutes; BENCH=quick: 1)
+	@scripts/setup.sh --for bench
+	@scripts/corpus.sh
+	go run ./internal/bench -sync -rounds 3 $(ARGS)
+
 .PHONY: acceptance
 acceptance: ## show on 8,000 real files what the 1,000 of `make test` show (about 10 minutes)
 	@scripts/setup.sh --for test

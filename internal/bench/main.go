@@ -20,6 +20,7 @@ type options struct {
 	quick   bool
 	buffers string
 	profile string
+	sync    bool
 }
 
 func main() {
@@ -56,6 +57,7 @@ func parseFlags() options {
 	flag.BoolVar(&o.quick, "quick", os.Getenv("BENCH") == "quick", "two rounds of the 1,000 files only; also BENCH=quick")
 	flag.StringVar(&o.buffers, "shared-buffers", "1GB", "shared_buffers of the scratch PostgreSQL")
 	flag.StringVar(&o.profile, "profile", "", "directory for CPU profiles of the pipeline's process")
+	flag.BoolVar(&o.sync, "sync", false, "the 8,000 files pulled over HTTP, against rclone and against the ingest alone")
 	flag.Parse()
 	if o.rounds <= 0 {
 		o.rounds = 5
@@ -87,6 +89,9 @@ func run(ctx context.Context, o options) (missed int, err error) { //nolint:nona
 	}
 	defer func() { err = errors.Join(err, s.stop(ctx)) }()
 	r := &rounds{server: s, small: small, large: large, profile: o.profile, samples: map[string][]sample{}}
+	if o.sync {
+		return r.pullRounds(ctx, o)
+	}
 	if err := r.prepare(ctx); err != nil {
 		return 0, err
 	}

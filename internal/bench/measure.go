@@ -21,6 +21,7 @@ const (
 	envDir        = "BENCH_DIR"         // the documents
 	envPostmaster = "BENCH_POSTMASTER"  // its process id
 	envProfile    = "BENCH_CPU_PROFILE" // file for a CPU profile
+	envFiles      = "BENCH_FILES"       // address of the file server
 )
 
 // sample is one measurement.
@@ -119,6 +120,8 @@ func child(ctx context.Context, task string) error {
 		samples, err = syncTwice(ctx)
 	case taskLarge:
 		samples, err = syncOnce(ctx)
+	case taskPulled:
+		samples, err = syncPulled(ctx)
 	default:
 		err = fmt.Errorf("unknown task %q", task)
 	}

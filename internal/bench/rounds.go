@@ -10,10 +10,11 @@ import (
 
 // Tasks of children.
 const (
-	taskParse = "parse"
-	taskCopy  = "copy"
-	taskSync  = "sync"
-	taskLarge = "large"
+	taskParse  = "parse"
+	taskCopy   = "copy"
+	taskSync   = "sync"
+	taskLarge  = "large"
+	taskPulled = "pulled"
 )
 
 // Rows of the table.
