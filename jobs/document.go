@@ -66,6 +66,12 @@ func (s *syncer) processItem(ctx context.Context, it *item) (res result) {
 	if err != nil {
 		return openFailure(ctx, err)
 	}
+	if s.processors != nil {
+		if err := s.processors.Acquire(ctx, 1); err != nil {
+			return result{kind: resultFatal, err: context.Cause(ctx)}
+		}
+		defer s.processors.Release(1)
+	}
 	doc := s.fields(it.change)
 	doc.ContentHash = sha256.Sum256(body)
 	res.bytes = int64(len(body))

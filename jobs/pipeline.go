@@ -30,6 +30,9 @@ type syncer struct {
 	locals   []localProfile
 	remotes  []int16
 	limits   store.RunLimits
+	// processors bounds the documents that are worked on once they are there;
+	// nil is without bound.
+	processors *semaphore.Weighted
 }
 
 // pumped says how far a sequence was read and committed.
@@ -76,6 +79,7 @@ func (s *syncer) pump(ctx context.Context, seq iter.Seq2[connectors.Page, error]
 }
 
 func (s *syncer) newPump(from connectors.Cursor) *pump {
+	s.processors = semaphore.NewWeighted(int64(s.r.cfg.Parallel))
 	return &pump{
 		s: s, budget: semaphore.NewWeighted(s.r.cfg.BytesInFlight), guard: s.newGuard(from), losses: s.newLosses(),
 		pages: make(chan *pageTask, 1), work: make(chan *item),
@@ -86,7 +90,7 @@ func (p *pump) run(ctx context.Context, seq iter.Seq2[connectors.Page, error], f
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	for range p.s.r.cfg.Parallel {
+	for range p.s.r.cfg.Downloads {
 		wg.Go(func() { p.process(ctx) })
 	}
 	var read pumped
@@ -103,7 +107,7 @@ func (p *pump) run(ctx context.Context, seq iter.Seq2[connectors.Page, error], f
 	progress, complete, err := p.commit(ctx)
 	if err != nil {
 		cancel(err)
-		// Unblocks the reader and the processors, which see the cancelled
+		// Unblocks the reader and the downloads, which see the cancelled
 		// context at their next step.
 		for range p.pages {
 		}

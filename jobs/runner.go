@@ -46,9 +46,12 @@ type Config struct {
 	// Workers bounds the content slices that run at once in this process: 4.
 	// Permissions have half as many beside, at least 2.
 	Workers int
-	// Parallel bounds the documents that one slice processes at once: the
-	// number of processors, at least 2.
+	// Parallel bounds the documents that one slice extracts, cuts and embeds at
+	// once: the number of processors, at least 2.
 	Parallel int
+	// Downloads bounds the documents that one slice downloads at once, which wait
+	// for the source and not for a processor: 8, and at least Parallel.
+	Downloads int
 	// BytesInFlight bounds the raw bytes of documents between download and
 	// commit, per slice: 32 MB.
 	BytesInFlight int64
@@ -100,6 +103,10 @@ func (c Config) withDefaults() Config {
 	if c.Parallel <= 0 {
 		c.Parallel = max(2, runtime.GOMAXPROCS(0))
 	}
+	if c.Downloads <= 0 {
+		c.Downloads = 8
+	}
+	c.Downloads = max(c.Downloads, c.Parallel)
 	if c.BytesInFlight <= 0 {
 		c.BytesInFlight = 32 << 20
 	}

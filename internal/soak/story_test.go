@@ -82,7 +82,7 @@ func (s *story) open() error {
 	var err error
 	s.runner, err = jobs.New(jobs.Config{
 		Store: s.store, Extractor: extract.New(extract.Config{}), Connectors: map[string]connectors.Connector{c.Spec().Source: c},
-		Authorise: s.source.authorise, Parallel: 1,
+		Authorise: s.source.authorise, Parallel: 1, Downloads: 1,
 	})
 	if err == nil {
 		s.conn, err = s.connect("soak")
