@@ -275,6 +275,17 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]Run, error) {
 // draws the version of the permissions that it is about to read. A run whose holder has shown a heartbeat within the last takeover is refused
 // with ErrConflict; one that ended is ErrFenced.
 func (s *Store) ClaimRun(ctx context.Context, id uuid.UUID, worker string, takeover time.Duration) (Run, error) {
+	run, err := s.claimRun(ctx, id, worker, takeover)
+	if !errors.Is(err, ErrTimeout) {
+		return run, err
+	}
+	if gone, evictErr := s.evictHolder(ctx, id, takeover); !gone {
+		return run, errors.Join(err, evictErr)
+	}
+	return s.claimRun(ctx, id, worker, takeover)
+}
+
+func (s *Store) claimRun(ctx context.Context, id uuid.UUID, worker string, takeover time.Duration) (Run, error) {
 	var run Run
 	err := s.inTxErr(ctx, "claiming run", func(tx pgx.Tx) error {
 		before, err := holderOf(ctx, tx, id)
