@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"fmt"
-	"iter"
 	"testing"
 	"time"
 
@@ -16,41 +15,6 @@ import (
 	"tributary/internal/pgtest"
 	"tributary/store"
 )
-
-// latency makes every page of a listing of text take time.
-type latency struct {
-	reference.Connector
-	page time.Duration
-}
-
-func (l latency) Open(ctx context.Context, env connectors.Env) (connectors.Session, error) {
-	s, err := l.Connector.Open(ctx, env)
-	if err != nil {
-		return nil, err
-	}
-	return slowSession{s.(*reference.Session), l.page}, nil
-}
-
-type slowSession struct {
-	*reference.Session
-	page time.Duration
-}
-
-func (s slowSession) Snapshot(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
-	return func(yield func(connectors.Page, error) bool) {
-		for page, err := range s.Session.Snapshot(ctx, from) {
-			select {
-			case <-time.After(s.page):
-			case <-ctx.Done():
-				yield(connectors.Page{}, ctx.Err())
-				return
-			}
-			if !yield(page, err) {
-				return
-			}
-		}
-	}
-}
 
 // crowd makes n connections to the world whose names begin with name, each with
 // what the patterns include.
@@ -106,7 +70,7 @@ func TestSmallConnectionsDoNotWaitBehindLargeOnes(t *testing.T) {
 	w.SetPageSize(1)
 	e := newEngine(t, w, func(c *Config) {
 		c.Workers, c.Tick, c.HandOver = 1, 200*time.Millisecond, 500*time.Millisecond
-		c.Connectors = map[string]connectors.Connector{reference.Source: latency{w.Connector(), 150 * time.Millisecond}}
+		c.Connectors = map[string]connectors.Connector{reference.Source: slow{w.Connector(), 150 * time.Millisecond, 0}}
 	})
 	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day'`)
 	// A large one takes 45 s alone; ten of them hold both slots for minutes.
@@ -229,37 +193,6 @@ func TestManyDueSchedules(t *testing.T) {
 	}
 }
 
-// Deleting every row of the job queue while runs are under way loses nothing:
-// each goes on, and the next times come.
-func TestLosingTheJobQueueLosesNothing(t *testing.T) {
-	t.Parallel()
-	w := small(60)
-	w.SetPageSize(5)
-	e := newEngine(t, w, func(c *Config) {
-		c.Workers, c.Tick, c.Takeover, c.HandOver, c.Heartbeat = 2, 200*time.Millisecond, time.Second, 200*time.Millisecond, 200*time.Millisecond
-		c.Connectors = map[string]connectors.Connector{reference.Source: latency{w.Connector(), 20 * time.Millisecond}}
-	})
-	ids := e.crowd("c", 12)
-	e.start()
-	for i := range 6 {
-		eventually(t, "runs are under way", func() bool {
-			return pgtest.Scalar[int64](t, e.db, `SELECT coalesce(sum((counts ->> 'pages')::int), 0) FROM sync_run WHERE lane = 'content'`) > int64(10*i)
-		})
-		e.db.MustExec(t, `DELETE FROM river.river_job`)
-	}
-	eventually(t, "every connection is synced", func() bool {
-		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM connection WHERE id = ANY($1) AND content_as_of IS NOT NULL AND permissions_as_of IS NOT NULL`, ids) == int64(len(ids))
-	})
-	if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM document WHERE connection_id = ANY($1)`, ids); n != 60*int64(len(ids)) {
-		t.Errorf("%d documents, want %d", n, 60*len(ids))
-	}
-	e.db.MustExec(t, `DELETE FROM river.river_job`)
-	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock()`)
-	eventually(t, "the next times come", func() bool {
-		return pgtest.Scalar[int64](t, e.db, `SELECT count(DISTINCT connection_id) FROM sync_run WHERE connection_id = ANY($1) AND lane = 'content' AND kind = 'changes' AND state = 'succeeded'`, ids) == int64(len(ids))
-	})
-}
-
 // No transaction is open while a source is waited for.
 func TestNoTransactionSpansTheSource(t *testing.T) {
 	t.Parallel()
@@ -292,15 +225,56 @@ func TestNoTransactionSpansTheSource(t *testing.T) {
 	}
 }
 
-// Due work is found where no process leads: the ticks of the queue do not come.
-func TestDueWorkIsFoundWithoutALeader(t *testing.T) {
+// A slice hands over in the middle of a page too: what it stored of the page is
+// not opened again, and nothing is counted twice.
+func TestLongPageIsHandedOver(t *testing.T) {
 	t.Parallel()
-	e := newEngine(t, small(5), func(c *Config) { c.Tick, c.Repair = time.Hour, 100*time.Millisecond })
-	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day'`)
-	// Another process leads, and does nothing.
-	e.db.MustExec(t, `INSERT INTO river.river_leader (name, leader_id, elected_at, expires_at) VALUES ('default', 'hung', now(), now() + interval '1 day')`)
+	w := small(60)
+	w.SetPageSize(100)
+	e := newEngine(t, w, func(c *Config) {
+		c.Parallel, c.Slice, c.HandOver = 2, 150*time.Millisecond, 100*time.Millisecond
+		c.Connectors = map[string]connectors.Connector{reference.Source: slow{w.Connector(), 0, 20 * time.Millisecond}}
+	})
+	run := e.must(store.Content, store.RunSucceeded)
+	opened := e.world.Counts().Bodies
+	t.Logf("%d slices opened %d bodies", run.Slices, opened)
+	if run.Slices < 2 || run.Attempt != 0 {
+		t.Errorf("%d slices, %d attempts: the page was not handed over", run.Slices, run.Attempt)
+	}
+	if opened > 60+run.Slices {
+		t.Errorf("%d slices opened %d bodies of 60 documents", run.Slices, opened)
+	}
+	if c := run.Counts; c.Listed != 60 || c.Added != 60 || c.Pages != 1 {
+		t.Errorf("the run did %+v", c)
+	}
+	e.wantTruth()
+	if run := e.must(store.Content, store.RunSucceeded); run.Kind != store.RunChanges {
+		t.Errorf("after it came a %s", run.Kind)
+	}
+}
+
+// A source that asks for an hour holds no worker: the others go on.
+func TestRateLimitedRunHoldsNoWorker(t *testing.T) {
+	t.Parallel()
+	w := small(6)
+	e := newEngine(t, w, func(c *Config) { c.Workers, c.Tick = 1, 100*time.Millisecond })
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day' WHERE lane = 'permissions'`)
+	w.Fail(reference.FaultOn{Kind: connectortest.RateLimited, Times: 1, RetryAfter: time.Hour})
 	e.start()
-	e.db.MustExec(t, `DELETE FROM river.river_job`)
-	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock()`)
-	eventually(t, "both lanes have succeeded", func() bool { return e.finished(store.Content) && e.finished(store.Permissions) })
+	limited := func() bool {
+		return pgtest.Scalar[bool](t, e.db, `SELECT EXISTS (SELECT FROM sync_run WHERE state = 'queued' AND worker = '' AND error_class = 'rate_limited'
+			AND next_try_at BETWEEN clock() + interval '50 minutes' AND clock() + interval '61 minutes')`)
+	}
+	eventually(t, "the run waits", limited)
+	others := e.crowd("other", 5)
+	eventually(t, "the others are synced", func() bool {
+		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM connection WHERE id = ANY($1) AND content_as_of IS NOT NULL`, others) == 5
+	})
+	if !limited() {
+		t.Error("the run did not wait for its hour")
+	}
+	conn, _ := e.store.Connection(t.Context(), "world")
+	if run, made, err := e.runner.Request(t.Context(), conn, store.Content, "manual", false); err != nil || made || run.NextTryAt == nil || !limited() {
+		t.Errorf("asking for it does not wait for what the source asked: made %v, next try %v, %v", made, run.NextTryAt, err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -113,6 +114,9 @@ func (p *pump) run(ctx context.Context, seq iter.Seq2[connectors.Page, error], f
 		}
 	}
 	wg.Wait()
+	if errors.Is(err, errTurnOver) || errors.Is(read.err, errTurnOver) {
+		return pumped{last: from, progress: true}
+	}
 	read.progress, read.complete = progress, complete
 	if err != nil {
 		read.ended, read.err = false, err
@@ -131,6 +135,9 @@ type pump struct {
 	// those that stand in the run's counts as quarantined.
 	aside   bool
 	counted map[string]int64
+	// leaving is set when the slice hands over in the middle of a page: what has
+	// begun is committed, and nothing more begins.
+	leaving atomic.Bool
 	pages   chan *pageTask
 	work    chan *item
 }
@@ -197,6 +204,9 @@ func (p *pump) dispatch(ctx context.Context, task *pageTask) error {
 		if err := p.budget.Acquire(ctx, it.weight); err != nil {
 			return context.Cause(ctx)
 		}
+		if p.leaving.Load() {
+			return errTurnOver
+		}
 		close(it.started)
 		select {
 		case p.work <- it:
@@ -228,13 +238,18 @@ func (p *pump) commit(ctx context.Context) (progress, complete bool, err error) 
 
 func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
 	b := p.newBuffer()
+	var done part
 	for _, it := range task.items {
 		if it.open {
+			if p.leaving.Load() && !it.begun() {
+				return p.leave(ctx, b, done)
+			}
 			if err := p.await(ctx, b, it); err != nil {
 				return err
 			}
 		}
 		if b.holds(it.change.Ref.ID) || b.full() {
+			done.note(b.b)
 			if err := b.flush(ctx, nil); err != nil {
 				return err
 			}
@@ -246,6 +261,9 @@ func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
 			return p.give(ctx, b, err)
 		}
 		it.result = result{}
+		if p.leaves(ctx, b, done) {
+			p.leaving.Store(true)
+		}
 	}
 	if p.aside {
 		return b.flush(ctx, nil)

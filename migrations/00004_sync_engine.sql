@@ -34,7 +34,7 @@ ALTER TABLE sync_run
   ADD COLUMN guard jsonb NOT NULL DEFAULT '{}',
   -- When the slice that works on it, or waits, was asked for: how long it starves.
   ADD COLUMN waiting_since timestamptz,
-  -- When a page was committed last: a run that shows heartbeats and no pages is stuck.
+  -- When a batch was committed last: a run that shows heartbeats and no batches is stuck.
   ADD COLUMN progress_at timestamptz;
 
 -- What happened in a run, in order, for people.

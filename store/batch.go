@@ -262,7 +262,7 @@ func (w *batchWriter) open(ctx context.Context) error {
 // finish moves the run: its counts and, at the end of a page, its cursor.
 func (w *batchWriter) finish(ctx context.Context) error {
 	if w.b.Page == nil {
-		_, err := w.tx.Exec(ctx, `UPDATE sync_run SET counts = $2 WHERE id = $1`, w.b.Run.ID, jsonOf(w.total))
+		_, err := w.tx.Exec(ctx, `UPDATE sync_run SET counts = $2, progress_at = clock() WHERE id = $1`, w.b.Run.ID, jsonOf(w.total))
 		return err
 	}
 	p := w.b.Page

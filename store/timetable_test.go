@@ -102,15 +102,14 @@ func TestStarvedAndStuck(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.connect(t, "c", "realm")
-	ctx := t.Context()
 	r.db.SetClock(t, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
 	facts := func() string {
 		t.Helper()
-		starved, err := r.store.Starved(ctx, 10*time.Minute)
+		starved, err := r.store.Starved(t.Context(), 10*time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
-		stuck, err := r.store.Stuck(ctx, 30*time.Minute)
+		stuck, err := r.store.Stuck(t.Context(), 30*time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +121,7 @@ func TestStarvedAndStuck(t *testing.T) {
 			t.Fatalf("%s: %s, want %s", when, got, want)
 		}
 	}
-	run, _, err := r.store.RequestRun(ctx, store.RunRequest{ConnectionID: s.conn, Lane: store.Content, Kind: store.RunSnapshot}, nil)
+	run, _, err := r.store.RequestRun(t.Context(), store.RunRequest{ConnectionID: s.conn, Lane: store.Content, Kind: store.RunSnapshot}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,21 +129,21 @@ func TestStarvedAndStuck(t *testing.T) {
 	expect("soon", "0 starved, 0 stuck")
 	r.db.Advance(t, 2*time.Minute)
 	expect("nobody took it", "1 starved, 0 stuck")
-	if run, err = r.store.ClaimRun(ctx, run.ID, "w", time.Minute); err != nil {
+	if run, err = r.store.ClaimRun(t.Context(), run.ID, "w", time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	expect("taken", "0 starved, 0 stuck")
 	beat := func(d time.Duration) {
 		t.Helper()
 		r.db.Advance(t, d)
-		if err := r.store.Heartbeat(ctx, run.ID, run.Fence); err != nil {
+		if err := r.store.Heartbeat(t.Context(), run.ID, run.Fence); err != nil {
 			t.Fatal(err)
 		}
 	}
 	beat(20 * time.Minute)
 	page := func(n int) {
 		t.Helper()
-		if _, err := s.write(ctx, &store.Batch{Run: run, Page: &store.PageEnd{Next: connectors.Cursor(fmt.Sprint(n))}}); err != nil {
+		if _, err := s.write(t.Context(), &store.Batch{Run: run, Page: &store.PageEnd{Next: connectors.Cursor(fmt.Sprint(n))}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,14 +155,14 @@ func TestStarvedAndStuck(t *testing.T) {
 	page(2)
 	expect("another page", "0 starved, 0 stuck")
 	// The source asks for an hour: nobody is to blame.
-	if err := r.store.ReleaseRun(ctx, run, store.Release{State: store.RunQueued, Class: connectors.RateLimited, Err: errors.New("429"), RetryIn: time.Hour}, nil); err != nil {
+	if err := r.store.ReleaseRun(t.Context(), run, store.Release{State: store.RunQueued, Class: connectors.RateLimited, Err: errors.New("429"), RetryIn: time.Hour}, nil); err != nil {
 		t.Fatal(err)
 	}
 	r.db.Advance(t, 65*time.Minute)
 	expect("an hour that the source asked for", "0 starved, 0 stuck")
 	r.db.Advance(t, 6*time.Minute)
 	expect("and nobody takes it", "1 starved, 0 stuck")
-	if run, err = r.store.ClaimRun(ctx, run.ID, "w", time.Minute); err != nil {
+	if run, err = r.store.ClaimRun(t.Context(), run.ID, "w", time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	beat(time.Minute)
@@ -174,7 +173,6 @@ func TestStarvedAndStuck(t *testing.T) {
 func TestRegistrationKeepsToItsShare(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	ctx := t.Context()
 	registration := func(name string) uuid.UUID {
 		return pgtest.Scalar[uuid.UUID](t, r.db, `
 			WITH r AS (INSERT INTO client_registration (name, provider, profile, endpoints_digest, redirect_uri) VALUES ($1, 'p', '{}', '', '') RETURNING id)
@@ -185,7 +183,7 @@ func TestRegistrationKeepsToItsShare(t *testing.T) {
 		t.Helper()
 		s := r.connect(t, name, name)
 		r.db.MustExec(t, `UPDATE connection SET grant_id = $2 WHERE id = $1`, s.conn, grant)
-		run, _, err := r.store.RequestRun(ctx, store.RunRequest{ConnectionID: s.conn, Lane: store.Content, Kind: store.RunSnapshot}, nil)
+		run, _, err := r.store.RequestRun(t.Context(), store.RunRequest{ConnectionID: s.conn, Lane: store.Content, Kind: store.RunSnapshot}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +191,7 @@ func TestRegistrationKeepsToItsShare(t *testing.T) {
 	}
 	crowded := func(run store.Run) bool {
 		t.Helper()
-		ok, err := r.store.Crowded(ctx, run, 4)
+		ok, err := r.store.Crowded(t.Context(), run, 4)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +205,7 @@ func TestRegistrationKeepsToItsShare(t *testing.T) {
 		if crowded(run) {
 			t.Fatal("a registration may not begin, and nobody else waits")
 		}
-		if _, err := r.store.ClaimRun(ctx, run.ID, "w", time.Minute); err != nil {
+		if _, err := r.store.ClaimRun(t.Context(), run.ID, "w", time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -221,7 +219,7 @@ func TestRegistrationKeepsToItsShare(t *testing.T) {
 	if crowded(waits) {
 		t.Error("the other one is held back")
 	}
-	if _, err := r.store.ClaimRun(ctx, waits.ID, "w", time.Minute); err != nil {
+	if _, err := r.store.ClaimRun(t.Context(), waits.ID, "w", time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if crowded(runs[2]) {

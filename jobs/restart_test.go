@@ -1,0 +1,144 @@
+package jobs
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"tributary/connectors"
+	"tributary/connectors/reference"
+	"tributary/internal/pgtest"
+	"tributary/store"
+)
+
+// Deleting every row of the job queue while runs are under way loses nothing:
+// each goes on, and the next times come.
+func TestLosingTheJobQueueLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := small(60)
+	w.SetPageSize(5)
+	e := newEngine(t, w, func(c *Config) {
+		c.Workers, c.Tick, c.Takeover, c.HandOver, c.Heartbeat = 2, 200*time.Millisecond, time.Second, 200*time.Millisecond, 200*time.Millisecond
+		c.Connectors = map[string]connectors.Connector{reference.Source: slow{w.Connector(), 20 * time.Millisecond, 0}}
+	})
+	ids := e.crowd("c", 12)
+	e.start()
+	for i := range 6 {
+		eventually(t, "runs are under way", func() bool {
+			return pgtest.Scalar[int64](t, e.db, `SELECT coalesce(sum((counts ->> 'pages')::int), 0) FROM sync_run WHERE lane = 'content'`) > int64(10*i)
+		})
+		e.db.MustExec(t, `DELETE FROM river.river_job`)
+	}
+	eventually(t, "every connection is synced", func() bool {
+		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM connection WHERE id = ANY($1) AND content_as_of IS NOT NULL AND permissions_as_of IS NOT NULL`, ids) == int64(len(ids))
+	})
+	if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM document WHERE connection_id = ANY($1)`, ids); n != 60*int64(len(ids)) {
+		t.Errorf("%d documents, want %d", n, 60*len(ids))
+	}
+	e.db.MustExec(t, `DELETE FROM river.river_job`)
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock()`)
+	eventually(t, "the next times come", func() bool {
+		return pgtest.Scalar[int64](t, e.db, `SELECT count(DISTINCT connection_id) FROM sync_run WHERE connection_id = ANY($1) AND lane = 'content' AND kind = 'changes' AND state = 'succeeded'`, ids) == int64(len(ids))
+	})
+}
+
+// Due work is found where no process leads: the ticks of the queue do not come.
+func TestDueWorkIsFoundWithoutALeader(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, small(5), func(c *Config) { c.Tick, c.Repair = time.Hour, 100*time.Millisecond })
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day'`)
+	// Another process leads, and does nothing.
+	e.db.MustExec(t, `INSERT INTO river.river_leader (name, leader_id, elected_at, expires_at) VALUES ('default', 'hung', now(), now() + interval '1 day')`)
+	e.start()
+	e.db.MustExec(t, `DELETE FROM river.river_job`)
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock()`)
+	eventually(t, "both lanes have succeeded", func() bool { return e.finished(store.Content) && e.finished(store.Permissions) })
+}
+
+// However often triggers come together, a lane has one run and one slice.
+func TestManyTriggersMakeOneRun(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, small(3))
+	other, err := New(e.runner.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, _ := e.store.Connection(t.Context(), "world")
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			r := e.runner
+			if i%2 == 1 {
+				r = other
+			}
+			var err error
+			switch i % 5 {
+			case 0:
+				err = r.enqueueDue(t.Context())
+			case 1:
+				_, _, err = r.RequestKind(t.Context(), conn, store.RunSnapshot, "manual")
+			case 2:
+				_, _, err = r.Request(t.Context(), conn, store.Permissions, "manual", false)
+			default:
+				_, _, err = r.Request(t.Context(), conn, store.Content, "manual", false)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for what, sql := range map[string]string{"runs": `SELECT count(*) FROM sync_run`, "slices": `SELECT count(*) FROM river.river_job WHERE kind = 'sync_slice'`} {
+		if n := pgtest.Scalar[int64](t, e.db, sql); n != 2 {
+			t.Errorf("100 triggers made %d %s, want one for each lane", n, what)
+		}
+	}
+}
+
+// Processes that are stopped and started while a connection syncs lose nothing:
+// what is stored only grows, and each stop is quick.
+func TestRollingRestartLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := small(80)
+	w.SetPageSize(4)
+	e := newEngine(t, w, func(c *Config) {
+		c.Workers, c.Tick, c.Heartbeat, c.HandOver = 1, 100*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+		c.Connectors = map[string]connectors.Connector{reference.Source: slow{w.Connector(), 100 * time.Millisecond, 0}}
+	})
+	stored := func() int64 {
+		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM document`)
+	}
+	last := int64(-1)
+	for range 6 {
+		r, err := New(e.runner.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		before := stored()
+		eventually(t, "this process brings something", func() bool { return stored() > before })
+		begun := time.Now()
+		if err := r.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+		if n := stored(); n < last || n < before {
+			t.Fatalf("%d documents, there were %d", n, last)
+		} else {
+			last = n
+		}
+		if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM sync_run WHERE state = 'running' OR worker <> '' OR state = 'failed'`); n != 0 {
+			t.Fatalf("after a stop %d runs are held, or failed", n)
+		}
+	}
+	e.start()
+	eventually(t, "the sync has ended", func() bool { return e.finished(store.Content) })
+	if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM sync_run WHERE lane = 'content' AND kind = 'snapshot'`); n != 1 {
+		t.Errorf("%d snapshots for one sync", n)
+	}
+	e.wantTruth()
+}
