@@ -137,6 +137,7 @@ type Runner struct {
 	kinds    []string
 	showing  sync.WaitGroup
 	answers  *answers
+	turns    turns
 }
 
 // New returns a Runner. It registers every job kind, so that any process can

@@ -18,6 +18,9 @@ import (
 // false, where there is one; one that waits for the end of quiet hours or for
 // another try then begins at once.
 func (r *Runner) Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, approveDeletions bool) (store.Run, bool, error) {
+	if err := pullable(c); err != nil {
+		return store.Run{}, false, err
+	}
 	return r.request(ctx, store.RunRequest{
 		ConnectionID: c.ID, Lane: lane, Kind: r.kindOf(c.Source, lane, !c.FeedCursor.IsZero()), Cause: cause, ApproveDeletions: approveDeletions,
 	})
@@ -28,6 +31,9 @@ func (r *Runner) Request(ctx context.Context, c store.Connection, lane store.Lan
 // and false, where there is one. Events are recorded with the request. A kind
 // that the connection's source cannot run is a *store.InputError.
 func (r *Runner) RequestKind(ctx context.Context, c store.Connection, kind store.RunKind, cause string, events ...audit.Event) (store.Run, bool, error) {
+	if err := pullable(c); err != nil {
+		return store.Run{}, false, err
+	}
 	req := store.RunRequest{ConnectionID: c.ID, Lane: store.Content, Kind: kind, Cause: cause, Events: events}
 	feed := false
 	if known, err := r.Connector(c.Source); err == nil {

@@ -34,6 +34,10 @@ type Batch struct {
 	Quarantine []QuarantineWrite
 	// Resting are quarantined items that were listed and not tried again.
 	Resting []string
+	// Based names the stored documents that the batch was made from, by external
+	// id; the zero Basis is none. Where another one stands, WriteBatch writes
+	// nothing and returns ErrConflict. It is for writers who are not alone.
+	Based map[string]Basis
 	// Profiles brings the vectors that were computed in process; chunks become
 	// due for the drainer in every other profile.
 	Profiles []ProfileVectors
@@ -42,6 +46,13 @@ type Batch struct {
 	// Counts is added to the run's counts; what the transaction finds out
 	// (added, updated, chunks, …) is filled in by WriteBatch.
 	Counts Counts
+}
+
+// Basis is one state of a stored document's text and fields.
+type Basis struct {
+	ID        uuid.UUID
+	Revision  int
+	UpdatedAt time.Time
 }
 
 // PageEnd moves the run past a page.
@@ -69,10 +80,12 @@ type DocumentWrite struct {
 	SourceCreatedAt time.Time
 	SourceUpdatedAt time.Time
 	ACL             connectors.ACL
-	Text            string
-	Extractor       string
-	Chunker         string
-	Chunks          []ChunkWrite
+	// KeepACL leaves a stored document the ACL that it has.
+	KeepACL   bool
+	Text      string
+	Extractor string
+	Chunker   string
+	Chunks    []ChunkWrite
 }
 
 // ChunkWrite is one chunk of a document's text, in reading order. Identity is
@@ -221,6 +234,7 @@ type knownDoc struct {
 	ACLSetID     int64
 	ACLVersion   int64
 	HiddenReason *string
+	UpdatedAt    time.Time
 }
 
 func (w *batchWriter) write(ctx context.Context) error {
@@ -228,7 +242,7 @@ func (w *batchWriter) write(ctx context.Context) error {
 		return err
 	}
 	steps := []func(context.Context) error{
-		w.dropExcluded, w.lockDocuments, w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
+		w.dropExcluded, w.lockDocuments, w.checkBasis, w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
 		w.touch, w.writeACLs, w.refuse, w.deleteDocuments, w.writeSeen, w.writeSkips, w.writeQuarantine, w.writeOutbox,
 	}
 	for _, step := range steps {
@@ -248,11 +262,12 @@ func (w *batchWriter) open(ctx context.Context) error {
 	}
 	// A batch within a page need not wait for the disk: the cursor moves with the
 	// page's last batch, whose commit flushes every one before it, and what a
-	// crash of the server takes with it is done again.
+	// crash of the server takes with it is done again. What was pushed nobody
+	// sends again.
 	err := w.tx.QueryRow(ctx, `
 		SELECT clock(), counts, EXISTS (SELECT FROM sync_run WHERE connection_id = $2 AND state IN ('queued', 'running') AND acl_version < $3),
 			EXISTS (SELECT FROM exclusion WHERE connection_id = $2), CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END IS NULL
-		FROM sync_run WHERE id = $1`, w.b.Run.ID, w.b.Run.ConnectionID, w.b.Run.ACLVersion, w.b.Page == nil).Scan(&w.now, &w.total, &w.bump, &w.excluding, nil)
+		FROM sync_run WHERE id = $1`, w.b.Run.ID, w.b.Run.ConnectionID, w.b.Run.ACLVersion, w.b.Page == nil && w.b.Run.Kind != RunPush).Scan(&w.now, &w.total, &w.bump, &w.excluding, nil)
 	if err != nil {
 		return fmt.Errorf("reading run: %w", err)
 	}

@@ -29,7 +29,7 @@ func (w *batchWriter) lockDocuments(ctx context.Context) error {
 	written = append(append(written, b.Refused...), b.Deleted...)
 	items, sets := w.aclTargets()
 	rows, err := w.tx.Query(ctx, `
-		SELECT id, external_id, revision, next_chunk_id, acl_set_id, acl_version, hidden_reason FROM document d
+		SELECT id, external_id, revision, next_chunk_id, acl_set_id, acl_version, hidden_reason, updated_at FROM document d
 		WHERE d.id IN (
 			SELECT id FROM document WHERE connection_id = $1 AND external_id = ANY($2)
 			UNION
@@ -52,6 +52,25 @@ func (w *batchWriter) lockDocuments(ctx context.Context) error {
 	return nil
 }
 
+// checkBasis compares the documents that are locked with those that the batch
+// was made from.
+func (w *batchWriter) checkBasis(context.Context) error {
+	written := make(map[string]bool, len(w.b.Based))
+	for i := range w.b.Documents {
+		written[w.b.Documents[i].ExternalID] = true
+	}
+	for i := range w.b.Touched {
+		written[w.b.Touched[i].ExternalID] = true
+	}
+	for id, basis := range w.b.Based {
+		k, ok := w.stored[id]
+		if ok && (k.ID != basis.ID || k.Revision != basis.Revision || !k.UpdatedAt.Equal(basis.UpdatedAt)) || !ok && basis.ID != uuid.Nil && written[id] {
+			return fmt.Errorf("item %.200q was changed meanwhile: %w", id, ErrConflict)
+		}
+	}
+	return nil
+}
+
 func nonNilIDs(ids []uuid.UUID) []uuid.UUID {
 	if ids == nil {
 		return []uuid.UUID{}
@@ -67,6 +86,9 @@ func (w *batchWriter) loadDocuments(context.Context) error {
 		d.w, d.set, d.number = &w.b.Documents[i], w.sets[i].id, 1
 		if k, ok := w.stored[d.w.ExternalID]; ok {
 			d.known, d.id, d.number, d.nextChunk = &k, k.ID, k.Revision+1, k.NextChunkID
+			if d.w.KeepACL {
+				d.set = k.ACLSetID
+			}
 		} else {
 			d.id = uuid.New()
 		}

@@ -170,7 +170,7 @@ func (w *batchWriter) writeSeen(ctx context.Context) error {
 	if w.b.Run.Lane != Content {
 		return nil
 	}
-	if w.b.Run.Kind == RunChanges {
+	if w.b.Run.Kind == RunChanges || w.b.Run.Kind == RunPush {
 		return w.restore(ctx)
 	}
 	ids := slices.Clone(w.b.Seen)
@@ -251,7 +251,7 @@ func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 		batch.Queue(`UPDATE quarantine SET run_id = $3 WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, w.b.Resting, w.b.Run.ID)
 	}
 	w.queueItems(batch)
-	var stored []string
+	stored := slices.Clone(w.b.Deleted)
 	for i := range w.docs {
 		stored = append(stored, w.docs[i].w.ExternalID)
 	}

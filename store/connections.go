@@ -96,8 +96,8 @@ const connectionColumns = `c.id, c.name, c.source, c.realm_id, c.settings, c.sel
 	c.state_since, c.throttled_until, c.feed_cursor, c.permissions_as_of, c.content_as_of, c.max_permission_age, c.created_at, c.updated_at,
 	c.grant_id, c.needed_scopes, c.expires_at, c.at_expiry`
 
-// CreateConnection makes a connection whose lanes are due at once, and records
-// events with it. A name that is taken is ErrConflict, an unusable one an
+// CreateConnection makes a connection whose lanes are due at once, or of source
+// push without any, and records events with it. A name that is taken is ErrConflict, an unusable one an
 // *InputError.
 func (s *Store) CreateConnection(ctx context.Context, n NewConnection, events ...audit.Event) (Connection, error) {
 	var id uuid.UUID
@@ -140,7 +140,7 @@ func createConnection(ctx context.Context, tx pgx.Tx, n NewConnection) (uuid.UUI
 		INSERT INTO connection (name, source, realm_id, settings, selection, max_permission_age, grant_id, needed_scopes)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, '{}'::text[])) RETURNING id`,
 		n.Name, n.Source, realm, settings, selection, orDefault(n.MaxPermissionAge, DefaultPermissionAge), grant, n.NeededScopes).Scan(&id)
-	if err == nil {
+	if err == nil && n.Source != PushSource {
 		_, err = tx.Exec(ctx, `INSERT INTO schedule (connection_id, lane, every) VALUES ($1, 'content', $2), ($1, 'permissions', $3)`,
 			id, orDefault(n.ContentEvery, DefaultContentEvery), orDefault(n.PermissionsEvery, DefaultPermissionsEvery))
 	}

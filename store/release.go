@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
@@ -97,13 +98,21 @@ func (s *Store) AddCounts(ctx context.Context, run Run, c Counts) (Counts, error
 		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `SELECT counts FROM sync_run WHERE id = $1`, run.ID).Scan(&sum); err != nil {
-			return err
-		}
-		c.addTo(&sum)
-		_, err := tx.Exec(ctx, `UPDATE sync_run SET counts = $2 WHERE id = $1`, run.ID, jsonOf(sum))
+		var err error
+		sum, err = addCounts(ctx, tx, run.ID, c)
 		return err
 	})
+	return sum, err
+}
+
+// addCounts is AddCounts in a transaction that holds the fence.
+func addCounts(ctx context.Context, tx pgx.Tx, run uuid.UUID, c Counts) (Counts, error) {
+	var sum Counts
+	if err := tx.QueryRow(ctx, `SELECT counts FROM sync_run WHERE id = $1`, run).Scan(&sum); err != nil {
+		return sum, err
+	}
+	c.addTo(&sum)
+	_, err := tx.Exec(ctx, `UPDATE sync_run SET counts = $2 WHERE id = $1`, run, jsonOf(sum))
 	return sum, err
 }
 

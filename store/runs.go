@@ -16,12 +16,14 @@ import (
 // RunKind is what a run does.
 type RunKind string
 
-// The kinds of runs: the first three belong to lane content.
+// The kinds of runs: all but RunPermissions belong to lane content. RunPush is
+// no worker's: everybody who pushes writes under the one that is open.
 const (
 	RunSnapshot    RunKind = "snapshot"
 	RunChanges     RunKind = "changes"
 	RunReconcile   RunKind = "reconcile"
 	RunPermissions RunKind = "permissions"
+	RunPush        RunKind = "push"
 )
 
 // RunState is the state of a run.
@@ -295,7 +297,7 @@ func (s *Store) claimRun(ctx context.Context, id uuid.UUID, worker string, takeo
 		tag, err := tx.Exec(ctx, `
 			UPDATE sync_run r SET samples = `+addSample+`, fence = fence + 1, state = 'running', worker = $2, heartbeat_at = clock(), slices = slices + 1,
 				acl_version = nextval('acl_version'), started_at = coalesce(started_at, clock()), next_try_at = NULL
-			WHERE id = $1 AND state IN ('queued', 'running') AND (worker = '' OR heartbeat_at < clock() - $3::interval)`, id, worker, takeover)
+			WHERE id = $1 AND state IN ('queued', 'running') AND kind <> 'push' AND (worker = '' OR heartbeat_at < clock() - $3::interval)`, id, worker, takeover)
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ type Orphan struct {
 func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string) ([]Orphan, error) {
 	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+`, coalesce(r.worker = '' OR r.heartbeat_at < clock() - $1::interval, true)
 		FROM sync_run r JOIN connection c ON c.id = r.connection_id
-		WHERE ((r.state = 'running' AND r.worker <> '' AND (r.heartbeat_at < clock() - $1::interval OR split_part(r.worker, ':', 1) = $2))
+		WHERE r.kind <> 'push' AND ((r.state = 'running' AND r.worker <> '' AND (r.heartbeat_at < clock() - $1::interval OR split_part(r.worker, ':', 1) = $2))
 		   OR (r.state IN ('queued', 'running') AND r.worker = '' AND coalesce(r.next_try_at, r.heartbeat_at, r.queued_at) < clock() - $1::interval))
 		  AND NOT EXISTS (SELECT FROM river.river_job j WHERE j.kind = 'sync_slice' AND j.state IN ('available', 'scheduled', 'retryable', 'pending')
 			AND j.args ->> 'run_id' = r.id::text)
@@ -63,7 +63,7 @@ func (s *Store) Starved(ctx context.Context, patience time.Duration) ([]Waiting,
 func (s *Store) Stuck(ctx context.Context, patience time.Duration) ([]Waiting, error) {
 	return collectWaiting(s.pool.Query(ctx, `SELECT r.id, r.connection_id, c.name, r.lane, coalesce(r.progress_at, r.started_at)
 		FROM sync_run r JOIN connection c ON c.id = r.connection_id
-		WHERE r.state = 'running' AND r.worker <> '' AND r.heartbeat_at > clock() - interval '2 minutes'
+		WHERE r.state = 'running' AND r.kind <> 'push' AND r.worker <> '' AND r.heartbeat_at > clock() - interval '2 minutes'
 		  AND coalesce(r.progress_at, r.started_at) < clock() - $1::interval
 		  AND coalesce(r.waiting_since, r.started_at) < clock() - $1::interval ORDER BY 5`, patience))
 }

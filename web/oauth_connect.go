@@ -65,7 +65,7 @@ func (s *Server) sourcesPage(c echo.Context, connection, source string) error {
 	}
 	v := pages.SourcesView{Connection: connection, Roots: s.cfg.OAuth.FolderRoots}
 	for _, spec := range s.cfg.OAuth.Sources {
-		if connection != "" && spec.Source != source {
+		if connection != "" && spec.Source != source || spec.Source == store.PushSource {
 			continue
 		}
 		choice := pages.SourceChoice{Spec: spec}

@@ -20,6 +20,10 @@ import (
 func connectCommand(a *app) *cobra.Command {
 	var subs []*cobra.Command
 	for _, c := range a.connectors() {
+		if c.Spec().Source == store.PushSource {
+			subs = append(subs, connectPush(a, c.Spec()))
+			continue
+		}
 		subs = append(subs, connectSource(a, c.Spec()))
 	}
 	return group(&cobra.Command{

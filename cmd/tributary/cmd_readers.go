@@ -154,9 +154,13 @@ func (a *app) linkEvent(action string, r store.Reader, p connectors.Principal) a
 }
 
 func readersLink(a *app) *cobra.Command {
+	var connection string
 	cmd := &cobra.Command{
 		Use: "link NAME PRINCIPAL", Short: "Link a reader to who it is at a source",
-		Example: "  tributary readers link ada unix:ada",
+		Long: `Link a reader to a principal, written as its source writes it: unix:NAME is an
+account of this machine. With --connection it is one that documents are pushed
+for, written as user:ID, group:ID, domain:ID or anyone.`,
+		Example: "  tributary readers link ada unix:ada\n  tributary readers link ada user:ada --connection wiki",
 	}
 	cmd.Args = exactArgs("NAME", "PRINCIPAL")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -169,7 +173,7 @@ func readersLink(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := a.resolvePrincipal(ctx, st, s, args[1])
+			found, err := a.principalOf(ctx, st, s, connection, args[1])
 			if err != nil {
 				return err
 			}
@@ -184,13 +188,28 @@ func readersLink(a *app) *cobra.Command {
 			return a.printReader(r)
 		})
 	}
+	addConnectionFlag(cmd, &connection)
 	return jsonFlag(a, cmd)
 }
 
+func addConnectionFlag(cmd *cobra.Command, connection *string) {
+	cmd.Flags().StringVar(connection, "connection", "", "the connection that documents are pushed to, whose user, group or domain it is")
+}
+
+// principalOf is resolvePrincipal, or connectionPrincipal where a connection is
+// named.
+func (a *app) principalOf(ctx context.Context, st *store.Store, s settings.Settings, connection, written string) ([]store.PrincipalIn, error) {
+	if connection != "" {
+		return connectionPrincipal(ctx, st, connection, written)
+	}
+	return a.resolvePrincipal(ctx, st, s, written)
+}
+
 func readersUnlink(a *app) *cobra.Command {
+	var connection string
 	cmd := &cobra.Command{
 		Use: "unlink NAME PRINCIPAL", Short: "Remove a link; it takes effect with the next question",
-		Example: "  tributary readers unlink ada unix:ada",
+		Example: "  tributary readers unlink ada unix:ada\n  tributary readers unlink ada user:ada --connection wiki",
 	}
 	cmd.Args = exactArgs("NAME", "PRINCIPAL")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -203,7 +222,11 @@ func readersUnlink(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.unlink(ctx, st, s, r, args[1]); err != nil {
+			found, err := a.principalOf(ctx, st, s, connection, args[1])
+			if err != nil {
+				return err
+			}
+			if err := a.unlink(ctx, st, r, found, args[1]); err != nil {
 				return err
 			}
 			if r, err = st.Reader(ctx, r.ID.String()); err != nil {
@@ -212,14 +235,11 @@ func readersUnlink(a *app) *cobra.Command {
 			return a.printReader(r)
 		})
 	}
+	addConnectionFlag(cmd, &connection)
 	return jsonFlag(a, cmd)
 }
 
-func (a *app) unlink(ctx context.Context, st *store.Store, s settings.Settings, r store.Reader, principal string) error {
-	found, err := a.resolvePrincipal(ctx, st, s, principal)
-	if err != nil {
-		return err
-	}
+func (a *app) unlink(ctx context.Context, st *store.Store, r store.Reader, found []store.PrincipalIn, principal string) error {
 	removed := 0
 	for _, p := range found {
 		for _, l := range r.Links {

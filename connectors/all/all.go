@@ -8,6 +8,7 @@ import (
 	"tributary/connectors/gitea"
 	"tributary/connectors/github"
 	"tributary/connectors/googledrive"
+	"tributary/connectors/push"
 	"tributary/connectors/sandbox"
 )
 
@@ -31,6 +32,7 @@ func New(cfg Config) List {
 		gitea.New(cfg.Gitea),
 		googledrive.New(cfg.GoogleDrive),
 		sandbox.New(cfg.Sandbox),
+		push.New(),
 	}}
 }
 

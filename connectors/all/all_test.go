@@ -21,7 +21,7 @@ func TestEveryConnectorIsFoundByItsSource(t *testing.T) {
 			t.Errorf("%s is not found by its source", spec.Source)
 		}
 	}
-	for _, source := range []string{"folder", "github", "gitea", "googledrive", "sandbox"} {
+	for _, source := range []string{"folder", "github", "gitea", "googledrive", "sandbox", "push"} {
 		if !seen[source] {
 			t.Errorf("%s is missing", source)
 		}
