@@ -2,9 +2,9 @@ package jobs
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -169,19 +169,35 @@ func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, err
 // taken out or cleaned: an item with such an id is skipped with its reason, and
 // does not stop the others.
 func storable(page connectors.Page) connectors.Page {
-	changes := make([]connectors.Change, 0, len(page.Changes))
+	changes, skipped, blocked := make([]connectors.Change, 0, len(page.Changes)), make([]connectors.Skip, 0, len(page.Skipped)), make([]connectors.Container, 0, len(page.Blocked))
 	for _, c := range page.Changes {
 		if c.Ref.ID != "" && !store.UsableID(c.Ref.ID) {
-			page.Skipped = append(slices.Clip(page.Skipped), connectors.Skip{
-				Ref: connectors.ItemRef{ID: extract.CleanField(c.Ref.ID, maxTitle)}, Path: pathOf(c), Reason: "its id is longer than the store can hold, or is not text",
+			skipped = append(skipped, connectors.Skip{
+				Ref: connectors.ItemRef{ID: usable(c.Ref.ID)}, Path: pathOf(c), Reason: "its id is longer than the store can hold, or is not text",
 			})
 			continue
 		}
 		c.Ref.Revision = extract.CleanField(c.Ref.Revision, maxField)
 		changes = append(changes, c)
 	}
-	page.Changes = changes
+	for _, s := range page.Skipped {
+		s.Ref.ID = usable(s.Ref.ID)
+		skipped = append(skipped, s)
+	}
+	for _, b := range page.Blocked {
+		blocked = append(blocked, connectors.Container{ID: extract.CleanField(b.ID, maxField), Prefix: extract.CleanField(b.Prefix, maxField), Reason: extract.CleanField(b.Reason, maxTitle)})
+	}
+	page.Changes, page.Skipped, page.Blocked = changes, skipped, blocked
 	return page
+}
+
+// usable returns an id that the store can hold: the same, or one that no item
+// that can be stored has.
+func usable(id string) string {
+	if store.UsableID(id) {
+		return id
+	}
+	return fmt.Sprintf("%s (%x)", extract.CleanField(id, maxTitle), sha256.Sum256([]byte(id)))
 }
 
 func pathOf(c connectors.Change) string {

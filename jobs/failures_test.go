@@ -39,14 +39,14 @@ func (e *engine) notices() string {
 	return strings.Join(codes, " ")
 }
 
-// lastTry makes the next slice of a new run of lane content its last try.
-func (e *engine) lastTry() store.Run {
+// lastTry makes the next slice of a new run its last try.
+func (e *engine) lastTry(lane store.Lane) store.Run {
 	e.t.Helper()
 	conn, err := e.store.Connection(e.t.Context(), e.conn.Name)
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	run, _, err := e.runner.Request(e.t.Context(), conn, store.Content, "test", false)
+	run, _, err := e.runner.Request(e.t.Context(), conn, lane, "test", false)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestDownloadsThatAreDownEndTheRun(t *testing.T) {
 	w.SetPageSize(50)
 	e := newEngine(t, w)
 	w.Fail(reference.FaultOn{On: connectortest.OnBody, Kind: connectortest.ServerError})
-	run := e.lastTry()
+	run := e.lastTry(store.Content)
 	if run.State != store.RunFailed || run.ErrorClass != "transient" || !strings.Contains(run.Error, "one after the other") || run.Counts.Hidden+run.Counts.Purged != 0 {
 		t.Fatalf("the run ended %s (%s): %s", run.State, run.ErrorClass, run.Error)
 	}

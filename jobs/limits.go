@@ -3,9 +3,11 @@ package jobs
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"tributary/connectors"
 	"tributary/store"
@@ -52,9 +54,13 @@ func (s *syncer) newGuard(from connectors.Cursor) *guard {
 	}
 }
 
-// loops reports, as an error, a page that the run has passed before, or one too
-// many that holds nothing. Such a page is not committed.
+// loops reports, as an error, a page that the run has passed before, one too many
+// that holds nothing, or one behind which nothing can go on. Such a page is not
+// committed.
 func (g *guard) loops(page connectors.Page) error {
+	if !json.Valid(page.Next) || !utf8.Valid(page.Next) || string(page.Next) == "null" {
+		return bug("the cursor after a page is no JSON value, or null: %.200q", string(page.Next))
+	}
 	cursor := hashOf(page.Next)
 	if g.cursors[cursor] || g.Cursor.Repeats(cursor) {
 		return looping("the cursor after a page is one that the run has passed: %.200s", string(page.Next))

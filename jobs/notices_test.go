@@ -41,7 +41,7 @@ func TestUnknownErrorIsTriedAgainWithANotice(t *testing.T) {
 	w := small(3)
 	e := newEngine(t, w)
 	w.Fail(reference.FaultOn{Err: errors.New("something that nobody knows")})
-	run := e.lastTry()
+	run := e.lastTry(store.Content)
 	conn, err := e.store.Connection(t.Context(), e.conn.Name)
 	if err != nil || run.State != store.RunFailed || run.ErrorClass != "unknown" || conn.State != store.StateActive {
 		t.Errorf("the run is %s (%s), the connection %s: %v", run.State, run.ErrorClass, conn.State, err)

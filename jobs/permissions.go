@@ -45,6 +45,7 @@ func (s *syncer) memberships(ctx context.Context) error {
 		return nil
 	}
 	var all []connectors.Membership
+	var unusable int64
 	for m, err := range lister.Groups(ctx) {
 		if err != nil {
 			return err
@@ -52,12 +53,22 @@ func (s *syncer) memberships(ctx context.Context) error {
 		if len(all) == maxMemberships {
 			return bug("more than %d memberships", maxMemberships)
 		}
+		// SECURITY: nobody can be linked to such a member, and an ACL that names
+		// such a group, or denies it, is unknown: leaving it out widens nothing.
+		if !store.UsableID(m.Member.ID) || !store.UsableID(m.Group.ID) {
+			unusable++
+			continue
+		}
 		all = append(all, m)
 	}
 	changed, err := s.r.store.ReplaceMemberships(ctx, s.run, s.realm, all)
 	if err != nil {
 		return fmt.Errorf("replacing memberships: %w", err)
 	}
-	_, err = s.r.store.AddCounts(ctx, s.run, store.Counts{Memberships: changed})
+	counts := store.Counts{Memberships: changed}
+	if unusable > 0 {
+		counts.Extra = map[string]int64{"memberships_unusable": unusable}
+	}
+	_, err = s.r.store.AddCounts(ctx, s.run, counts)
 	return err
 }
