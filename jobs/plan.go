@@ -73,8 +73,10 @@ type Plan struct {
 	// Held deletions would wait for an admin.
 	Held int64 `json:"held"`
 	// Skipped are listed and not ingested, Quarantined cannot be.
+	// Excluded are left out because an admin said so.
 	Skipped     int64 `json:"skipped"`
 	Quarantined int64 `json:"quarantined"`
+	Excluded    int64 `json:"excluded"`
 	// Blocked are the containers that could not be listed.
 	Blocked []connectors.Container `json:"blocked"`
 

@@ -68,7 +68,7 @@ func (p *planner) work(ctx, reading context.Context, realm string) error {
 	err = p.walk(reading)
 	if p.plan.Kind == store.RunChanges && connectors.ClassOf(err) == connectors.CursorExpired {
 		// As a sync does: everything is listed instead.
-		p.plan.Kind, p.s.run.Kind, p.plan.Listed, p.items = store.RunSnapshot, store.RunSnapshot, 0, map[string]*planned{}
+		p.plan.Kind, p.s.run.Kind, p.plan.Listed, p.plan.Excluded, p.items = store.RunSnapshot, store.RunSnapshot, 0, 0, map[string]*planned{}
 		err = p.walk(reading)
 	}
 	if p.plan.Partial, err = p.partial(reading, err); err != nil {
@@ -155,6 +155,8 @@ func (p *planner) page(ctx context.Context, page connectors.Page) error {
 		return err
 	}
 	p.plan.Blocked = append(p.plan.Blocked, task.page.Blocked...)
+	p.plan.Excluded += task.excluded
+	p.plan.Listed += task.excluded
 	var open []*item
 	for _, it := range task.items {
 		if it.change.Op == connectors.Delete {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,6 +79,9 @@ type Config struct {
 	// KeyProblem says what is wrong with this process's master key, "" for
 	// nothing; nil where that is not known.
 	KeyProblem func() string
+	// Runs says how long the logs and lists of runs are kept: 30 days, and the
+	// last 20 of each connection and lane.
+	Runs store.RunRetention
 	// Clean cleans the storage of tables that rows were erased from; nil where
 	// this process has no role that may.
 	Clean func(ctx context.Context, tables []string) (store.Cleaned, error)
@@ -116,6 +120,9 @@ func (c Config) withDefaults() Config {
 	if c.Sweep == (store.SweepRules{}) {
 		c.Sweep = store.DefaultSweepRules()
 	}
+	if c.Runs == (store.RunRetention{}) {
+		c.Runs = store.DefaultRunRetention()
+	}
 	return c
 }
 
@@ -138,6 +145,8 @@ type Runner struct {
 	showing  sync.WaitGroup
 	answers  *answers
 	turns    turns
+	// forgot is when old runs were forgotten, in seconds.
+	forgot atomic.Int64
 }
 
 // New returns a Runner. It registers every job kind, so that any process can

@@ -98,3 +98,19 @@ func (w *batchWriter) queueItems(batch *pgx.Batch) {
 		FROM quarantine q LEFT JOIN document d ON d.connection_id = q.connection_id AND d.external_id = q.external_id
 		WHERE q.connection_id = $1 AND q.external_id = ANY($3)`, w.b.Run.ConnectionID, w.b.Run.ID, ids)
 }
+
+// RunTroubles counts what went wrong in a run: the warnings and errors of its
+// log by code, and what it left in quarantine by class.
+func (s *Store) RunTroubles(ctx context.Context, run uuid.UUID) (map[string]int64, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT code, count(*) FROM run_event WHERE run_id = $1 AND level <> 'info' AND code <> $2 GROUP BY code
+		UNION ALL SELECT 'quarantined ' || class, count(*) FROM quarantine WHERE run_id = $1 GROUP BY class`, run, EventEnded)
+	if err != nil {
+		return nil, translate("counting a run's troubles", err)
+	}
+	out := map[string]int64{}
+	var what string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&what, &n}, func() error { out[what] = n; return nil })
+	return out, translate("counting a run's troubles", err)
+}

@@ -249,6 +249,8 @@ type RunFilter struct {
 	Connection uuid.UUID
 	Lane       Lane
 	State      RunState
+	// Live leaves out runs that have ended.
+	Live bool
 	// Before names a run: those that are older than it.
 	Before uuid.UUID
 	Limit  int
@@ -261,8 +263,9 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]Run, error) {
 	}
 	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+` FROM sync_run r JOIN connection c ON c.id = r.connection_id
 		WHERE ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR r.connection_id = $1) AND ($2 = '' OR r.lane = $2) AND ($4 = '' OR r.state = $4)
+		  AND (NOT $6 OR r.state IN ('queued', 'running'))
 		  AND ($5 = '00000000-0000-0000-0000-000000000000'::uuid OR (r.queued_at, r.id) < (SELECT b.queued_at, b.id FROM sync_run b WHERE b.id = $5))
-		ORDER BY r.queued_at DESC, r.id DESC LIMIT $3`, f.Connection, f.Lane, f.Limit, f.State, f.Before)
+		ORDER BY r.queued_at DESC, r.id DESC LIMIT $3`, f.Connection, f.Lane, f.Limit, f.State, f.Before, f.Live)
 	if err != nil {
 		return nil, fmt.Errorf("listing runs: %w", err)
 	}

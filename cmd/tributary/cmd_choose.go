@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -301,14 +300,8 @@ What is no longer synced is hidden with the next run.`,
 			if err != nil {
 				return err
 			}
-			given, err := parseSettings(c.Spec(), set)
+			values, err := changedSettings(c.Spec(), conn.Settings, set)
 			if err != nil {
-				return err
-			}
-			values := maps.Clone(conn.Settings)
-			maps.Copy(values, given)
-			maps.DeleteFunc(values, func(_, v string) bool { return v == "" })
-			if err := checkSettings(c.Spec(), values); err != nil {
 				return err
 			}
 			sel := conn.Selection

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"tributary/store"
@@ -18,8 +18,8 @@ import (
 func runsCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "runs", Short: "List sync runs and what they did",
-		Example: "  tributary runs list --connection docs\n  tributary runs show 0b0e…",
-	}, runsList(a), runsShow(a))
+		Example: "  tributary runs list --connection docs\n  tributary runs watch docs\n  tributary runs items 0b0e… --op purged",
+	}, runsList(a), runsShow(a), runsWatch(a), runsItems(a), runsLog(a), runsCancel(a))
 }
 
 func runsList(a *app) *cobra.Command {
@@ -89,41 +89,64 @@ func runsShow(a *app) *cobra.Command {
 	return storeCommand(a, &cobra.Command{
 		Use: "show ID", Short: "Show one sync run", Example: "  tributary runs show 3f2c0d4e-…",
 	}, []string{"ID"}, func(ctx context.Context, st *store.Store, args []string) error {
-		id, err := uuid.Parse(args[0])
-		if err != nil {
-			return usagef("%q is not a run's id: tributary runs list shows them", args[0])
-		}
-		r, err := st.Run(ctx, id)
+		r, err := readRunArg(ctx, st, args[0])
 		if err != nil {
 			return err
 		}
+		w := shownRun{watched: watched{Run: r}}
+		if w.Progress, err = st.Progress(ctx, r); err != nil {
+			return err
+		}
+		if w.Troubles, err = st.RunTroubles(ctx, r.ID); err != nil {
+			return err
+		}
 		if a.json {
-			return a.printJSON(r)
+			return a.printJSON(w)
 		}
 		now, err := st.Now(ctx)
 		if err != nil {
 			return err
 		}
-		return runTable(r, now).write(a.stdout, "")
+		return runTable(w, now).write(a.stdout, "")
 	})
 }
 
-func runTable(r store.Run, now time.Time) *table {
+// shownRun is what runs show --json prints.
+type shownRun struct {
+	watched
+
+	// Troubles counts warnings and errors of the log, and quarantined items by class.
+	Troubles map[string]int64 `json:"troubles"`
+}
+
+func runTable(w shownRun, now time.Time) *table {
+	r, p := w.Run, w.Progress
 	t := newTable("FIELD", "VALUE")
 	t.add("id", r.ID.String())
 	t.add("connection", r.Connection)
 	t.add("lane", string(r.Lane))
 	t.add("kind", string(r.Kind))
-	t.add("state", string(r.State))
+	t.add("state", stateOf(r))
 	t.add("cause", r.Cause)
 	t.add("started", ago(r.StartedAt, now))
 	t.add("took", took(r, now))
 	t.add("slices", strconv.Itoa(r.Slices))
+	t.add("did", counts(r.Counts))
+	if r.State.Live() {
+		t.add("listed so far", listedOf(p))
+		t.add("rate", cmp.Or(rateOf(p), "none"))
+		t.add("left", cmp.Or(leftOf(w.watched), "unknown"))
+	} else if s := p.Elapsed.Seconds(); s > 0 && r.Counts.Listed > 0 {
+		t.add("rate", fmt.Sprintf("%.1f items/s, %.1f MB/s", float64(r.Counts.Listed)/s, float64(r.Counts.Bytes)/s/1e6))
+	}
 	if r.Error != "" {
 		t.add("error", strings.TrimPrefix(r.ErrorClass+": ", ": ")+r.Error)
 	}
 	for _, c := range countRows(r.Counts) {
 		t.add(c.name, strconv.FormatInt(c.n, 10))
+	}
+	for _, what := range slices.Sorted(maps.Keys(w.Troubles)) {
+		t.add(strings.ReplaceAll(what, "_", " "), strconv.FormatInt(w.Troubles[what], 10))
 	}
 	for _, b := range r.Blocked {
 		t.add("could not be listed", b.ID+": "+b.Reason)

@@ -19,8 +19,8 @@ const closeTimeout = 30 * time.Second
 
 // syncFlags are the flags of sync.
 type syncFlags struct {
-	wait, content, permissions, approve bool
-	kind                                string
+	wait, watch, content, permissions, approve bool
+	kind                                       string
 }
 
 func syncCommand(a *app) *cobra.Command {
@@ -39,6 +39,7 @@ Counts are printed as + added, ~ updated, - removed, ! quarantined.`,
 	})
 	flags := cmd.Flags()
 	flags.BoolVar(&f.wait, "wait", false, "wait until it has ended")
+	flags.BoolVar(&f.watch, "watch", false, "wait, and show how it goes as tributary runs watch does")
 	flags.BoolVar(&f.content, "content", false, "only the content")
 	flags.BoolVar(&f.permissions, "permissions", false, "only the permissions")
 	flags.BoolVar(&f.approve, "approve-deletions", false, "let deletions pass that were held because there are so many")
@@ -126,7 +127,7 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 	if err != nil {
 		return err
 	}
-	if !f.wait {
+	if !f.wait && !f.watch {
 		if a.json {
 			return a.printJSON(runs)
 		}
@@ -134,18 +135,25 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 			a.printf("Asked for a sync of %s. Nothing runs that would do it: start tributary up, or say --wait.\n", c.Name)
 			return nil
 		}
-		a.printf("Asked for a sync of %s. A running tributary up, serve or worker does it; tributary runs list shows how it goes.\n", c.Name)
+		a.printf("Asked for a sync of %s. A running tributary up, serve or worker does it; tributary runs watch %s shows how it goes.\n", c.Name, c.Name)
 		return nil
 	}
-	return a.syncHere(ctx, st, e, c, runs)
+	if f.watch && !a.json {
+		return a.syncHere(ctx, st, e, c, runs, a.watchHere(ctx, st, runs))
+	}
+	return a.syncHere(ctx, st, e, c, runs, nil)
 }
 
-// syncHere sees the runs to their end and reports them.
-func (a *app) syncHere(ctx context.Context, st *store.Store, e *engine, c store.Connection, runs []store.Run) error {
+// syncHere sees the runs to their end and reports them; show is told how they
+// go, nil being a line.
+func (a *app) syncHere(ctx context.Context, st *store.Store, e *engine, c store.Connection, runs []store.Run, show func(store.Run)) error {
 	line := newProgress(a.stderr)
 	defer line.done()
+	if show == nil {
+		show = func(r store.Run) { line.update(progressOf(c.Name, r, line.began)) }
+	}
 	for i, run := range runs {
-		ended, err := e.runner.RunHere(ctx, run.ID, func(r store.Run) { line.update(progressOf(c.Name, r, line.began)) })
+		ended, err := e.runner.RunHere(ctx, run.ID, show)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -21,6 +22,8 @@ type progress struct {
 	written time.Time
 	last    string
 	open    bool
+	// lines is how many lines of a block stand on the terminal.
+	lines int
 }
 
 func newProgress(w io.Writer) *progress {
@@ -52,4 +55,14 @@ func (p *progress) done() {
 		_, _ = fmt.Fprint(p.w, "\r\x1b[K")
 		p.open, p.last = false, ""
 	}
+}
+
+// block shows several lines in place of those that it showed before. It is for
+// terminals.
+func (p *progress) block(text string) {
+	if p.lines > 0 {
+		_, _ = fmt.Fprintf(p.w, "\x1b[%dA\x1b[J", p.lines)
+	}
+	_, _ = fmt.Fprint(p.w, text)
+	p.lines = strings.Count(text, "\n")
 }

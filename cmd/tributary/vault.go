@@ -132,3 +132,7 @@ func (a *app) event(action string, target audit.Target, detail map[string]string
 func connectionTarget(c store.Connection) audit.Target {
 	return audit.Target{Kind: "connection", ID: c.ID.String()}
 }
+
+func runTarget(r store.Run) audit.Target {
+	return audit.Target{Kind: "run", ID: r.ID.String()}
+}
