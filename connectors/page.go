@@ -18,6 +18,10 @@ type Page struct {
 	// Blocked are containers that could not be listed. Nothing below them is
 	// inferred to be deleted.
 	Blocked []Container
+	// Containers are containers that the listing met, each with what it lies in.
+	// Sources whose containers nest, and whose ids are no paths, name them: what
+	// lies in a blocked one at any depth is known by them alone.
+	Containers []Place
 	// Next is the cursor after this page. It must differ from the cursor that
 	// the page was read at, and from every earlier one of the run; the engine
 	// stops a run whose cursor does not move as a bug.
@@ -124,4 +128,10 @@ type Container struct {
 	ID     string `json:"id"`
 	Prefix string `json:"prefix,omitempty"`
 	Reason string `json:"reason"`
+}
+
+// Place says that a container lies in another one.
+type Place struct {
+	ID     string `json:"id"`
+	Parent string `json:"parent"`
 }

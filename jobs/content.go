@@ -120,7 +120,7 @@ func (s *syncer) verdict(ctx context.Context, swept store.Counts, note error) sl
 		notes = append(notes, fmt.Errorf("%d containers could not be listed: nothing below them was inferred to be deleted", counts.Blocked))
 	}
 	if counts.Held > 0 {
-		notes = append(notes, fmt.Errorf("%d deletions are held because they are unusually many: approve them with `tributary sync %s --approve-deletions`", counts.Held, s.conn.Name))
+		notes = append(notes, fmt.Errorf("%d deletions wait for your decision: see `tributary deletions list %s`", counts.Held, s.conn.Name))
 	}
 	end := sliceEnd{state: store.RunSucceeded, progress: true, note: errors.Join(notes...)}
 	if end.note != nil {

@@ -119,7 +119,7 @@ func TestManyDeletionsAreHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if run, err = e.runner.RunHere(t.Context(), run.ID, nil); err != nil || run.Counts.Hidden != 100 {
+	if run, err = e.runner.RunHere(t.Context(), run.ID, nil); err != nil || run.Counts.Purged != 100 {
 		t.Fatalf("approved sweep: %+v, %v", run.Counts, err)
 	}
 }

@@ -27,6 +27,7 @@ func (r *Runner) jobKinds() []kind {
 		kindOf(&embedWorker{r: r}),
 		kindOf(&refreshWorker{r: r}),
 		kindOf(&eraseWorker{r: r}),
+		kindOf(&purgeHeldWorker{r: r}),
 	}
 }
 

@@ -269,7 +269,7 @@ func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
 		return b.flush(ctx, nil)
 	}
 	b.skip(task.page, task.excluded)
-	if err := b.flush(ctx, &store.PageEnd{Next: task.page.Next, Blocked: task.page.Blocked, Complete: task.page.Complete, Guard: p.losses.count(task.guard)}); err != nil {
+	if err := b.flush(ctx, &store.PageEnd{Next: task.page.Next, Blocked: task.page.Blocked, Containers: task.page.Containers, Complete: task.page.Complete, Guard: p.losses.count(task.guard)}); err != nil {
 		return err
 	}
 	return p.losses.spent(task.page)

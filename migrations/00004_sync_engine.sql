@@ -19,7 +19,11 @@ ALTER TABLE connection
   -- [{"days": ["mon"], "from": "22:00", "to": "06:00"}]: no content run begins then.
   ADD COLUMN quiet_hours jsonb NOT NULL DEFAULT '[]',
   -- What a run may cost and how much of it may fail, where it differs from the defaults.
-  ADD COLUMN limits      jsonb NOT NULL DEFAULT '{}';
+  ADD COLUMN limits      jsonb NOT NULL DEFAULT '{}',
+  -- True from when less was selected until a complete listing of that was swept.
+  ADD COLUMN narrowed    boolean NOT NULL DEFAULT false,
+  -- How many documents an admin confirmed to be hidden by that; NULL is nobody did.
+  ADD COLUMN confirmed   bigint;
 
 ALTER TABLE sync_run DROP CONSTRAINT sync_run_kind_check;
 ALTER TABLE sync_run ADD CONSTRAINT sync_run_kind_check
@@ -92,6 +96,16 @@ CREATE TABLE held_document (
   PRIMARY KEY (hold_id, document_id)
 );
 CREATE INDEX held_document_document ON held_document (document_id);
+
+-- What a container lies in, where containers nest and their ids are no paths:
+-- who is below one that could not be listed, or is no longer chosen.
+CREATE TABLE container (
+  connection_id uuid NOT NULL REFERENCES connection ON DELETE CASCADE,
+  id            text NOT NULL,
+  parent        text NOT NULL,
+  PRIMARY KEY (connection_id, id)
+);
+CREATE INDEX container_parent ON container (connection_id, parent);
 
 -- Items that are not ingested because an admin said so. Of what was erased only
 -- the hash of its id is kept: SHA-256 of the connection's id and the item's.

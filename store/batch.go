@@ -57,10 +57,11 @@ type Basis struct {
 
 // PageEnd moves the run past a page.
 type PageEnd struct {
-	Next     connectors.Cursor
-	Blocked  []connectors.Container
-	Complete bool
-	Guard    Guard
+	Next       connectors.Cursor
+	Blocked    []connectors.Container
+	Containers []connectors.Place
+	Complete   bool
+	Guard      Guard
 }
 
 // DocumentWrite is one document as the engine made it.
@@ -209,6 +210,10 @@ type batchWriter struct {
 	stored map[string]knownDoc
 	docs   []docRow
 	outbox [][]any
+	// items is what the run's list of items gets; held is true where documents of
+	// the connection wait for an admin, or did when the run began.
+	items [][]any
+	held  bool
 }
 
 // docRow is a document of the batch joined with what is stored of it.
@@ -242,8 +247,8 @@ func (w *batchWriter) write(ctx context.Context) error {
 		return err
 	}
 	steps := []func(context.Context) error{
-		w.dropExcluded, w.lockDocuments, w.checkBasis, w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
-		w.touch, w.writeACLs, w.refuse, w.deleteDocuments, w.writeSeen, w.writeSkips, w.writeQuarantine, w.writeOutbox,
+		w.dropExcluded, w.lockHolds, w.lockDocuments, w.checkBasis, w.loadDocuments, w.diffChunks, w.writeDocuments, w.writeRevisions, w.writeChunks, w.writeVectors, w.deleteChunks,
+		w.touch, w.writeACLs, w.refuse, w.deleteDocuments, w.findHeld, w.writeSeen, w.writeSkips, w.writeQuarantine, w.writeOutbox, w.writeItems,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -266,8 +271,10 @@ func (w *batchWriter) open(ctx context.Context) error {
 	// sends again.
 	err := w.tx.QueryRow(ctx, `
 		SELECT clock(), counts, EXISTS (SELECT FROM sync_run WHERE connection_id = $2 AND state IN ('queued', 'running') AND acl_version < $3),
-			EXISTS (SELECT FROM exclusion WHERE connection_id = $2), CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END IS NULL
-		FROM sync_run WHERE id = $1`, w.b.Run.ID, w.b.Run.ConnectionID, w.b.Run.ACLVersion, w.b.Page == nil && w.b.Run.Kind != RunPush).Scan(&w.now, &w.total, &w.bump, &w.excluding, nil)
+			EXISTS (SELECT FROM exclusion WHERE connection_id = $2),
+			lane = 'content' AND EXISTS (SELECT FROM deletion_hold h WHERE h.connection_id = $2 AND h.state <> 'superseded' AND (h.finished_at IS NULL OR h.finished_at >= r.started_at)),
+			CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END IS NULL
+		FROM sync_run r WHERE id = $1`, w.b.Run.ID, w.b.Run.ConnectionID, w.b.Run.ACLVersion, w.b.Page == nil && w.b.Run.Kind != RunPush).Scan(&w.now, &w.total, &w.bump, &w.excluding, &w.held, nil)
 	if err != nil {
 		return fmt.Errorf("reading run: %w", err)
 	}
@@ -288,7 +295,10 @@ func (w *batchWriter) finish(ctx context.Context) error {
 	_, err := w.tx.Exec(ctx, `
 		UPDATE sync_run SET counts = $2, cursor = $3, complete = complete OR $4, blocked = blocked || $5::jsonb, progress_at = clock(), guard = $6 WHERE id = $1`,
 		w.b.Run.ID, jsonOf(w.total), jsonOf(p.Next), p.Complete, jsonOf(blocked), jsonOf(p.Guard))
-	return err
+	if err != nil {
+		return err
+	}
+	return w.placeContainers(ctx, p.Containers)
 }
 
 // addTo adds c to t, field by field.

@@ -83,6 +83,11 @@ func (p *PageEnd) check() error {
 	if p == nil {
 		return nil
 	}
+	for _, c := range p.Containers {
+		if !UsableID(c.ID) || len(c.Parent) > MaxID || !storableText(c.Parent) {
+			return &InputError{Field: "batch", Problem: fmt.Sprintf("container %.200q in %.200q must be named in UTF-8 without NUL", c.ID, c.Parent)}
+		}
+	}
 	for _, c := range p.Blocked {
 		if !storableText(c.ID) || !storableText(c.Prefix) {
 			return &InputError{Field: "batch", Problem: fmt.Sprintf("blocked container %.200q must be named in UTF-8 without NUL", c.ID+c.Prefix)}

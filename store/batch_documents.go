@@ -170,7 +170,8 @@ func (w *batchWriter) writeDocuments(ctx context.Context) error {
 		w.counts.Updated++
 		if d.known.HiddenReason != nil {
 			w.counts.Restored++
-			w.outbox = append(w.outbox, []any{"show", w.b.Run.ConnectionID, d.id, nil, nil, nil, w.now})
+			w.note("show", []itemRow{{ID: d.id}})
+			w.item("restored", listedAgain, itemRow{d.id, d.w.ExternalID, d.w.Path})
 		}
 		w.queueUpdate(updates, d)
 	}

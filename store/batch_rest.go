@@ -74,23 +74,24 @@ func (w *batchWriter) refuse(ctx context.Context) error {
 	}
 	rows, err := w.tx.Query(ctx, `
 		UPDATE document SET hidden_reason = 'refused', hidden_at = $3
-		WHERE connection_id = $1 AND external_id = ANY($2) AND hidden_reason IS DISTINCT FROM 'refused' RETURNING id`,
+		WHERE connection_id = $1 AND external_id = ANY($2) AND hidden_reason IS DISTINCT FROM 'refused' RETURNING id, external_id, path`,
 		w.b.Run.ConnectionID, ids, w.now)
 	if err != nil {
 		return fmt.Errorf("hiding refused documents: %w", err)
 	}
-	hidden, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	hidden, err := pgx.CollectRows(rows, pgx.RowToStructByPos[itemRow])
 	if err != nil {
 		return fmt.Errorf("hiding refused documents: %w", err)
 	}
 	w.counts.Hidden += int64(len(hidden))
 	w.note("hide", hidden)
+	w.item("refused", "the source does not give its content, or it is not ingested any more", hidden...)
 	return nil
 }
 
-func (w *batchWriter) note(kind string, ids []uuid.UUID) {
-	for _, id := range ids {
-		w.outbox = append(w.outbox, []any{kind, w.b.Run.ConnectionID, id, nil, nil, nil, w.now})
+func (w *batchWriter) note(kind string, rows []itemRow) {
+	for _, r := range rows {
+		w.outbox = append(w.outbox, []any{kind, w.b.Run.ConnectionID, r.ID, nil, nil, nil, w.now})
 	}
 }
 
@@ -98,16 +99,21 @@ func (w *batchWriter) deleteDocuments(ctx context.Context) error {
 	if len(w.b.Deleted) == 0 {
 		return nil
 	}
-	rows, err := w.tx.Query(ctx, `SELECT id FROM document WHERE connection_id = $1 AND external_id = ANY($2) ORDER BY id FOR UPDATE`, w.b.Run.ConnectionID, w.b.Deleted)
+	rows, err := w.tx.Query(ctx, `SELECT id, external_id, path FROM document WHERE connection_id = $1 AND external_id = ANY($2) ORDER BY id FOR UPDATE`, w.b.Run.ConnectionID, w.b.Deleted)
 	if err != nil {
 		return fmt.Errorf("reading deleted documents: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	gone, err := pgx.CollectRows(rows, pgx.RowToStructByPos[itemRow])
 	if err != nil {
 		return fmt.Errorf("reading deleted documents: %w", err)
 	}
-	w.counts.Purged += int64(len(ids))
-	w.note("purge", ids)
+	w.counts.Purged += int64(len(gone))
+	w.note("purge", gone)
+	w.item("purged", "the source says that it was deleted", gone...)
+	ids := make([]uuid.UUID, len(gone))
+	for i := range gone {
+		ids[i] = gone[i].ID
+	}
 	return purgeDocuments(ctx, w.tx, ids)
 }
 
@@ -140,6 +146,9 @@ func purgeCounted(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, removed map[s
 		if err := removeRows(ctx, tx, removed, fmt.Sprintf("vec_%d", p), `DELETE FROM `+vectorTable(p)+` WHERE document_id = ANY($1)`, ids); err != nil {
 			return err
 		}
+	}
+	if err := removeRows(ctx, tx, removed, "held_document", `DELETE FROM held_document WHERE document_id = ANY($1)`, ids); err != nil {
+		return err
 	}
 	if err := removeRows(ctx, tx, removed, "chunk", `DELETE FROM chunk WHERE document_id = ANY($1)`, ids); err != nil {
 		return err
@@ -188,6 +197,9 @@ func (w *batchWriter) writeSeen(ctx context.Context) error {
 	return w.restore(ctx)
 }
 
+// listedAgain is why a document is shown again.
+const listedAgain = "the source lists it and gives its content"
+
 // restore shows again what was absent and is listed, and what was refused and
 // could be read.
 func (w *batchWriter) restore(ctx context.Context) error {
@@ -202,16 +214,17 @@ func (w *batchWriter) restore(ctx context.Context) error {
 		UPDATE document SET hidden_reason = NULL, hidden_at = NULL
 		WHERE (connection_id = $2 AND id = ANY($1) AND hidden_reason IN ('absent', 'deleted'))
 		   OR (connection_id = $2 AND external_id = ANY($3) AND hidden_reason IS NOT NULL)
-		RETURNING id`, nonNilIDs(w.b.Seen), w.b.Run.ConnectionID, touched)
+		RETURNING id, external_id, path`, nonNilIDs(w.b.Seen), w.b.Run.ConnectionID, touched)
 	if err != nil {
 		return fmt.Errorf("restoring documents: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	back, err := pgx.CollectRows(rows, pgx.RowToStructByPos[itemRow])
 	if err != nil {
 		return fmt.Errorf("restoring documents: %w", err)
 	}
-	w.counts.Restored += int64(len(ids))
-	w.note("show", ids)
+	w.counts.Restored += int64(len(back))
+	w.note("show", back)
+	w.item("restored", listedAgain, back...)
 	return nil
 }
 

@@ -43,7 +43,7 @@ func connectionKinds() []NoticeKind {
 		{"connection_expiring", SeverityWarning, "A connection ends within seven days, as was asked for.", "Extend it or let it end: `tributary connections show {connection}`."},
 		{"throttled_long", SeverityWarning, "A source has asked for less traffic for more than an hour.", "Sync less often or less at once, or ask the source for a larger quota: `tributary connections show {connection}`."},
 		{"quarantine_not_empty", SeverityWarning, "Documents could not be ingested.", "See why: `tributary documents quarantined {connection}`."},
-		{NoticeDeletionsHeld, SeverityError, "Deletions that a listing inferred are unusually many and wait for an admin.", "Look whether the source is whole, then approve them: `tributary sync {connection} --approve-deletions`."},
+		{NoticeDeletionsHeld, SeverityError, "Deletions that a listing inferred wait for an admin: they are unusually many, or less is selected and nobody confirmed it.", "Look whether the source is whole: `tributary deletions list {connection}`, then `tributary deletions approve` or `reject`."},
 	}
 }
 

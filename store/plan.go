@@ -70,7 +70,7 @@ func (s *Store) PlanSweep(ctx context.Context, l PlannedListing) (PlannedSweep, 
 		if err != nil {
 			return err
 		}
-		out.Held = plan.held
+		out.Held = int64(len(plan.held))
 		if out.Hide, err = plannedItems(ctx, tx, plan.hide); err != nil {
 			return err
 		}

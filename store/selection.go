@@ -19,8 +19,11 @@ type ConnectionChange struct {
 	Selection connectors.Selection
 	// NeededScopes are the OAuth scopes without which the connection is degraded.
 	NeededScopes []string
-	// Narrowed says that an admin took something out: the next listing hides what it no longer contains, however much that is.
-	Narrowed bool
+	// Narrowed says that something may be taken out. Confirmed is how many documents an admin was shown, and let go, as what that
+	// hides at most: the next complete listing hides so many more than the cap allows. Nil is that nobody was asked: whatever that
+	// listing does not contain is held.
+	Narrowed  bool
+	Confirmed *int64
 	// From is the version of the selection that the change was made from: where it is another by now, the change is
 	// ErrConflict. 0 asks for none.
 	From int
@@ -91,8 +94,8 @@ func lockConnection(ctx context.Context, tx pgx.Tx, id uuid.UUID) (Connection, e
 func (s *Store) changeConnection(ctx context.Context, tx pgx.Tx, c Connection, change ConnectionChange, then func(ctx context.Context, tx pgx.Tx, run Run) error) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE connection SET settings = $2, selection = $3, needed_scopes = coalesce($4, '{}'::text[]), selection_version = selection_version + 1,
-			feed_cursor = NULL, updated_at = clock()
-		WHERE id = $1`, c.ID, jsonOf(nonNil(change.Settings)), jsonOf(change.Selection), change.NeededScopes)
+			feed_cursor = NULL, updated_at = clock(), narrowed = narrowed OR $5, confirmed = CASE WHEN $5 THEN $6 ELSE confirmed END
+		WHERE id = $1`, c.ID, jsonOf(nonNil(change.Settings)), jsonOf(change.Selection), change.NeededScopes, change.Narrowed, change.Confirmed)
 	if err != nil {
 		return fmt.Errorf("writing connection: %w", err)
 	}
@@ -113,7 +116,7 @@ func (s *Store) changeConnection(ctx context.Context, tx pgx.Tx, c Connection, c
 	if err != nil {
 		return err
 	}
-	run, made, err := s.RequestRunTx(ctx, tx, RunRequest{ConnectionID: c.ID, Lane: Content, Kind: RunSnapshot, Cause: "selection changed", ApproveDeletions: change.Narrowed})
+	run, made, err := s.RequestRunTx(ctx, tx, RunRequest{ConnectionID: c.ID, Lane: Content, Kind: RunSnapshot, Cause: "selection changed"})
 	if err != nil || !made {
 		return err
 	}

@@ -29,12 +29,13 @@ func TestChangeConnection(t *testing.T) {
 	r.db.MustExec(t, `UPDATE connection SET feed_cursor = '{"at":0}'`)
 	permissions := s.start(t, store.Permissions)
 	enqueued := 0
+	shown := int64(11)
 	change := store.ConnectionChange{
-		Settings: map[string]string{"deep": "true"}, Selection: connectors.Selection{Containers: []string{"one"}}, Narrowed: true,
+		Settings: map[string]string{"deep": "true"}, Selection: connectors.Selection{Containers: []string{"one"}}, Narrowed: true, Confirmed: &shown,
 	}
 	then := func(_ context.Context, _ pgx.Tx, run store.Run) error {
 		enqueued++
-		if run.Kind != store.RunSnapshot || !run.ApproveDeletions || !run.Cursor.IsZero() || !run.FeedStart.IsZero() || run.Listing == old.Listing {
+		if run.Kind != store.RunSnapshot || run.ApproveDeletions || !run.Cursor.IsZero() || !run.FeedStart.IsZero() || run.Listing == old.Listing {
 			t.Errorf("the next run is %+v", run)
 		}
 		return nil

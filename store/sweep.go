@@ -35,29 +35,43 @@ const sweepBatch = 500
 // SweepListing hides what a complete listing no longer contains and purges
 // what a complete listing at least Settle later still does not contain.
 // Documents below a blocked container are left alone. Where the documents to
-// hide, or those to purge, are more than the cap allows, or the listing is empty,
-// all of them are held, unless the run was started with ApproveDeletions; what was
-// hidden with approval is purged without another. The caller's run has to be
+// hide, or those to purge, are more than the cap allows, the listing is empty, or
+// less is selected and no admin confirmed it, all of them make a hold; started
+// with ApproveDeletions, the run approves and purges it. What an admin confirmed
+// or approved is purged without another question. The caller's run has to be
 // complete.
 func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Counts, error) {
 	var counts Counts
-	var purge []uuid.UUID
+	var plan sweepPlan
+	var approved *uuid.UUID
 	err := s.inTxErr(ctx, "sweeping", func(tx pgx.Tx) error {
 		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
 			return err
 		}
-		plan, err := planSweep(ctx, tx, run, rules)
-		if err != nil {
+		var err error
+		if plan, err = planSweep(ctx, tx, run, rules); err != nil {
 			return err
 		}
-		purge = plan.purge
-		counts.Held, counts.Hidden = plan.held, int64(len(plan.hide))
-		return hideAbsent(ctx, tx, run, plan.hide)
+		if approved, err = s.settleHold(ctx, tx, run, plan); err != nil {
+			return err
+		}
+		if plan.reason == "" && len(run.Blocked) == 0 {
+			if err := settleSelection(ctx, tx, run); err != nil {
+				return err
+			}
+		}
+		return hideAbsent(ctx, tx, run, plan)
 	})
 	if err != nil {
 		return Counts{}, err
 	}
-	for len(purge) > 0 {
+	counts.Hidden = int64(len(plan.hide))
+	if approved == nil {
+		counts.Held = int64(len(plan.held))
+	} else if counts.Purged, err = s.PurgeApproved(ctx, *approved); err != nil {
+		return counts, err
+	}
+	for purge := plan.purge; len(purge) > 0; {
 		n := min(len(purge), sweepBatch)
 		done, err := s.purgeAbsent(ctx, run, purge[:n])
 		if err != nil {
@@ -72,19 +86,23 @@ func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Co
 // sweepPlan is what a sweep does.
 type sweepPlan struct {
 	hide, purge []uuid.UUID
-	held        int64
+	// hidden is why documents are hidden: absent, or deleted where an admin
+	// confirmed it.
+	hidden string
+	// held waits for an admin because of reason, "" being none. total is how many
+	// documents the connection has.
+	held   []uuid.UUID
+	reason HoldReason
+	total  int64
 }
 
 func planSweep(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) (sweepPlan, error) {
-	var plan sweepPlan
+	plan := sweepPlan{hidden: hiddenAbsent}
 	list, total, err := absentees(ctx, tx, run, rules)
 	if err != nil {
 		return plan, err
 	}
-	seen, err := seenAnything(ctx, tx, run)
-	if err != nil {
-		return plan, err
-	}
+	plan.total = total
 	var inferred []uuid.UUID
 	for _, a := range list {
 		switch {
@@ -96,19 +114,66 @@ func planSweep(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) (sweep
 			plan.purge = append(plan.purge, a.ID)
 		}
 	}
-	n := int64(len(plan.hide) + len(inferred))
+	seen, err := seenAnything(ctx, tx, run)
+	if err != nil {
+		return plan, err
+	}
+	less, err := selectsLess(ctx, tx, run)
+	if err != nil {
+		return plan, err
+	}
 	limit := max(rules.CapCount, int64(float64(total)*rules.CapShare))
-	most := int64(max(len(plan.hide), len(inferred)))
-	if n > 0 && !run.ApproveDeletions && (most > limit || !seen) {
-		plan.hide, plan.held = nil, n
+	n, most := int64(len(plan.hide)+len(inferred)), int64(max(len(plan.hide), len(inferred)))
+	switch {
+	case n == 0:
+	case !seen && n > less.confirmed:
+		plan.reason = HoldEmpty
+	case less.asks:
+		plan.reason = HoldNarrowed
+	case most > limit+less.confirmed:
+		plan.reason = HoldMany
+	case most > limit || !seen:
+		plan.hidden = hiddenDeleted
+	}
+	if plan.reason != "" {
+		plan.held, plan.hide = append(plan.hide, inferred...), nil
 		return plan, nil
 	}
 	plan.purge = append(plan.purge, inferred...)
 	return plan, nil
 }
 
-// Why a document is hidden: a listing did not contain it, an admin approved
-// that it was deleted, or the source lists it without giving its content.
+// selectionLess says what an admin took out of the selection since a complete
+// listing was swept.
+type selectionLess struct {
+	// asks is true where no admin confirmed what that hides, confirmed how many
+	// documents one did.
+	asks      bool
+	confirmed int64
+}
+
+func selectsLess(ctx context.Context, tx pgx.Tx, run Run) (selectionLess, error) {
+	var l selectionLess
+	err := tx.QueryRow(ctx, `
+		SELECT narrowed AND confirmed IS NULL, CASE WHEN narrowed THEN coalesce(confirmed, 0) ELSE 0 END FROM connection WHERE id = $1`, run.ConnectionID).Scan(&l.asks, &l.confirmed)
+	if err != nil {
+		return l, fmt.Errorf("reading selection: %w", err)
+	}
+	return l, nil
+}
+
+// settleSelection ends what was asked, or confirmed, about a smaller selection:
+// a listing of all of it was swept.
+func settleSelection(ctx context.Context, tx pgx.Tx, run Run) error {
+	_, err := tx.Exec(ctx, `UPDATE connection SET narrowed = false, confirmed = NULL WHERE id = $1 AND narrowed AND selection_version = $2`, run.ConnectionID, run.SelectionVersion)
+	if err != nil {
+		return fmt.Errorf("settling selection: %w", err)
+	}
+	return nil
+}
+
+// Why a document is hidden: a listing did not contain it, an admin confirmed or
+// approved that it goes, or the source lists it without giving its content.
 const (
 	hiddenAbsent  = "absent"
 	hiddenDeleted = "deleted"
@@ -124,7 +189,8 @@ type absentee struct {
 
 // absentees returns the documents that the listing did not contain and those
 // whose content is refused, and how many documents the connection shows or has
-// hidden without approval.
+// hidden without approval. Documents below blocked containers are left out, and
+// those whose deletion an admin rejected, unless the run lets deletions pass.
 func absentees(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) ([]absentee, int64, error) {
 	containers, prefixes := []string{}, []string{}
 	for _, b := range run.Blocked {
@@ -134,13 +200,16 @@ func absentees(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) ([]abs
 		containers = append(containers, b.ID)
 	}
 	rows, err := tx.Query(ctx, `
+		WITH RECURSIVE blocked (id) AS (
+			SELECT unnest($3::text[]) UNION SELECT c.id FROM blocked b JOIN container c ON c.connection_id = $1 AND c.parent = b.id)
 		SELECT d.id, coalesce(d.hidden_reason, ''),
 			(d.hidden_at <= clock() - CASE d.hidden_reason WHEN 'refused' THEN $6::interval ELSE $5::interval END AND d.hidden_at < $7) IS TRUE
 		FROM document d
 		WHERE d.connection_id = $1
 		  AND (d.hidden_reason = 'refused' OR NOT EXISTS (SELECT FROM seen s WHERE s.connection_id = $1 AND s.listing = $2 AND s.document_id = d.id))
-		  AND NOT (d.container = ANY($3) OR d.external_id LIKE ANY($4))`,
-		run.ConnectionID, run.Listing, containers, prefixes, rules.Settle, rules.RefusedGrace, run.StartedAt)
+		  AND NOT (d.container = ANY(ARRAY(SELECT id FROM blocked)) OR d.external_id LIKE ANY($4))
+		  AND ($8 OR NOT EXISTS (SELECT FROM held_document x JOIN deletion_hold h ON h.id = x.hold_id WHERE x.document_id = d.id AND h.state = 'rejected'))`,
+		run.ConnectionID, run.Listing, containers, prefixes, rules.Settle, rules.RefusedGrace, run.StartedAt, run.ApproveDeletions)
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading absent documents: %w", err)
 	}
@@ -168,21 +237,20 @@ func seenAnything(ctx context.Context, tx pgx.Tx, run Run) (bool, error) {
 	return found, nil
 }
 
-func hideAbsent(ctx context.Context, tx pgx.Tx, run Run, ids []uuid.UUID) error {
-	if len(ids) == 0 {
+func hideAbsent(ctx context.Context, tx pgx.Tx, run Run, plan sweepPlan) error {
+	if len(plan.hide) == 0 {
 		return nil
-	}
-	reason := hiddenAbsent
-	if run.ApproveDeletions {
-		reason = hiddenDeleted
 	}
 	_, err := tx.Exec(ctx, `
 		WITH locked AS MATERIALIZED (SELECT id FROM document WHERE id = ANY($1) ORDER BY id FOR UPDATE)
-		UPDATE document SET hidden_reason = $2, hidden_at = clock() WHERE id IN (SELECT id FROM locked)`, ids, reason)
+		UPDATE document SET hidden_reason = $2, hidden_at = clock() WHERE id IN (SELECT id FROM locked)`, plan.hide, plan.hidden)
 	if err != nil {
 		return fmt.Errorf("hiding absent documents: %w", err)
 	}
-	return noteDocuments(ctx, tx, "hide", run.ConnectionID, ids)
+	if err := noteItems(ctx, tx, run.ID, "hidden", "a complete listing does not contain it", plan.hide); err != nil {
+		return err
+	}
+	return noteDocuments(ctx, tx, "hide", run.ConnectionID, plan.hide)
 }
 
 func (s *Store) purgeAbsent(ctx context.Context, run Run, ids []uuid.UUID) (int64, error) {
@@ -200,6 +268,9 @@ func (s *Store) purgeAbsent(ctx context.Context, run Run, ids []uuid.UUID) (int6
 			return err
 		}
 		n = int64(len(still))
+		if err := noteItems(ctx, tx, run.ID, "purged", "complete listings have not contained it, or its content is refused", still); err != nil {
+			return err
+		}
 		if err := noteDocuments(ctx, tx, "purge", run.ConnectionID, still); err != nil {
 			return err
 		}
