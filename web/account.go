@@ -21,14 +21,20 @@ func (s *Server) accountRoutes() []route {
 	}
 }
 
-// accountPage shows the account with its sessions.
-func (s *Server) accountPage(c echo.Context) error {
+// accountPage shows the account with its sessions and tokens.
+func (s *Server) accountPage(c echo.Context) error { return s.showAccount(c, http.StatusOK, "") }
+
+func (s *Server) showAccount(c echo.Context, status int, text string) error {
 	who, _ := identityOf(c)
 	sessions, err := s.cfg.Accounts.Sessions(c.Request().Context(), who.Account.ID)
 	if err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, pages.Account(s.frame(c, "Your account"), pages.AccountView{Account: who.Account, Sessions: sessions, Current: who.SessionID}))
+	tokens, err := s.tokensOf(c, who.Account, "/account/tokens", true)
+	if err != nil {
+		return err
+	}
+	return render(c, status, pages.Account(s.showProblem(c, "Your account", text), pages.AccountView{Account: who.Account, Sessions: sessions, Current: who.SessionID, Tokens: tokens}))
 }
 
 // passwordPage shows the form that changes one's own password.

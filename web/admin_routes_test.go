@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,6 +38,23 @@ func adminAccess() map[string]string {
 			out[method+" /v1/admin/"+path] = "token of an " + role
 		}
 	}
+	return out
+}
+
+// enginePages are the pages beside the admin API.
+func enginePages() map[string]string {
+	return map[string]string{
+		"GET /notices": "auditor", "GET /runs/:id": "auditor", "POST /runs/:id/cancel": "admin",
+		"GET /connections/:name/schedule": "auditor", "POST /connections/:name/schedule": "admin",
+		"GET /connections/:name/quarantine": "auditor", "POST /connections/:name/quarantine": "admin",
+		"POST /account/tokens": "auditor", "POST /account/tokens/:id/revoke": "auditor", "POST /users/:id/tokens/:token/revoke": "owner",
+	}
+}
+
+// sessionPages are the pages that newOAuthRig serves beside those of newRig.
+func sessionPages() map[string]string {
+	out := oauthAccess()
+	maps.Copy(out, enginePages())
 	return out
 }
 

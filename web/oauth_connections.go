@@ -80,6 +80,9 @@ func (s *Server) showConnection(c echo.Context, status int, k store.Connection, 
 	if v.Now, err = o.Store.Now(ctx); err != nil {
 		return err
 	}
+	if err := s.completeConnection(ctx, &v); err != nil {
+		return err
+	}
 	spec, _ := s.sourceNamed(k.Source)
 	v.Choose = spec.Has(connectors.CanChoose) && o.Chooser != nil
 	v.WantsGrant = k.GrantID == nil && spec.Provider != ""

@@ -74,8 +74,9 @@ func oauthAccess() map[string]string {
 func testOAuthRoles(t *testing.T) {
 	o := newOAuthRig(t)
 	want, got := routeAccess(), map[string]string{}
-	maps.Copy(want, oauthAccess())
+	sessions := sessionPages()
 	maps.Copy(want, adminAccess())
+	maps.Copy(want, sessions)
 	for _, info := range o.web.Table() {
 		got[info.Method+" "+info.Path] = info.Access
 	}
@@ -88,7 +89,7 @@ func testOAuthRoles(t *testing.T) {
 		o.account("the-"+string(role), role)
 		users[string(role)] = o.signedIn("the-" + string(role))
 	}
-	for name, access := range oauthAccess() {
+	for name, access := range sessions {
 		if rank[access] == 0 {
 			continue
 		}
@@ -131,7 +132,7 @@ func testOAuthForgery(t *testing.T) {
 	o := newOAuthRig(t)
 	k := o.connected(t)
 	before := o.state()
-	for name := range oauthAccess() {
+	for name := range sessionPages() {
 		method, path, _ := strings.Cut(name, " ")
 		if method != http.MethodPost {
 			continue

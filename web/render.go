@@ -40,6 +40,9 @@ func asset(mediaType, content string) echo.HandlerFunc {
 // navigation lists the pages with the least role that may open them.
 func (s *Server) navigation() []navigationLink {
 	list := []navigationLink{{pages.Link{Path: "/", Name: "Overview"}, store.RoleAuditor}}
+	if s.cfg.Admin != nil && s.cfg.OAuth != nil {
+		list = append(list, navigationLink{pages.Link{Path: "/notices", Name: "Notices"}, store.RoleAuditor})
+	}
 	if s.cfg.OAuth != nil {
 		for _, l := range []pages.Link{
 			{Path: "/connections", Name: "Connections"}, {Path: "/registrations", Name: "Registrations"}, {Path: "/grants", Name: "Grants"}, {Path: "/audit", Name: "Audit"},
@@ -58,7 +61,7 @@ type navigationLink struct {
 // doneTexts are what a page may say of the act before it, by the value of
 // ?done=. SECURITY: a link can show these texts and no others.
 func doneTexts() map[string]string {
-	return map[string]string{
+	return map[string]string{ //nolint:gosec // words about secrets are none
 		"password":     "Your password is changed. Your other sessions have ended.",
 		"signed-out":   "You are signed out.",
 		"sessions":     "The other sessions have ended.",
@@ -78,6 +81,13 @@ func doneTexts() map[string]string {
 		"expiry":               "The end is set.",
 		"linked":               "You are linked to the account: the reader of your name finds what it may read.",
 		"refreshed":            "The provider gave new tokens.",
+		"token-revoked":        "The token is revoked.",
+		"scheduled":            "The schedule is saved.",
+		"cancelled":            "The run is cancelled; what it had committed stays.",
+		"retry":                "It is tried again with the next sync.",
+		"excluded":             "It is excluded, and what was stored of it is deleted.",
+		"approved":             "The deletions are approved. What is still missing is deleted now.",
+		"rejected":             "The deletions are rejected. The documents stay.",
 		"revoked":              "The grant is revoked and its tokens are forgotten.",
 		"revoking":             "The grant is over here. The provider did not confirm the revocation yet; it is tried again.",
 	}
@@ -96,6 +106,9 @@ func (s *Server) frame(c echo.Context, title string) pages.Frame {
 		f.Account = &who.Account
 		for _, n := range s.navigation() {
 			if who.MayAct(n.role) && who.Account.PasswordExpiresAt == nil {
+				if n.Path == "/notices" {
+					n.Count, n.Bad = s.openNotices(c.Request().Context())
+				}
 				f.Links = append(f.Links, n.Link)
 			}
 		}

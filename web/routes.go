@@ -104,6 +104,7 @@ func (s *Server) routes() {
 	s.add(s.userRoutes()...)
 	s.add(s.oauthRoutes()...)
 	s.add(s.adminRoutes()...)
+	s.add(s.adminPageRoutes()...)
 }
 
 // add registers routes with what stands in front of their handlers.

@@ -130,7 +130,11 @@ func (s *Server) showUser(c echo.Context, status int, a store.Account, text stri
 	who, _ := identityOf(c)
 	f := s.frame(c, a.Name)
 	f.Problem = sentence(text)
-	return render(c, status, pages.User(f, pages.UserView{Account: a, Self: who.Account.ID == a.ID}))
+	tokens, err := s.tokensOf(c, a, "/users/"+a.ID.String()+"/tokens", false)
+	if err != nil {
+		return err
+	}
+	return render(c, status, pages.User(f, pages.UserView{Account: a, Self: who.Account.ID == a.ID, Tokens: tokens}))
 }
 
 // userAct makes a handler of an act on one account, whose form has the named

@@ -128,7 +128,7 @@ func (a *app) erase(ctx context.Context, st *store.Store, s settings.Settings, n
 	defer file.discard()
 	return a.withRunner(ctx, st, s, func(e *engine) error {
 		// SECURITY: the audit log is never erased, so no id of the source and no pattern goes there.
-		event := a.event(string(req.Scope)+".erase", audit.Target{Kind: "erasure"}, map[string]string{"connection": c.Name})
+		event := a.event("erasure.request", audit.Target{Kind: "erasure"}, map[string]string{"connection": c.Name, "scope": string(req.Scope)})
 		asked, err := e.runner.RequestErasure(ctx, req, a.by().Actor.Name, event)
 		if err != nil {
 			return err

@@ -33,6 +33,7 @@ func actionWords() map[string]string {
 		"quarantine.exclude":    "Documents were excluded for good",
 		"quarantine.include":    "Excluded documents were let in again",
 		"erasure.finish":        "An erasure has ended",
+		"erasure.vacuum":        "What an erasure left in the files of tables was cleaned",
 		"connection.change":     "What a connection syncs was changed",
 		"connection.expiry":     "The end of a connection was set",
 		"connection.expire":     "A connection has reached its end",
@@ -40,7 +41,7 @@ func actionWords() map[string]string {
 		"connection.delete":     "A connection was deleted with its documents",
 
 		"connection.limits": "The limits of a connection's runs were set",
-		"run.cancel": "A sync run was cancelled",
+		"run.cancel":        "A sync run was cancelled",
 
 		"registration.create": "A registration was made",
 		"registration.save":   "The credentials of a registration were saved",

@@ -24,7 +24,20 @@ type Frame struct {
 }
 
 // Link is an entry of the navigation.
-type Link struct{ Path, Name string }
+type Link struct {
+	Path, Name string
+	// Count is how much there is to look at, 0 for nothing; Bad says that something stands still.
+	Count int64
+	Bad   bool
+}
+
+// countTone is the class of the count of a link.
+func (l Link) countTone() string {
+	if l.Bad {
+		return "bad"
+	}
+	return "warn"
+}
 
 // here reports whether the link leads to the page or to one above it.
 func (f Frame) here(l Link) bool {
