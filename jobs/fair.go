@@ -74,6 +74,9 @@ func (s *syncer) over(ctx context.Context) bool {
 	if now.After(s.deadline) || s.r.isStopping() || !s.quietAt.IsZero() && !now.Before(s.quietAt) {
 		return true
 	}
+	if !s.r.shares.Load() {
+		return false // this process works on one run, and frees no slot by stopping
+	}
 	q := s.r.queue(ctx, s.run.Lane)
 	turn := turnOf(s.r.cfg.HandOver, q.Waiting, max(q.Slots, s.r.cfg.Workers))
 	return turn > 0 && now.Sub(s.begun) >= turn

@@ -11,9 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/riverqueue/river"
-
-	"tributary/internal/pgtest"
 	"tributary/store"
 )
 
@@ -60,42 +57,6 @@ func TestEveryJobKindIsRegistered(t *testing.T) {
 		t.Errorf("%d kinds are registered, %d are declared", len(e.runner.kinds), len(declared))
 	}
 }
-
-type strangeArgs struct{}
-
-func (strangeArgs) Kind() string { return "of_a_later_version" }
-
-// A job of a kind that no process knows is told of, and the notice goes when one
-// does.
-func TestUnknownJobKindIsTold(t *testing.T) {
-	t.Parallel()
-	e := newEngine(t, small(1))
-	me := store.WorkerProcess{Name: "host:1:old", Kinds: e.runner.kinds, Slots: 4}
-	if err := e.store.ShowWorker(t.Context(), me); err != nil {
-		t.Fatal(err)
-	}
-	e.db.MustExec(t, `INSERT INTO river.river_job (kind, args, max_attempts, scheduled_at) VALUES ($1, '{}', 3, now())`, strangeArgs{}.Kind())
-	open := func() int64 {
-		t.Helper()
-		e.runner.lookout.at = time.Time{}
-		if err := e.runner.reportTrouble(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM notice WHERE code = 'unknown_job_kind' AND cleared_at IS NULL AND detail LIKE '%of_a_later_version%'`)
-	}
-	if n := open(); n != 1 {
-		t.Fatalf("%d notices about the unknown kind", n)
-	}
-	me.Kinds = append(me.Kinds, strangeArgs{}.Kind())
-	if err := e.store.ShowWorker(t.Context(), me); err != nil {
-		t.Fatal(err)
-	}
-	if n := open(); n != 0 {
-		t.Fatalf("%d notices when a process knows the kind", n)
-	}
-}
-
-var _ river.JobArgs = strangeArgs{}
 
 func TestWorkersComeAndGo(t *testing.T) {
 	t.Parallel()

@@ -137,14 +137,15 @@ type Runner struct {
 	stopOnce sync.Once
 	stopping chan struct{}
 	started  bool
-	cancel   context.CancelFunc
-	wakes    wakes
-	glances  glances
-	lookout  lookout
-	kinds    []string
-	showing  sync.WaitGroup
-	answers  *answers
-	turns    turns
+	// shares is true while this process works on whatever waits.
+	shares  atomic.Bool
+	cancel  context.CancelFunc
+	wakes   wakes
+	glances glances
+	kinds   []string
+	showing sync.WaitGroup
+	answers *answers
+	turns   turns
 	// forgot is when old runs were forgotten, in seconds.
 	forgot atomic.Int64
 }
@@ -204,6 +205,7 @@ func periodic(every time.Duration, args river.JobArgs) *river.PeriodicJob {
 func (r *Runner) Start(ctx context.Context) error {
 	// River hard-stops when the context of Start ends; Stop comes first here.
 	ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	r.shares.Store(true)
 	if err := r.client.Start(ctx); err != nil {
 		r.cancel()
 		return fmt.Errorf("starting workers: %w", err)

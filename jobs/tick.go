@@ -19,7 +19,7 @@ const dueBatch = 1000
 // and embedding queues without a drainer. It repairs what the job queue lost.
 func (r *Runner) tick(ctx context.Context) error {
 	return errors.Join(
-		r.enqueueDue(ctx), r.adoptOrphans(ctx), r.promoteSlices(ctx), r.wakeDrainers(ctx), r.adoptErasures(ctx), r.purgeHeld(ctx), r.reportTrouble(ctx), r.closePushRuns(ctx),
+		r.enqueueDue(ctx), r.adoptOrphans(ctx), r.promoteSlices(ctx), r.wakeDrainers(ctx), r.adoptErasures(ctx), r.purgeHeld(ctx), r.closePushRuns(ctx),
 	)
 }
 

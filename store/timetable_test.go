@@ -105,15 +105,11 @@ func TestStarvedAndStuck(t *testing.T) {
 	r.db.SetClock(t, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
 	facts := func() string {
 		t.Helper()
-		starved, err := r.store.Starved(t.Context(), 10*time.Minute)
-		if err != nil {
+		if _, _, err := r.store.EvaluateNotices(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		stuck, err := r.store.Stuck(t.Context(), 30*time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return fmt.Sprintf("%d starved, %d stuck", len(starved), len(stuck))
+		return pgtest.Scalar[string](t, r.db, `SELECT format('%s starved, %s stuck', count(*) FILTER (WHERE code = 'run_starved'), count(*) FILTER (WHERE code = 'run_stuck'))
+			FROM notice WHERE cleared_at IS NULL`)
 	}
 	expect := func(when, want string) {
 		t.Helper()
@@ -125,7 +121,7 @@ func TestStarvedAndStuck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.db.Advance(t, 9*time.Minute)
+	r.db.Advance(t, 4*time.Minute)
 	expect("soon", "0 starved, 0 stuck")
 	r.db.Advance(t, 2*time.Minute)
 	expect("nobody took it", "1 starved, 0 stuck")
@@ -158,7 +154,7 @@ func TestStarvedAndStuck(t *testing.T) {
 	if err := r.store.ReleaseRun(t.Context(), run, store.Release{State: store.RunQueued, Class: connectors.RateLimited, Err: errors.New("429"), RetryIn: time.Hour}, nil); err != nil {
 		t.Fatal(err)
 	}
-	r.db.Advance(t, 65*time.Minute)
+	r.db.Advance(t, 64*time.Minute)
 	expect("an hour that the source asked for", "0 starved, 0 stuck")
 	r.db.Advance(t, 6*time.Minute)
 	expect("and nobody takes it", "1 starved, 0 stuck")

@@ -19,14 +19,14 @@ type Orphan struct {
 
 // Orphans returns live runs that may have nobody to work on them: their holder
 // has shown no heartbeat for takeover, they have waited that long past their
-// next try and no job waits for them, or their holder is a process of host.
+// next try and no job is to begin them soon, or their holder is a process of host.
 func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string) ([]Orphan, error) {
 	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+`, coalesce(r.worker = '' OR r.heartbeat_at < clock() - $1::interval, true)
 		FROM sync_run r JOIN connection c ON c.id = r.connection_id
 		WHERE r.kind <> 'push' AND ((r.state = 'running' AND r.worker <> '' AND (r.heartbeat_at < clock() - $1::interval OR split_part(r.worker, ':', 1) = $2))
 		   OR (r.state IN ('queued', 'running') AND r.worker = '' AND coalesce(r.next_try_at, r.heartbeat_at, r.queued_at) < clock() - $1::interval))
 		  AND NOT EXISTS (SELECT FROM river.river_job j WHERE j.kind = 'sync_slice' AND j.state IN ('available', 'scheduled', 'retryable', 'pending')
-			AND j.args ->> 'run_id' = r.id::text)
+			AND j.scheduled_at < now() + interval '1 minute' AND j.args ->> 'run_id' = r.id::text)
 		ORDER BY r.queued_at LIMIT 1000`, takeover, host)
 	if err != nil {
 		return nil, fmt.Errorf("looking for orphaned runs: %w", err)
@@ -38,46 +38,8 @@ func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string
 	return list, nil
 }
 
-// Waiting is a live run that does not get on.
-type Waiting struct {
-	RunID        uuid.UUID `json:"run_id"`
-	ConnectionID uuid.UUID `json:"connection_id"`
-	Connection   string    `json:"connection"`
-	Lane         Lane      `json:"lane"`
-	Since        time.Time `json:"since"`
-}
-
 // waitsSince is when a run that nobody holds could have been worked on.
 const waitsSince = `greatest(r.waiting_since, r.next_try_at, r.queued_at)`
-
-// Starved returns the runs that could have been worked on for patience, and that
-// no worker has taken: there are too few workers, or none.
-func (s *Store) Starved(ctx context.Context, patience time.Duration) ([]Waiting, error) {
-	return collectWaiting(s.pool.Query(ctx, `SELECT r.id, r.connection_id, c.name, r.lane, `+waitsSince+`
-		FROM sync_run r JOIN connection c ON c.id = r.connection_id
-		WHERE r.state = 'queued' AND r.worker = '' AND `+waitsSince+` < clock() - $1::interval ORDER BY 5`, patience))
-}
-
-// Stuck returns the runs whose holder lives and has committed no page for
-// patience.
-func (s *Store) Stuck(ctx context.Context, patience time.Duration) ([]Waiting, error) {
-	return collectWaiting(s.pool.Query(ctx, `SELECT r.id, r.connection_id, c.name, r.lane, coalesce(r.progress_at, r.started_at)
-		FROM sync_run r JOIN connection c ON c.id = r.connection_id
-		WHERE r.state = 'running' AND r.kind <> 'push' AND r.worker <> '' AND r.heartbeat_at > clock() - interval '2 minutes'
-		  AND coalesce(r.progress_at, r.started_at) < clock() - $1::interval
-		  AND coalesce(r.waiting_since, r.started_at) < clock() - $1::interval ORDER BY 5`, patience))
-}
-
-func collectWaiting(rows pgx.Rows, err error) ([]Waiting, error) {
-	if err != nil {
-		return nil, fmt.Errorf("looking for runs that do not get on: %w", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Waiting])
-	if err != nil {
-		return nil, fmt.Errorf("looking for runs that do not get on: %w", err)
-	}
-	return list, nil
-}
 
 // Queue is how many runs of a lane nobody works on, and what works on them.
 type Queue struct {
