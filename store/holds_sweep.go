@@ -127,11 +127,12 @@ func (s *Store) rejectHold(ctx context.Context, tx pgx.Tx, h Hold, by string) er
 }
 
 // lockHeld locks the documents of a hold in the order of their ids, and returns
-// those that are visible and those that were absent before.
+// those that are visible and those that were absent before. What is hidden for
+// another reason, such as an erasure under way, is not the hold's to show.
 func lockHeld(ctx context.Context, tx pgx.Tx, hold uuid.UUID) (shown, hidden []uuid.UUID, err error) {
 	rows, err := tx.Query(ctx, `
 		SELECT d.id, d.hidden_reason IS NOT NULL FROM held_document h JOIN document d ON d.id = h.document_id
-		WHERE h.hold_id = $1 ORDER BY d.id FOR UPDATE OF d`, hold)
+		WHERE h.hold_id = $1 AND coalesce(d.hidden_reason, $2) = $2 ORDER BY d.id FOR UPDATE OF d`, hold, hiddenAbsent)
 	if err != nil {
 		return nil, nil, fmt.Errorf("locking held documents: %w", err)
 	}

@@ -124,6 +124,24 @@ func TestRejectionIsRemembered(t *testing.T) {
 	}
 }
 
+// TestRejectionShowsOnlyWhatWasAbsent: what is hidden for another reason stays hidden.
+func TestRejectionShowsOnlyWhatWasAbsent(t *testing.T) {
+	t.Parallel()
+	s, ids := swept(t, 100)
+	rules := store.DefaultSweepRules()
+	s.list(t, rules, false, nil, ids[5:]...)
+	s.db.Advance(t, time.Hour)
+	s.list(t, rules, false, nil, ids[30:]...)
+	for i, reason := range []string{"refused", "erased"} {
+		s.db.MustExec(t, `UPDATE document SET hidden_reason = $1, hidden_at = clock() WHERE connection_id = $2 AND external_id = $3`, reason, s.conn, ids[i])
+	}
+	if _, err := s.store.RejectHold(t.Context(), s.open(t).ID, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, "the others show again", store.Counts{}, 0, 0, 0, 98)
+	s.items(t, "restored", 3)
+}
+
 // TestNewerListingReplacesTheHold with what is absent now; the same set stays
 // the same hold, and none is left where nothing is held.
 func TestNewerListingReplacesTheHold(t *testing.T) {
