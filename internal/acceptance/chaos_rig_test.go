@@ -94,6 +94,12 @@ func (c *chaos) work(url string, env ...string) *worker {
 
 func (w *worker) signal(s syscall.Signal) { _ = w.cmd.Process.Signal(s) }
 
+// lastWords are the end of what a worker said.
+func (w *worker) lastWords() string {
+	text := w.err.Bytes()
+	return string(text[max(0, len(text)-3000):])
+}
+
 // stop freezes a worker, cont lets it go on.
 func (w *worker) stop() { w.signal(syscall.SIGSTOP); w.stopped = true }
 func (w *worker) cont() { w.signal(syscall.SIGCONT); w.stopped = false }
@@ -111,7 +117,7 @@ func (c *chaos) crashed(w *worker) {
 	c.t.Helper()
 	select {
 	case <-w.done:
-		c.t.Fatalf("a worker ended by itself: %s", w.err.String())
+		c.t.Fatalf("a worker ended by itself: %s", w.lastWords())
 	default:
 	}
 }
@@ -136,7 +142,7 @@ func (c *chaos) await(within time.Duration, what, sql string, args ...any) time.
 		select {
 		case <-ctx.Done():
 			for _, w := range c.alive {
-				c.t.Logf("a worker said: %.3000s", w.err.String())
+				c.t.Logf("a worker said: %s", w.lastWords())
 			}
 			c.t.Fatalf("not within %s: %s (%v)", within, what, last)
 		case <-tick.C:

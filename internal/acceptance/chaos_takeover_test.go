@@ -21,14 +21,14 @@ func TestTakeoverFromFrozenAndDead(t *testing.T) {
 		times = nil
 	}
 	s := newServer(t, serverDir(t), map[string]string{"fsync": "off"})
-	d := newHTTPDrive(t, size.documents, 10*time.Millisecond)
+	d := newHTTPDrive(t, min(size.documents, 2000), 10*time.Millisecond)
 	c := newChaos(t, s, d)
 	held := `SELECT EXISTS (SELECT FROM sync_run WHERE lane = 'content' AND state = 'running' AND worker LIKE '%' || $1 || '%')`
 
 	frozen := c.work(s.url(c.db), times...)
 	c.began()
 	c.await(time.Minute, "the first worker holds the run", held, frozen.mark())
-	frozen.stop()
+	c.freezeInTransaction(frozen)
 	dead := c.work(s.url(c.db), times...)
 	fromFrozen := c.await(longestTakeover, "the second worker takes over from the frozen one", held, dead.mark())
 	dead.kill()
@@ -53,6 +53,22 @@ func TestTakeoverFromFrozenAndDead(t *testing.T) {
 	}
 	wantWhole(t, conn)
 	t.Logf("taken over after %s from a frozen worker, %s from a dead one", fromFrozen.Round(time.Millisecond), fromDead.Round(time.Millisecond))
+}
+
+// freezeInTransaction freezes a worker while it writes a batch, which is when it
+// holds what another one needs.
+func (c *chaos) freezeInTransaction(w *worker) {
+	c.t.Helper()
+	const writing = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND usename = '` + ownPrefix + `_app'
+		AND xact_start IS NOT NULL AND query ILIKE 'copy%')`
+	for {
+		c.await(time.Minute, "the worker writes", writing)
+		w.stop()
+		if ok, err := c.ask(c.t.Context(), writing); ok && err == nil {
+			return
+		}
+		w.cont()
+	}
 }
 
 // fingerprint changes with every write to a document's rows, to the cursor and

@@ -74,7 +74,7 @@ func fillAndRecover(t *testing.T, dir string, reserved bool) {
 		s.exec(db, `CHECKPOINT`)
 	}
 	ballast := filepath.Join(disk, "ballast")
-	fillDisk(t, disk, ballast)
+	fillDisk(t, disk, ballast, leftFree)
 
 	said := syncUntilFull(t, s, db)
 	if !reserved {
@@ -111,15 +111,15 @@ func fillAndRecover(t *testing.T, dir string, reserved bool) {
 	wantWhole(t, conn)
 }
 
-// fillDisk leaves little room on a file system.
-func fillDisk(t *testing.T, disk, ballast string) {
+// fillDisk leaves so many bytes of room on a file system.
+func fillDisk(t *testing.T, disk, ballast string, left int64) {
 	t.Helper()
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(disk, &st); err != nil {
 		t.Fatal(err)
 	}
 	free := int64(st.Bavail) * st.Bsize
-	if free < leftFree {
+	if free < left {
 		t.Fatalf("only %d bytes are free to begin with", free)
 	}
 	f, err := os.Create(ballast)
@@ -128,7 +128,7 @@ func fillDisk(t *testing.T, disk, ballast string) {
 	}
 	defer f.Close()
 	block := make([]byte, 1<<20)
-	for n := free - leftFree; n > 0; n -= int64(len(block)) {
+	for n := free - left; n > 0; n -= int64(len(block)) {
 		if _, err := f.Write(block); err != nil {
 			t.Fatal(err)
 		}
