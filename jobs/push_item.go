@@ -135,6 +135,9 @@ func DecodePushItem(raw []byte) PushItem {
 	return item
 }
 
+// DeletedItem says that the document with that id is gone.
+func DeletedItem(id string) PushItem { return decodeDocument(id, true, nil) }
+
 // DecodePushDocument reads the fields of the document with that id.
 func DecodePushDocument(id string, raw []byte) PushItem {
 	fields, err := object(raw, "", "title", "content", "content_base64", "content_type", "url", "revision", "metadata", "acl")
@@ -432,4 +435,28 @@ func pointerToken(name string) string {
 		name = name[:100]
 	}
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(strings.ToValidUTF8(name, "\uFFFD"))
+}
+
+// DecodePushBatch reads {"items": […]}. An item that is wrong has its Err; an
+// error is a *PushError of the batch as a whole.
+func DecodePushBatch(raw []byte) ([]PushItem, error) {
+	fields, err := object(raw, "", "items")
+	if err != nil {
+		return nil, err
+	}
+	if isNull(fields["items"]) {
+		return nil, wrong("/items", "is missing: an empty list says that everything is as it was")
+	}
+	entries, err := array(fields["items"], "/items")
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) > MaxPushItems {
+		return nil, &PushError{Code: PushTooLarge, Pointer: "/items", Detail: fmt.Sprintf("may have %d items at most: send several batches", MaxPushItems)}
+	}
+	items := make([]PushItem, len(entries))
+	for i, entry := range entries {
+		items[i] = DecodePushItem(entry)
+	}
+	return items, nil
 }

@@ -77,6 +77,7 @@ func newRigThrough(t *testing.T, tls bool, change func(*web.Config), through fun
 		// A test is many addresses.
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 	}
+	cfg.Push = &web.Push{Store: r.store, Pusher: heldPusher{}}
 	if change != nil {
 		change(&cfg)
 	}

@@ -80,6 +80,8 @@ type route struct {
 	// calls says that the handler calls a provider, which takes its time: it waits
 	// in a line of its own too.
 	calls bool
+	// pushes says that the handler stores documents, in a line of its own.
+	pushes bool
 }
 
 // routes registers every address. What has pages of its own lists them beside
@@ -105,6 +107,7 @@ func (s *Server) routes() {
 	s.add(s.oauthRoutes()...)
 	s.add(s.adminRoutes()...)
 	s.add(s.adminPageRoutes()...)
+	s.add(s.pushRoutes()...)
 }
 
 // add registers routes with what stands in front of their handlers.
@@ -122,6 +125,9 @@ func (s *Server) add(list ...route) {
 		case accessPublic:
 		case accessKey:
 			front = []echo.MiddlewareFunc{s.authenticated(r.right)}
+			if r.pushes {
+				front = []echo.MiddlewareFunc{s.mayPush(r.right)}
+			}
 		case accessVisitor:
 			front = []echo.MiddlewareFunc{s.page(r), limit}
 		case accessAuditor, accessAdmin, accessOwner:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
 )
 
 // Limits of a connection and of a request.
@@ -43,6 +44,8 @@ type Config struct {
 	OAuth *OAuth
 	// Admin serves the admin API, beside OAuth; nil serves none.
 	Admin *Admin
+	// Push takes documents; nil takes none.
+	Push *Push
 	// SetUp is called when the first account was made; nil for nothing.
 	SetUp func()
 	// Embedder turns a query into a vector; nil means that no embedding
@@ -73,9 +76,12 @@ type Server struct {
 	// slots bound the requests that use the database, hashing those that hash a
 	// password besides, calling those that call a provider besides.
 	slots, hashing, calling chan struct{}
-	refusals                refusals
-	guesses                 guesses
-	draining                atomic.Bool
+	// pushing bounds the requests that store documents, pushed their bytes.
+	pushing  chan struct{}
+	pushed   *semaphore.Weighted
+	refusals refusals
+	guesses  guesses
+	draining atomic.Bool
 }
 
 // maxHashing is how many requests may stand in line for hashing a password,
@@ -102,6 +108,7 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{
 		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent), hashing: make(chan struct{}, maxHashing), calling: make(chan struct{}, maxCalling),
+		pushing: make(chan struct{}, maxPushing), pushed: semaphore.NewWeighted(maxPushedBytes),
 		authenticator: localAccounts{cfg.Accounts, cfg.Passwords},
 		searcher:      Searcher{Store: cfg.Store, Embedder: cfg.Embedder, Log: cfg.Log},
 	}

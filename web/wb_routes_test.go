@@ -37,6 +37,12 @@ func routeAccess() map[string]string {
 		"GET /v1/documents/:id/chunks": "key",
 		"GET /v1/chunks/:id/lineage":   "key",
 
+		"PUT /v1/push/:connection/documents/:id":    "key",
+		"DELETE /v1/push/:connection/documents/:id": "key",
+		"PUT /v1/push/:connection/groups/:id":       "key",
+		"DELETE /v1/push/:connection/groups/:id":    "key",
+		"POST /v1/push/:connection/batch":           "key",
+
 		"GET /account":                      "auditor",
 		"GET /account/password":             "auditor",
 		"POST /account/password":            "auditor",
@@ -104,10 +110,15 @@ func testRoles(t *testing.T) {
 		}
 		for who, b := range users {
 			var p page
-			if info.Method == http.MethodGet {
+			switch info.Method {
+			case http.MethodGet:
 				p = b.get(fill(info.Path))
-			} else {
+			case http.MethodPost:
 				p = b.post(fill(info.Path))
+			default:
+				req := b.request(info.Method, fill(info.Path), "")
+				req.Header.Set("Sec-Fetch-Site", "same-origin")
+				p = b.send(req)
 			}
 			name := info.Method + " " + info.Path + " as " + who
 			toSignIn := p.status == http.StatusUnauthorized || (p.status == http.StatusSeeOther && strings.HasPrefix(p.location(), "/signin"))

@@ -185,7 +185,8 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
 		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.ready,
 		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
-		OAuth: pages, Admin: &web.Admin{Store: srv.webStore, Runner: srv.engine.runner},
+		OAuth: pages,
+		Push:  &web.Push{Store: srv.webStore, Pusher: srv.engine.runner}, Admin: &web.Admin{Store: srv.webStore, Runner: srv.engine.runner},
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil
