@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"tributary/connectors"
 	"tributary/connectors/reference"
 	"tributary/internal/pgtest"
@@ -141,4 +143,51 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 		t.Errorf("%d snapshots for one sync", n)
 	}
 	e.wantTruth()
+}
+
+// A run that a job is to begin soon is not given another one, however long it
+// waits for a slot; a job that is due much later keeps none from a run whose
+// holder died.
+func TestWaitingRunIsNotEnqueuedTwice(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, small(1))
+	conn, _ := e.store.Connection(t.Context(), "world")
+	run, _, err := e.runner.Request(t.Context(), conn, store.Content, "test", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	adopt := func() int64 {
+		t.Helper()
+		if err := e.runner.adoptOrphans(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM river.river_job WHERE kind = 'sync_slice'`)
+	}
+	e.db.MustExec(t, `UPDATE sync_run SET queued_at = clock() - interval '10 minutes', waiting_since = clock() - interval '10 minutes'`)
+	if n := adopt(); n != 1 {
+		t.Fatalf("%d slices for a run that waits", n)
+	}
+	e.db.MustExec(t, `UPDATE river.river_job SET scheduled_at = now() + interval '1 hour', state = 'scheduled'`)
+	e.db.MustExec(t, `UPDATE sync_run SET state = 'running', worker = 'elsewhere:1:dead', heartbeat_at = clock() - interval '5 minutes'`)
+	if n := adopt(); n != 2 {
+		t.Fatalf("%d slices for run %s, whose holder died", n, run.ID)
+	}
+}
+
+// A listing that was cut short proves nothing: the reconcile stays due.
+func TestPartialListingDoesNotPostponeTheReconcile(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, small(5))
+	run := e.must(store.Content, store.RunSucceeded)
+	for complete, moved := range map[bool]bool{false: false, true: true} {
+		e.db.MustExec(t, `UPDATE sync_run SET complete = $1`, complete)
+		e.db.MustExec(t, `UPDATE schedule SET reconcile_at = clock() - interval '1 hour'`)
+		err := pgx.BeginFunc(t.Context(), e.db.Pool, func(tx pgx.Tx) error { return e.store.PostponeReconcileTx(t.Context(), tx, run) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pgtest.Scalar[bool](t, e.db, `SELECT reconcile_at > clock() FROM schedule WHERE lane = 'content'`); got != moved {
+			t.Errorf("after a listing with complete %v the reconcile was moved: %v", complete, got)
+		}
+	}
 }

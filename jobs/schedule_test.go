@@ -158,8 +158,8 @@ func TestReconcileItemThatIsRefused(t *testing.T) {
 	}
 }
 
-// A complete listing postpones the reconcile; a listing that was cut short does
-// not; and a reconcile that meets a live run is tried again soon.
+// A complete listing postpones the reconcile; one that meets a live run is tried
+// again soon.
 func TestReconcileIsDueWhenNoListingProvedTheFeed(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, small(5))

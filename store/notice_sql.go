@@ -39,7 +39,7 @@ const (
 		SELECT 'run_stuck', r.connection_id, r.lane, CASE WHEN r.heartbeat_at < clock() - interval '2 minutes'
 			THEN 'worker ' || r.worker || ' has shown no life since ' || to_char(r.heartbeat_at, 'HH24:MI:SS') || ' UTC'
 			ELSE 'worker ' || r.worker || ' lives and has committed no page since ' || to_char(coalesce(r.progress_at, r.started_at), 'HH24:MI:SS') || ' UTC' END, ''
-		FROM sync_run r WHERE r.state = 'running' AND r.worker <> '' AND (r.heartbeat_at < clock() - interval '2 minutes'
+		FROM sync_run r WHERE r.state = 'running' AND r.kind <> 'push' AND r.worker <> '' AND (r.heartbeat_at < clock() - interval '2 minutes'
 			OR (coalesce(r.progress_at, r.started_at) < clock() - interval '30 minutes' AND coalesce(r.waiting_since, r.started_at) < clock() - interval '30 minutes'))`
 	checkStarved = `
 		SELECT 'run_starved', r.connection_id, r.lane, 'it has waited for ' || ceil(extract(epoch FROM clock() - greatest(r.waiting_since, r.next_try_at, r.queued_at)) / 60) || ' minutes, and ' || (SELECT count(*) FROM worker w WHERE w.seen_at > clock() - interval '1 minute') || ' worker processes are alive', ''
