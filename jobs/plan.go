@@ -70,8 +70,9 @@ type Plan struct {
 	Restore int64 `json:"restore"`
 	Hide    int64 `json:"hide"`
 	Delete  int64 `json:"delete"`
-	// Held deletions would wait for an admin.
-	Held int64 `json:"held"`
+	// Held deletions would wait for an admin, because of HeldFor.
+	Held    int64            `json:"held"`
+	HeldFor store.HoldReason `json:"held_for,omitempty"`
 	// Skipped are listed and not ingested, Quarantined cannot be.
 	// Excluded are left out because an admin said so.
 	Skipped     int64 `json:"skipped"`
@@ -106,6 +107,7 @@ const (
 	PlanRestore    PlanOp = "restore"
 	PlanHide       PlanOp = "hide"
 	PlanDelete     PlanOp = "delete"
+	PlanHold       PlanOp = "hold"
 	PlanSkip       PlanOp = "skip"
 	PlanQuarantine PlanOp = "quarantine"
 )
@@ -127,7 +129,7 @@ func (r *Runner) PlanSync(ctx context.Context, conn store.Connection, o PlanOpti
 	if plan.Kind == "" {
 		plan.Kind = r.kindOf(conn.Source, store.Content, !conn.FeedCursor.IsZero() && !plan.Changed)
 	}
-	p := &planner{r: r, o: o, conn: next, plan: plan, items: map[string]*planned{}}
+	p := &planner{r: r, o: o, conn: next, plan: plan, items: map[string]*planned{}, narrowed: r.narrowed(conn, next)}
 	reading, cancel := context.WithTimeout(ctx, o.Time)
 	defer cancel()
 	err = r.withSession(ctx, next, "planning a sync", func(o opened, realm string) error {
@@ -161,4 +163,10 @@ func plannedConnection(conn store.Connection, o PlanOptions) (store.Connection, 
 	conn.Selection = *o.Selection
 	conn.Selection.Containers, err = containers(o.Selection.Containers)
 	return conn, err
+}
+
+// narrowed reports whether something that from holds may be missing in to.
+func (r *Runner) narrowed(from, to store.Connection) bool {
+	c, err := r.Connector(from.Source)
+	return err == nil && (narrows(from.Selection, to.Selection) || !sameSettings(c.Spec(), from.Settings, to.Settings))
 }

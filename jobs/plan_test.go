@@ -214,7 +214,7 @@ func comparePlans(t *testing.T, seed uint64, n int) (map[PlanOp]int, int, int64)
 			slices.Sort(want[op])
 			total[op] += len(want[op])
 			if !slices.Equal(got[op], want[op]) {
-				t.Fatalf("world %d, plan %d (%s, %s): %s\nplanned %v\nwas     %v\nrun %+v", seed, i, plan.Kind, run.State, op, got[op], want[op], run.Counts)
+				t.Fatalf("world %d, plan %d (%s, %s): %s\nplanned %v\nwas     %v\nrun %+v\nall planned %+v\nall was %+v", seed, i, plan.Kind, run.State, op, got[op], want[op], run.Counts, plan, want)
 			}
 		}
 		grown := e.dueTokens() - due
@@ -339,14 +339,24 @@ func TestPlanOfAnotherSelection(t *testing.T) {
 	}
 	before := e.fingerprint()
 	plan, err := e.runner.PlanSync(t.Context(), conn, PlanOptions{Selection: &connectors.Selection{Containers: []string{"d1", "d2", "d2"}}})
-	if err != nil || !plan.Changed || plan.Kind != store.RunSnapshot || plan.Listed != 2 || plan.Unchanged != 2 || plan.Hide+plan.Held != 2 {
+	if err != nil || !plan.Changed || plan.Kind != store.RunSnapshot || plan.Listed != 2 || plan.Unchanged != 2 || plan.Held != 2 || plan.HeldFor != store.HoldNarrowed || plan.Items[0].Op != PlanHold {
 		t.Errorf("%+v, %v", plan, err)
 	}
 	if e.fingerprint() != before {
 		t.Error("the plan wrote")
 	}
+	wider, err := e.runner.PlanSync(t.Context(), conn, PlanOptions{Kind: store.RunSnapshot, Selection: &connectors.Selection{Containers: []string{"d0", "d1", "d2", "d3", "d4"}}})
+	if err != nil || wider.HeldFor != "" || wider.Unchanged != 4 {
+		t.Errorf("a selection that leaves nothing out: %+v, %v", wider, err)
+	}
 	if _, err := e.runner.PlanSync(t.Context(), conn, PlanOptions{Kind: store.RunChanges, Selection: &connectors.Selection{}}); err == nil {
 		t.Error("a change feed was planned for another selection")
+	}
+	if _, _, err := e.runner.Change(t.Context(), conn, conn.Settings, connectors.Selection{Containers: []string{"d1", "d2"}}); err != nil {
+		t.Fatal(err)
+	}
+	if run := e.runKind(store.RunSnapshot); run.Counts.Held != 2 || run.Counts.Hidden != 0 {
+		t.Errorf("the change did %+v", run.Counts)
 	}
 }
 

@@ -48,6 +48,9 @@ type planner struct {
 	o    PlanOptions
 	conn store.Connection
 	plan Plan
+	// narrowed is true where the plan's selection or settings may leave out what
+	// the connection's hold.
+	narrowed bool
 	// items holds whatever was listed, by id; the last word on an item counts.
 	items map[string]*planned
 	text  textPlan
@@ -70,6 +73,9 @@ func (p *planner) work(ctx, reading context.Context, realm string) error {
 		// As a sync does: everything is listed instead.
 		p.plan.Kind, p.s.run.Kind, p.plan.Listed, p.plan.Excluded, p.items = store.RunSnapshot, store.RunSnapshot, 0, 0, map[string]*planned{}
 		err = p.walk(reading)
+	}
+	if err == nil {
+		err = p.again(reading, started)
 	}
 	if p.plan.Partial, err = p.partial(reading, err); err != nil {
 		return err
@@ -142,6 +148,32 @@ func (p *planner) walk(ctx context.Context) error {
 	}
 	p.plan.Complete = p.plan.Complete || p.plan.Kind == store.RunChanges
 	return ctx.Err()
+}
+
+// again reads the quarantined items that a run of this kind tries again.
+func (p *planner) again(ctx context.Context, started time.Time) error {
+	fetcher, ok := p.s.session.(connectors.Fetcher)
+	if !ok || !p.s.spec.Has(connectors.CanFetch) {
+		return nil
+	}
+	p.s.begun = time.Now()
+	p.s.deadline = p.s.begun.Add(p.o.Time)
+	listed := p.plan.Listed
+	due, err := p.r.store.RetriesDue(ctx, store.Run{ConnectionID: p.conn.ID, Kind: p.plan.Kind, StartedAt: &started}, maxItemAttempts, freeRetries+int(listed/retryShare))
+	if err != nil {
+		return err
+	}
+	due = slices.DeleteFunc(due, func(r store.Retry) bool { return p.items[r.ExternalID] != nil })
+	for page, err := range p.s.fetchAll(ctx, fetcher, due) {
+		if err != nil {
+			return err
+		}
+		if err := p.page(ctx, page); err != nil {
+			return err
+		}
+	}
+	p.plan.Listed = listed
+	return nil
 }
 
 // page compares a page with what is stored.
@@ -251,7 +283,7 @@ func (p *planner) settle(it *item, res *result) {
 
 // sweep adds what a complete listing would delete.
 func (p *planner) sweep(ctx context.Context, started time.Time) error {
-	l := store.PlannedListing{Connection: p.conn, Any: p.plan.Listed > 0, Blocked: p.plan.Blocked, Started: started, Rules: p.r.cfg.Sweep}
+	l := store.PlannedListing{Connection: p.conn, Any: p.plan.Listed > 0, Blocked: p.plan.Blocked, Started: started, Rules: p.r.cfg.Sweep, Narrowed: p.narrowed}
 	for _, it := range p.items {
 		if it.stored != uuid.Nil {
 			l.Seen = append(l.Seen, it.stored)
@@ -268,7 +300,10 @@ func (p *planner) sweep(ctx context.Context, started time.Time) error {
 	if err != nil {
 		return err
 	}
-	p.plan.Held = swept.Held
+	p.plan.HeldFor = swept.Reason
+	for _, it := range swept.Held {
+		p.items[it.ExternalID] = &planned{op: PlanHold, path: it.Path, why: "an admin is asked: the listing does not contain it"}
+	}
 	for _, it := range swept.Hide {
 		p.items[it.ExternalID] = &planned{op: PlanHide, path: it.Path, why: "the listing does not contain it"}
 	}
@@ -285,7 +320,7 @@ func (p *planner) sweep(ctx context.Context, started time.Time) error {
 func (p *planner) sum() {
 	counts := map[PlanOp]*int64{
 		"": &p.plan.Unchanged, PlanAdd: &p.plan.Add, PlanUpdate: &p.plan.Update, PlanRestore: &p.plan.Restore, PlanHide: &p.plan.Hide,
-		PlanDelete: &p.plan.Delete, PlanSkip: &p.plan.Skipped, PlanQuarantine: &p.plan.Quarantined,
+		PlanDelete: &p.plan.Delete, PlanHold: &p.plan.Held, PlanSkip: &p.plan.Skipped, PlanQuarantine: &p.plan.Quarantined,
 	}
 	for id, it := range p.items {
 		if it.op == PlanSkip && it.stored != uuid.Nil && it.hidden != hiddenRefused {
@@ -296,7 +331,7 @@ func (p *planner) sum() {
 			p.plan.Items = append(p.plan.Items, PlanItem{Op: it.op, ExternalID: id, Path: cmp.Or(it.path, id), Reason: it.why})
 		}
 	}
-	order := []PlanOp{PlanDelete, PlanHide, PlanAdd, PlanUpdate, PlanRestore, PlanQuarantine, PlanSkip}
+	order := []PlanOp{PlanDelete, PlanHold, PlanHide, PlanAdd, PlanUpdate, PlanRestore, PlanQuarantine, PlanSkip}
 	slices.SortFunc(p.plan.Items, func(a, b PlanItem) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Op), slices.Index(order, b.Op)), strings.Compare(a.Path, b.Path), strings.Compare(a.ExternalID, b.ExternalID))
 	})

@@ -24,6 +24,9 @@ type PlannedListing struct {
 	// contained anything at all.
 	Seen []uuid.UUID
 	Any  bool
+	// Narrowed says that something was taken out of the selection and that no
+	// admin has confirmed what that hides.
+	Narrowed bool
 	// More is how many documents more the connection would show.
 	More    int64
 	Blocked []connectors.Container
@@ -35,8 +38,9 @@ type PlannedListing struct {
 type PlannedSweep struct {
 	Hide  []PlannedItem
 	Purge []PlannedItem
-	// Held counts what would wait for an admin instead.
-	Held int64
+	// Held would wait for an admin instead, because of Reason.
+	Held   []PlannedItem
+	Reason HoldReason
 }
 
 // PlannedItem is a stored document.
@@ -66,11 +70,21 @@ func (s *Store) PlanSweep(ctx context.Context, l PlannedListing) (PlannedSweep, 
 		if err != nil {
 			return err
 		}
-		plan, err := planSweep(ctx, tx, run, rules)
+		less, err := selectsLess(ctx, tx, run)
 		if err != nil {
 			return err
 		}
-		out.Held = int64(len(plan.held))
+		if l.Narrowed {
+			less = selectionLess{asks: true}
+		}
+		plan, err := planSweep(ctx, tx, run, rules, less)
+		if err != nil {
+			return err
+		}
+		out.Reason = plan.reason
+		if out.Held, err = plannedItems(ctx, tx, plan.held); err != nil {
+			return err
+		}
 		if out.Hide, err = plannedItems(ctx, tx, plan.hide); err != nil {
 			return err
 		}

@@ -49,7 +49,11 @@ func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Co
 			return err
 		}
 		var err error
-		if plan, err = planSweep(ctx, tx, run, rules); err != nil {
+		less, err := selectsLess(ctx, tx, run)
+		if err != nil {
+			return err
+		}
+		if plan, err = planSweep(ctx, tx, run, rules, less); err != nil {
 			return err
 		}
 		if approved, err = s.settleHold(ctx, tx, run, plan); err != nil {
@@ -96,7 +100,7 @@ type sweepPlan struct {
 	total  int64
 }
 
-func planSweep(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) (sweepPlan, error) {
+func planSweep(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules, less selectionLess) (sweepPlan, error) {
 	plan := sweepPlan{hidden: hiddenAbsent}
 	list, total, err := absentees(ctx, tx, run, rules)
 	if err != nil {
@@ -115,10 +119,6 @@ func planSweep(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) (sweep
 		}
 	}
 	seen, err := seenAnything(ctx, tx, run)
-	if err != nil {
-		return plan, err
-	}
-	less, err := selectsLess(ctx, tx, run)
 	if err != nil {
 		return plan, err
 	}

@@ -209,10 +209,22 @@ func planRows(p jobs.Plan) []planRow {
 		{"show again", p.Restore, "", false},
 		{"hide", p.Hide, "", true},
 		{"delete", p.Delete, "", true},
-		{"hold for approval", p.Held, "deletions that are unusually many", false},
+		{"hold for approval", p.Held, heldFor(p.HeldFor), false},
 		{"skip", p.Skipped, "", false},
 		{"leave out as excluded", p.Excluded, "", false},
 		{"quarantine", p.Quarantined, "", false},
+	}
+}
+
+// heldFor says why deletions would wait.
+func heldFor(r store.HoldReason) string {
+	switch r {
+	case store.HoldNarrowed:
+		return "less is selected: whoever changes it confirms them"
+	case store.HoldEmpty:
+		return "the listing is empty"
+	default:
+		return "deletions that are unusually many"
 	}
 }
 
