@@ -28,6 +28,7 @@ type AdminStore interface {
 	AdminProblemStore
 	AdminScheduleStore
 	AdminDeletionStore
+	AdminHoldStore
 	Profiles(ctx context.Context) ([]store.Profile, error)
 	ProfileProgress(ctx context.Context, p store.Profile) (store.ProfileProgress, error)
 	ActivateProfile(ctx context.Context, name string, force bool, events ...audit.Event) error
@@ -58,7 +59,7 @@ func (s *Server) adminRoutes() []route {
 		return nil
 	}
 	list := slices.Concat(
-		s.adminConnectionRoutes(), s.adminRunRoutes(), s.adminProblemRoutes(), s.adminErasureRoutes(), s.adminGrantRoutes(), s.adminRegistrationRoutes(),
+		s.adminConnectionRoutes(), s.adminRunRoutes(), s.adminProblemRoutes(), s.adminErasureRoutes(), s.adminDeletionRoutes(), s.adminGrantRoutes(), s.adminRegistrationRoutes(),
 		s.adminTokenRoutes(), s.adminUserRoutes(), s.adminReaderRoutes(), s.adminInstanceRoutes(),
 	)
 	for i := range list {

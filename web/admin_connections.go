@@ -31,6 +31,8 @@ func (s *Server) adminConnectionRoutes() []route {
 		operation(get, "/connections/:name/skipped", accessTokenAuditor, s.adminSkipped),
 		operation(get, "/connections/:name/schedule", accessTokenAuditor, s.adminGetSchedule),
 		operation(http.MethodPut, "/connections/:name/schedule", accessTokenAdmin, s.adminSetSchedule),
+		operation(get, "/connections/:name/limits", accessTokenAuditor, s.adminGetLimits),
+		operation(http.MethodPatch, "/connections/:name/limits", accessTokenAdmin, s.adminSetLimits),
 		calling(operation(post, "/connections/:name/plan", accessTokenAdmin, s.adminPlan)),
 	}
 }

@@ -102,6 +102,76 @@ func TestAdminProblems(t *testing.T) {
 	}
 }
 
+func TestAdminLimits(t *testing.T) {
+	t.Parallel()
+	o := newOAuthRig(t)
+	o.connected(t)
+	p := o.program(t, "ci", store.RoleAdmin, uuid.Nil)
+	before := p.call(http.MethodGet, "/connections/files/limits", "").is(http.StatusOK)
+	if got := p.call(http.MethodPatch, "/connections/files/limits", `{"max_pages": 7}`).is(http.StatusOK); got["max_pages"] != 7.0 || got["max_items"] != before["max_items"] {
+		t.Errorf("set to %v", got)
+	}
+	if got := p.call(http.MethodPatch, "/connections/files/limits", `{"max_pages": null}`).is(http.StatusOK); got["max_pages"] != before["max_pages"] {
+		t.Errorf("taken back to %v", got)
+	}
+	for _, bad := range []string{`{}`, `{"max_pages": -1}`, `{"max_fun": 3}`, `{"max_pages": "many"}`} {
+		if a := p.call(http.MethodPatch, "/connections/files/limits", bad); a.status != http.StatusBadRequest {
+			t.Errorf("%s: %d", bad, a.status)
+		}
+	}
+}
+
+// TestAdminDeletions: a decision that stands is answered again, the other one is a conflict.
+func TestAdminDeletions(t *testing.T) {
+	t.Parallel()
+	o := newOAuthRig(t)
+	k := o.connected(t)
+	hold := func() string {
+		return pgtest.Scalar[string](t, o.db, `
+			WITH d AS (INSERT INTO document (id, connection_id, external_id, source_revision, content_hash, revision, title, url, path, container, kind, media_type, lang, author,
+					metadata, acl_set_id, acl_version, chunk_count, next_chunk_id, created_at, updated_at)
+				SELECT gen_random_uuid(), $1, 'd' || n || gen_random_uuid(), 'v1', '', 1, 'Plan ' || n, '', '/plans/' || n, '', '', '', '', '',
+					'{}', 0, 0, 0, 0, clock(), clock() FROM generate_series(1, 3) n RETURNING id),
+			h AS (INSERT INTO deletion_hold (connection_id, run_id, listing, reason, documents, total) VALUES ($1, gen_random_uuid(), 1, 'many', 3, 9) RETURNING id),
+			x AS (INSERT INTO held_document (hold_id, document_id) SELECT h.id, d.id FROM h, d)
+			SELECT id::text FROM h`, k.ID)
+	}
+	p := o.program(t, "ci", store.RoleAdmin, uuid.Nil)
+	first := hold()
+	if ids := p.call(http.MethodGet, "/deletions?connection=files&state=open", "").names("id"); !slices.Equal(ids, []string{first}) {
+		t.Fatalf("listed %v", ids)
+	}
+	page := p.call(http.MethodGet, "/deletions/"+first+"/documents?limit=2", "")
+	rest := p.call(http.MethodGet, "/deletions/"+first+"/documents?limit=2&cursor="+page.json()["next_cursor"].(string), "")
+	if len(page.names("title")) != 2 || len(rest.names("title")) != 1 || rest.json()["next_cursor"] != "" {
+		t.Errorf("the documents: %s, then %s", page.body, rest.body)
+	}
+	o.ada.get("/connections/files").says(t, http.StatusOK, "Deletions wait for you", "3 documents of 9")
+	o.ada.get("/deletions/"+first).says(t, http.StatusOK, "Plan 1", "/plans/3", "Are they really gone?")
+	o.ada.post("/deletions/"+first+"/approve").says(t, http.StatusUnprocessableEntity, "tick the box")
+	for range 2 {
+		if got := p.call(http.MethodPost, "/deletions/"+first+"/reject", "").is(http.StatusOK); got["state"] != "rejected" {
+			t.Errorf("rejected: %v", got)
+		}
+	}
+	for range 2 {
+		if got := p.call(http.MethodPost, "/deletions/"+first+"/approve", "").is(http.StatusOK); got["state"] != "approved" || got["decided_by"] != "ci" {
+			t.Errorf("approved: %v", got)
+		}
+	}
+	p.call(http.MethodPost, "/deletions/"+first+"/reject", "").refuses(http.StatusConflict, "conflict", "")
+	o.ada.post("/deletions/"+first+"/reject").says(t, http.StatusUnprocessableEntity, "approved already")
+	second := hold()
+	if got := o.ada.post("/deletions/"+second+"/approve", "confirm", "yes"); got.status != http.StatusSeeOther {
+		t.Errorf("approving: %d\n%s", got.status, got.text())
+	}
+	o.ada.get("/deletions/"+second).says(t, http.StatusOK, "approved", "by ada")
+	log := strings.Join(o.events(), "\n")
+	if strings.Count(log, "deletions.approve ok") != 2 || strings.Count(log, "deletions.reject ok") != 1 {
+		t.Errorf("recorded:\n%s", log)
+	}
+}
+
 // TestAdminPlanEndsWithItsClient: a plan is read for as long as somebody waits for it.
 func TestAdminPlanEndsWithItsClient(t *testing.T) {
 	t.Parallel()

@@ -19,12 +19,12 @@ func adminAccess() map[string]string {
 		"auditor": `GET connections, GET connections/:name, GET connections/:name/skipped,
 			GET runs, GET runs/:id, GET runs/:id/progress, GET runs/:id/events, GET runs/:id/items,
 			GET grants, GET grants/:id, GET registrations, GET registrations/:id, GET readers, GET readers/:id, GET keys,
-			GET audit, GET workers, GET notices, GET connections/:name/schedule, GET connections/:name/quarantine,
-			GET erasures, GET erasures/:id, GET erasures/:id/receipt, GET profiles, GET providers, GET sources`,
+			GET audit, GET workers, GET notices, GET connections/:name/schedule, GET connections/:name/limits, GET connections/:name/quarantine,
+			GET deletions, GET deletions/:id, GET deletions/:id/documents, GET erasures, GET erasures/:id, GET erasures/:id/receipt, GET profiles, GET providers, GET sources`,
 		"admin": `POST connections, PATCH connections/:name, DELETE connections/:name, POST connections/:name/pause, POST connections/:name/resume,
 			POST connections/:name/sync, PUT connections/:name/expiry, POST connections/:name/grant-again, GET connections/:name/choices,
 			PUT connections/:name/schedule, POST connections/:name/quarantine/retry, POST connections/:name/quarantine/exclude, POST connections/:name/quarantine/include,
-			POST runs/:id/cancel, POST connections/:name/plan, POST erasures,
+			POST runs/:id/cancel, POST connections/:name/plan, PATCH connections/:name/limits, POST erasures, POST deletions/:id/approve, POST deletions/:id/reject,
 			POST grants/:id/check, POST grants/:id/refresh, POST grants/:id/revoke, PUT grants/:id/expiry, POST grants/:id/grant-again,
 			POST registrations/:id/check, DELETE registrations/:id`,
 		"owner": `GET tokens, POST tokens, DELETE tokens/:id,
@@ -45,6 +45,7 @@ func adminAccess() map[string]string {
 func enginePages() map[string]string {
 	return map[string]string{
 		"GET /notices": "auditor", "GET /runs/:id": "auditor", "POST /runs/:id/cancel": "admin",
+		"GET /deletions/:id": "auditor", "POST /deletions/:id/approve": "admin", "POST /deletions/:id/reject": "admin",
 		"GET /connections/:name/schedule": "auditor", "POST /connections/:name/schedule": "admin",
 		"GET /connections/:name/quarantine": "auditor", "POST /connections/:name/quarantine": "admin",
 		"POST /account/tokens": "auditor", "POST /account/tokens/:id/revoke": "auditor", "POST /users/:id/tokens/:token/revoke": "owner",

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +17,8 @@ type AdminScheduleStore interface {
 	Timetable(ctx context.Context, connection uuid.UUID) (store.Timetable, error)
 	SetTimetable(ctx context.Context, connection uuid.UUID, t store.Timetable, events ...audit.Event) error
 	Workers(ctx context.Context) ([]store.WorkerProcess, error)
+	RunLimits(ctx context.Context, connection uuid.UUID) (store.RunLimits, error)
+	SetRunLimits(ctx context.Context, connection uuid.UUID, changes map[string]string, events ...audit.Event) (store.RunLimits, error)
 }
 
 // adminGetSchedule says when a connection runs.
@@ -75,6 +78,43 @@ func (s *Server) setSchedule(c echo.Context, k store.Connection, in Schedule) er
 		*lane.into = d
 	}
 	return s.cfg.Admin.Store.SetTimetable(c.Request().Context(), k.ID, t, connectionEvent(c, "connection.schedule", k))
+}
+
+// LimitsRequest changes limits by their names; null takes one back to its default.
+type LimitsRequest map[string]*int64
+
+// adminGetLimits says what a run of a connection may cost, and how much of it may fail.
+func (s *Server) adminGetLimits(c echo.Context, _ nothing) (store.RunLimits, error) {
+	k, err := s.connectionOf(c)
+	if err != nil {
+		return store.RunLimits{}, err
+	}
+	l, err := s.cfg.Admin.Store.RunLimits(c.Request().Context(), k.ID)
+	return l.WithDefaults(), err
+}
+
+// adminSetLimits changes the limits that are named.
+func (s *Server) adminSetLimits(c echo.Context, in LimitsRequest) (store.RunLimits, error) {
+	k, err := s.connectionOf(c)
+	if err != nil {
+		return store.RunLimits{}, err
+	}
+	changes := map[string]string{}
+	for name, n := range in {
+		changes[name] = "default"
+		if n != nil {
+			changes[name] = strconv.FormatInt(*n, 10)
+		}
+	}
+	if len(changes) == 0 {
+		return store.RunLimits{}, invalid("", "name at least one limit; GET shows them")
+	}
+	e := connectionEvent(c, "connection.limits", k)
+	for name, value := range changes {
+		e.Detail[cut(name)] = value
+	}
+	l, err := s.cfg.Admin.Store.SetRunLimits(c.Request().Context(), k.ID, changes, e)
+	return l.WithDefaults(), err
 }
 
 // adminSyncKind asks for a run of one kind.

@@ -151,6 +151,9 @@ func (s *Server) completeConnection(ctx context.Context, v *pages.ConnectionView
 		return nil
 	}
 	var err error
-	v.Notices, err = s.cfg.Admin.Store.Notices(ctx, store.NoticeFilter{Connection: v.Connection.ID})
+	if v.Notices, err = s.cfg.Admin.Store.Notices(ctx, store.NoticeFilter{Connection: v.Connection.ID}); err != nil {
+		return err
+	}
+	v.Holds, err = s.cfg.Admin.Store.Holds(ctx, store.HoldFilter{Connection: v.Connection.ID, State: store.HoldOpen})
 	return err
 }

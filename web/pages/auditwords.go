@@ -32,6 +32,8 @@ func actionWords() map[string]string {
 		"quarantine.retry":      "Quarantined documents are to be tried again",
 		"quarantine.exclude":    "Documents were excluded for good",
 		"quarantine.include":    "Excluded documents were let in again",
+		"deletions.approve":     "Held deletions were approved",
+		"deletions.reject":      "Held deletions were rejected",
 		"erasure.finish":        "An erasure has ended",
 		"erasure.vacuum":        "What an erasure left in the files of tables was cleaned",
 		"connection.change":     "What a connection syncs was changed",
