@@ -209,7 +209,7 @@ func pathOf(c connectors.Change) string {
 
 // mustOpen reports whether the body has to be read: the revision is not
 // stored, or was refused when it was last asked for, and has not failed too
-// often, or an admin asks for it.
+// often.
 func (it *item) mustOpen() bool {
 	k := it.known
 	if it.rests {
@@ -217,7 +217,7 @@ func (it *item) mustOpen() bool {
 	}
 	stored := k.ID != uuid.Nil && k.SourceRevision == it.change.Ref.Revision
 	refused := k.HiddenReason != nil && *k.HiddenReason == "refused"
-	return !stored || refused || k.RetryAsked
+	return !stored || refused
 }
 
 func (it *item) restsInQuarantine() bool {

@@ -335,6 +335,49 @@ func TestRetryAndExcludeOfPoison(t *testing.T) {
 	}
 }
 
+// TestFailedFetchKeepsPermissions: an item that could not be fetched again says
+// nothing of who may read it.
+func TestFailedFetchKeepsPermissions(t *testing.T) {
+	t.Parallel()
+	w := small(5)
+	e := newEngine(t, w)
+	e.must(store.Content, store.RunSucceeded)
+	w.Edit("doc-001", "# Edited")
+	w.Fail(reference.FaultOn{On: connectortest.OnBody, Kind: connectortest.ServerError, Name: "doc-001"})
+	w.Fail(reference.FaultOn{On: connectortest.OnACL, Kind: connectortest.ServerError, Name: "doc-001", Page: 2})
+	run := e.must(store.Content, store.RunPartial)
+	unknown := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM document WHERE acl_set_id = 0`)
+	if run.Kind != store.RunChanges || run.Counts.Quarantined != 1 || unknown != 0 || e.attempts() != "1" {
+		t.Errorf("%s: %+v, %d documents that nobody may read, attempts %s", run.Kind, run.Counts, unknown, e.attempts())
+	}
+	w.Mend()
+	e.must(store.Content, store.RunSucceeded) // nothing new, and the item is tried again
+	e.wantTruth()
+}
+
+// TestWhatWasBlockedIsLookedAtSoon: no change feed says that a container can be
+// listed again.
+func TestWhatWasBlockedIsLookedAtSoon(t *testing.T) {
+	t.Parallel()
+	w := small(3)
+	w.PutItem(reference.Item{ID: "x", Path: "closed/x", Text: "# X", ACL: reference.Readers(reference.User("alice"))})
+	e := newEngine(t, w)
+	soon := func() bool {
+		return pgtest.Scalar[bool](t, e.db, `SELECT reconcile_at <= clock() + interval '1 day' FROM schedule WHERE lane = 'content'`)
+	}
+	e.db.MustExec(t, `UPDATE schedule SET reconcile_at = clock() + interval '6 days' WHERE lane = 'content'`)
+	e.must(store.Content, store.RunSucceeded)
+	if soon() {
+		t.Fatal("a whole listing hastened the reconcile")
+	}
+	e.db.MustExec(t, `UPDATE connection SET feed_cursor = NULL`)
+	w.Fail(reference.FaultOn{On: connectortest.OnContainer, Kind: connectortest.Forbidden, Name: "closed"})
+	e.must(store.Content, store.RunPartial)
+	if !soon() {
+		t.Error("the reconcile is days away")
+	}
+}
+
 func opens(text string) func(context.Context) (io.ReadCloser, error) {
 	return func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
 }

@@ -107,9 +107,8 @@ func (r *Runner) release(run store.Run, end sliceEnd) store.Release {
 	return rel
 }
 
-// notify raises the notice of the guard that ended a run, clears those of
-// earlier runs of the lane that are over, and has what could not be listed looked
-// at again, in the transaction that ends the run.
+// notify raises the notice of the guard that ended a run, and clears those of
+// earlier runs of the lane that are over, in the transaction that ends the run.
 func (r *Runner) notify(ctx context.Context, tx pgx.Tx, run store.Run, rel store.Release) error {
 	if rel.State.Live() {
 		return nil
@@ -125,7 +124,7 @@ func (r *Runner) notify(ctx context.Context, tx pgx.Tx, run store.Run, rel store
 			return err
 		}
 	}
-	return r.store.HastenReconcileTx(ctx, tx, run)
+	return nil
 }
 
 // errStopping ends a slice whose process stops; the run goes on elsewhere.

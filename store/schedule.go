@@ -255,8 +255,8 @@ func (s *Store) PostponeReconcileTx(ctx context.Context, tx pgx.Tx, run Run) err
 		next = p.reconcile.Next(now)
 	}
 	_, err = tx.Exec(ctx, `
-		UPDATE schedule SET reconcile_at = $3 WHERE connection_id = $1 AND lane = 'content'
-		  AND EXISTS (SELECT FROM sync_run WHERE id = $2 AND complete AND kind IN ('snapshot', 'reconcile'))`, run.ConnectionID, run.ID, next)
+		UPDATE schedule s SET reconcile_at = CASE r.blocked WHEN '[]' THEN $3 ELSE least($3, clock() + interval '1 day') END
+		FROM sync_run r WHERE s.connection_id = $1 AND s.lane = 'content' AND r.id = $2 AND r.complete AND r.kind IN ('snapshot', 'reconcile')`, run.ConnectionID, run.ID, next)
 	if err != nil {
 		return fmt.Errorf("postponing reconcile: %w", err)
 	}
@@ -278,16 +278,4 @@ func (s *Store) QuietUntil(ctx context.Context, connection uuid.UUID) (now, unti
 		return now, end, now, nil
 	}
 	return now, until, p.quiet.Begins(now), nil
-}
-
-// HastenReconcileTx makes a reconcile due within a day where the run's listing
-// left containers out: what becomes listable shows in no change feed.
-func (s *Store) HastenReconcileTx(ctx context.Context, tx pgx.Tx, run Run) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE schedule SET reconcile_at = least(reconcile_at, clock() + interval '1 day')
-		WHERE connection_id = $1 AND lane = 'content' AND reconcile_at IS NOT NULL AND EXISTS (SELECT FROM sync_run WHERE id = $2 AND blocked <> '[]')`, run.ConnectionID, run.ID)
-	if err != nil {
-		return fmt.Errorf("hastening reconcile: %w", err)
-	}
-	return nil
 }
