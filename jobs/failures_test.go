@@ -335,6 +335,24 @@ func TestRetryAndExcludeOfPoison(t *testing.T) {
 	}
 }
 
+// TestWithinItsBoundsARunEndsWell: the last page may reach a limit, and failures
+// here and there are no outage.
+func TestWithinItsBoundsARunEndsWell(t *testing.T) {
+	t.Parallel()
+	w := small(200)
+	w.SetPageSize(100)
+	e := newEngine(t, w)
+	e.limit(map[string]string{"max_pages": "2", "max_items": "200"})
+	poison := &connectors.Error{Op: "reading", Class: connectors.Transient, Err: errors.New("no")}
+	for i := 3; i < 200; i += 8 {
+		w.Fail(reference.FaultOn{On: connectortest.OnBody, Err: poison, Name: fmt.Sprintf("doc-%03d", i)})
+	}
+	run := e.must(store.Content, store.RunPartial)
+	if !run.Complete || run.Counts.Added != 175 || run.Counts.Quarantined != 25 || e.notices() != "" {
+		t.Errorf("complete %v, %+v, notices %q", run.Complete, run.Counts, e.notices())
+	}
+}
+
 // TestFailedFetchKeepsPermissions: an item that could not be fetched again says
 // nothing of who may read it.
 func TestFailedFetchKeepsPermissions(t *testing.T) {

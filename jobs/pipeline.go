@@ -257,7 +257,7 @@ func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
 		if err := b.add(it); err != nil {
 			return err
 		}
-		if err := p.losses.take(it, task.guard.Items); err != nil {
+		if err := p.losses.take(it, task.guard.Items); err != nil && !p.aside {
 			return p.give(ctx, b, err)
 		}
 		it.result = result{}
