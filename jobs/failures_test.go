@@ -340,9 +340,9 @@ func TestRetryAndExcludeOfPoison(t *testing.T) {
 func TestWithinItsBoundsARunEndsWell(t *testing.T) {
 	t.Parallel()
 	w := small(200)
-	w.SetPageSize(100)
+	w.SetPageSize(200)
 	e := newEngine(t, w)
-	e.limit(map[string]string{"max_pages": "2", "max_items": "200"})
+	e.limit(map[string]string{"max_pages": "1", "max_items": "200"})
 	poison := &connectors.Error{Op: "reading", Class: connectors.Transient, Err: errors.New("no")}
 	for i := 3; i < 200; i += 8 {
 		w.Fail(reference.FaultOn{On: connectortest.OnBody, Err: poison, Name: fmt.Sprintf("doc-%03d", i)})
