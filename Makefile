@@ -87,6 +87,11 @@ soak-erase: ## erase a connection of 10,000 documents during a sync and read eve
 	@scripts/setup.sh --for test
 	TEST_ERASE_DOCUMENTS=$(or $(DOCUMENTS),10000) go test -timeout 30m -count=1 -v -run 'TestEraseConnectionDuringASync$$' $(ARGS) ./jobs
 
+.PHONY: test-push
+test-push: ## push 100,000 documents twice with kill -9 of the server in between (about 15 minutes; PUSH=10000: 2)
+	@scripts/setup.sh --for test
+	TEST_PUSH=$(or $(PUSH),100000) go test -timeout 90m -count=1 -v -run TestPushedDocumentsSurviveKills $(ARGS) ./cmd/tributary
+
 .PHONY: test-refresh
 test-refresh: ## refresh under 16 processes, 4,000 kills, outages, an hour of faults (about 80 minutes; SOAK=60s: 20)
 	@scripts/setup.sh --for test

@@ -81,7 +81,8 @@ $$;
 -- search_scope is P: for every connection that may be asked (allowed by the
 -- key, named by the filters, not closing, permissions young enough), the
 -- closure of the seeds over that connection's own membership rows. A principal
--- of another realm than the connection's never counts. conns numbers the
+-- of another realm than the connection's never counts. Where documents are
+-- pushed, every user of the realm is anyone of it: no source lists them. conns numbers the
 -- connections from 1; an element of held is principal << 16 | number. too_old
 -- says that a connection in which a seed lives is hidden by the age of its
 -- permissions.
@@ -99,7 +100,7 @@ BEGIN
   SELECT * INTO who FROM tributary.session_seeds();
   IF NOT who.known THEN RETURN; END IF;
   WITH RECURSIVE asked AS MATERIALIZED (
-    SELECT c.id, c.realm_id, coalesce(c.permissions_as_of > at - c.max_permission_age, false) AS young
+    SELECT c.id, c.realm_id, c.source = 'push' AS pushed, coalesce(c.permissions_as_of > at - c.max_permission_age, false) AS young
     FROM tributary.connection c
     WHERE c.state <> 'closing' AND c.realm_id IS NOT NULL
       AND NOT (c.at_expiry = 'hide' AND c.expires_at IS NOT NULL AND c.expires_at <= at)
@@ -113,7 +114,12 @@ BEGIN
      UNION
      SELECT a.id, a.realm_id, s.id
      FROM asked a JOIN tributary.principal s ON s.realm_id = a.realm_id AND s.kind = 'public'
-     WHERE who.everybody AND a.young)
+     WHERE who.everybody AND a.young
+     UNION
+     SELECT a.id, a.realm_id, y.id
+     FROM tributary.principal s JOIN asked a ON a.realm_id = s.realm_id
+     JOIN tributary.principal y ON y.realm_id = a.realm_id AND y.kind = 'anyone'
+     WHERE s.id = ANY (who.seeds) AND s.kind = 'user' AND a.pushed AND a.young)
     UNION
     SELECT p.conn, p.realm_id, g.id
     FROM p
