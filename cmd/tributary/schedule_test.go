@@ -25,7 +25,12 @@ func TestScheduleFromTheCommandLine(t *testing.T) {
 		t.Errorf("back to the defaults:\n%s", out)
 	}
 	for _, wrong := range [][]string{
-		{"--changes", "5s"}, {"--changes", "0 0 30 2 *"}, {"--reconcile", "TZ=UTC @daily"}, {"--time-zone", "Mars/Olympus"}, {"--quiet", "noon"}, {"--quiet", "22:00-06:00", "--no-quiet"},
+		{"--changes", "5s"},
+		{"--changes", "0 0 30 2 *"},
+		{"--reconcile", "TZ=UTC @daily"},
+		{"--time-zone", "Mars/Olympus"},
+		{"--quiet", "noon"},
+		{"--quiet", "22:00-06:00", "--no-quiet"},
 		{"--quiet", "00:00-24:00"},
 	} {
 		s.must(exitUsage, append([]string{"connections", "schedule", "docs"}, wrong...)...)
