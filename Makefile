@@ -82,6 +82,7 @@ soak-sync: ## sync 1,000 random sources under random faults and compare with the
 chaos: ## kill, freeze, restart and cut off workers through 10,000 documents, with the times that ship (about 15 minutes)
 	@scripts/setup.sh --for test
 	TEST_CHAOS=full go test -timeout 60m -count=1 -parallel 1 -v -run 'TestKilledAndFrozen|TestTakeover|TestPostgresRestarts|TestNetworkCut|TestDiskFull|TestNoSpaceLeft' $(ARGS) ./internal/acceptance
+
 .PHONY: soak-erase
 soak-erase: ## erase a connection of 10,000 documents during a sync and read every file of the database (about 1 minute; DOCUMENTS=n)
 	@scripts/setup.sh --for test

@@ -74,6 +74,26 @@ func (e *engine) erase(req store.EraseRequest) (store.Erasure, store.Receipt) {
 	return done, receipt
 }
 
+// plant writes what a failing sync would have said of items to be erased, and
+// of one that is not.
+func (e *engine) plant() {
+	e.t.Helper()
+	for _, sql := range []string{
+		`UPDATE sync_run SET error = 'reading secret/canarypath00000.md: broken' WHERE lane = 'content'`,
+		`UPDATE sync_run SET error = 'reading open/doc-00001.md: broken', blocked = '[{"ID": "canaryid00010"}]' WHERE lane = 'permissions'`,
+		`INSERT INTO run_event (run_id, level, code, message) SELECT id, 'error', 'item', 'Canarytitle00000 is broken' FROM sync_run`,
+		`INSERT INTO run_item (run_id, op, connection_id, external_id, path, reason) SELECT id, 'refused', connection_id, 'canaryid00020', 'secret/canarypath00020.md', 'no' FROM sync_run`,
+		`INSERT INTO notice (connection_id, code, severity, detail, remedy) SELECT id, 'item', 'error', 'canaryid00030 is broken', 'mend it' FROM connection`,
+		`UPDATE connection SET state_reason = 'canaryid00040 is broken'`,
+		`INSERT INTO quarantine (connection_id, external_id, path, source_revision, class, reason, run_id) SELECT connection_id, 'canaryid00050', 'secret/canarypath00050.md', '1', 'unknown', 'canaryid00050', id FROM sync_run LIMIT 1`,
+		`INSERT INTO river.river_job (args, kind, max_attempts, state, finalized_at, errors) SELECT jsonb_build_object('run_id', id), 'sync_slice', 1, 'discarded', now(), ARRAY['{"error": "canaryid00000"}'::jsonb] FROM sync_run`,
+	} {
+		if _, err := e.db.Owner.Exec(e.t.Context(), sql); err != nil {
+			e.t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
+
 // TestErasedDocumentsAreGoneAndStayAway, by id at the source, by our id and by
 // selection, whatever lane looks next.
 func TestErasedDocumentsAreGoneAndStayAway(t *testing.T) {
@@ -106,12 +126,16 @@ func TestErasedDocumentsAreGoneAndStayAway(t *testing.T) {
 			if n := len(e.documents()); n != 60 {
 				t.Fatalf("%d documents", n)
 			}
+			e.plant()
 			_, receipt := e.erase(request(e))
 			if receipt.Removed["document"] != 6 || receipt.Removed["chunk"] < 6 || receipt.Removed["vec_1"] < 6 || receipt.Removed["acl_set"] != 6 || receipt.Items != 6 {
 				t.Errorf("receipt counts %v of %d items", receipt.Removed, receipt.Items)
 			}
 			e.canaries()
 			e.wantWhole()
+			if said := pgtest.Scalar[string](t, e.db, `SELECT error FROM sync_run WHERE lane = 'permissions'`); said != "reading open/doc-00001.md: broken" {
+				t.Errorf("of another document it says %q", said)
+			}
 			e.must(store.Permissions, store.RunSucceeded)
 			run := e.must(store.Content, store.RunSucceeded)
 			if _, err := e.db.Owner.Exec(t.Context(), `UPDATE connection SET feed_cursor = NULL`); err != nil {
