@@ -98,7 +98,7 @@ func (e *engine) plant() {
 // selection, whatever lane looks next.
 func TestErasedDocumentsAreGoneAndStayAway(t *testing.T) {
 	t.Parallel()
-	world, secret := secretWorld(60)
+	_, secret := secretWorld(60)
 	for scope, request := range map[string]func(e *engine) store.EraseRequest{
 		"ids at the source": func(*engine) store.EraseRequest {
 			return store.EraseRequest{Scope: store.EraseDocument, Documents: secret}
@@ -120,6 +120,7 @@ func TestErasedDocumentsAreGoneAndStayAway(t *testing.T) {
 	} {
 		t.Run(scope, func(t *testing.T) {
 			t.Parallel()
+			world, _ := secretWorld(60)
 			e := newEngine(t, world)
 			e.must(store.Permissions, store.RunSucceeded)
 			e.must(store.Content, store.RunSucceeded)
@@ -136,6 +137,7 @@ func TestErasedDocumentsAreGoneAndStayAway(t *testing.T) {
 			if said := pgtest.Scalar[string](t, e.db, `SELECT error FROM sync_run WHERE lane = 'permissions'`); said != "reading open/doc-00001.md: broken" {
 				t.Errorf("of another document it says %q", said)
 			}
+			bodies := world.Counts().Bodies
 			e.must(store.Permissions, store.RunSucceeded)
 			run := e.must(store.Content, store.RunSucceeded)
 			if _, err := e.db.Owner.Exec(t.Context(), `UPDATE connection SET feed_cursor = NULL`); err != nil {
@@ -144,6 +146,9 @@ func TestErasedDocumentsAreGoneAndStayAway(t *testing.T) {
 			listed := e.must(store.Content, store.RunSucceeded)
 			if run.Counts.Added != 0 || listed.Counts.Added != 0 || listed.Counts.Skipped != 6 || len(e.documents()) != 54 {
 				t.Errorf("after the next runs: %d documents, added %d and %d, skipped %d", len(e.documents()), run.Counts.Added, listed.Counts.Added, listed.Counts.Skipped)
+			}
+			if n := world.Counts().Bodies - bodies; n != 0 {
+				t.Errorf("%d bodies of erased documents were opened", n)
 			}
 			e.canaries()
 			if n := pgtest.Scalar[int](t, e.db, `SELECT count(*)::int FROM outbox WHERE kind = 'purge'`); n != 6 {

@@ -57,6 +57,9 @@ func Clean(ctx context.Context, url string, tables []string, rewrite bool) (Clea
 		return out, err
 	}
 	c := &cleaner{conn: conn, rewrite: rewrite}
+	if err := conn.QueryRow(ctx, `SELECT rolsuper FROM pg_roles WHERE rolname = current_user`).Scan(&c.super); err != nil {
+		return out, fmt.Errorf("reading roles: %w", err)
+	}
 	for _, t := range tables {
 		name, err := c.table(ctx, t)
 		if err != nil {
@@ -75,7 +78,9 @@ func Clean(ctx context.Context, url string, tables []string, rewrite bool) (Clea
 	if _, err := conn.Exec(ctx, catalog); err != nil {
 		return out, fmt.Errorf("cleaning statistics: %w", err)
 	}
-	out.Done = true
+	if out.Done = c.stale == 0; !out.Done {
+		out.Note = fmt.Sprintf("the planner's statistics of %d tables that are empty now still quote values: only a superuser may take them away", c.stale)
+	}
 	return out, nil
 }
 
@@ -109,8 +114,10 @@ func waitForOlder(ctx context.Context, conn *pgx.Conn) (bool, error) {
 }
 
 type cleaner struct {
-	conn    *pgx.Conn
-	rewrite bool
+	conn           *pgx.Conn
+	rewrite, super bool
+	// stale counts empty tables whose statistics could not be taken away.
+	stale int
 }
 
 // table cleans one table and returns its name; "" where there is none such.
@@ -129,12 +136,45 @@ func (c *cleaner) table(ctx context.Context, table string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := c.conn.Exec(ctx, `SET ROLE `+pgx.Identifier{owner}.Sanitize()); err != nil {
-		return "", fmt.Errorf("cleaning %s: %w", table, err)
+	if err := c.asOwner(ctx, owner, func() error { return c.vacuum(ctx, name, indexes) }); err != nil {
+		return "", err
 	}
-	defer func() { _, _ = c.conn.Exec(context.WithoutCancel(ctx), `RESET ROLE`) }()
+	return name, c.forgetStatistics(ctx, name)
+}
+
+// asOwner runs fn with the rights of a table's owner.
+func (c *cleaner) asOwner(ctx context.Context, owner string, fn func() error) error {
+	if _, err := c.conn.Exec(ctx, `SET ROLE `+pgx.Identifier{owner}.Sanitize()); err != nil {
+		return fmt.Errorf("becoming %s: %w", owner, err)
+	}
+	err := fn()
+	_, reset := c.conn.Exec(context.WithoutCancel(ctx), `RESET ROLE`)
+	return errors.Join(err, reset)
+}
+
+// forgetStatistics takes away the statistics of a table that has no rows any
+// more: ANALYZE leaves those as they were. Only a superuser may.
+func (c *cleaner) forgetStatistics(ctx context.Context, table string) error {
+	var stale bool
+	err := c.conn.QueryRow(ctx, `
+		SELECT NOT EXISTS (SELECT FROM `+table+`) AND EXISTS (SELECT FROM pg_stats s WHERE format('%I.%I', s.schemaname, s.tablename)::regclass = $1::text::regclass)`, table).Scan(&stale)
+	if err != nil || !stale {
+		return err
+	}
+	if !c.super {
+		c.stale++
+		return nil
+	}
+	_, err = c.conn.Exec(ctx, `DELETE FROM pg_catalog.pg_statistic WHERE starelid = $1::text::regclass`, table)
+	if err != nil {
+		return fmt.Errorf("forgetting the statistics of %s: %w", table, err)
+	}
+	return nil
+}
+
+func (c *cleaner) vacuum(ctx context.Context, name string, indexes []string) error {
 	if c.rewrite {
-		return name, c.locking(ctx, `VACUUM (FULL, ANALYZE) `+name)
+		return c.locking(ctx, `VACUUM (FULL, ANALYZE) `+name)
 	}
 	statements := []string{`VACUUM (ANALYZE, INDEX_CLEANUP ON) ` + name}
 	for _, x := range indexes {
@@ -142,10 +182,10 @@ func (c *cleaner) table(ctx context.Context, table string) (string, error) {
 	}
 	for _, q := range statements {
 		if _, err := c.conn.Exec(ctx, q); err != nil {
-			return "", fmt.Errorf("cleaning %s: %w", table, err)
+			return fmt.Errorf("cleaning %s: %w", name, err)
 		}
 	}
-	return name, nil
+	return nil
 }
 
 // quotingIndexes lists the indexes of a table that hold words as keys.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
 	"tributary/internal/pgtest"
@@ -100,6 +103,41 @@ func TestErasedItemsAreNeverWrittenAgain(t *testing.T) {
 		r.wantWhole(t)
 		s.wantVectors(t)
 	}
+}
+
+// TestPushedDocumentIsErasedOnItsWay: what is pushed is not interrupted, and a
+// batch that waits for the erasure sees it.
+func TestPushedDocumentIsErasedOnItsWay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.connect(t, "c", "realm")
+	run := s.start(t, store.Content, func(q *store.RunRequest) { q.Kind = "push" })
+	s.mustWrite(t, &store.Batch{Run: run, Documents: []store.DocumentWrite{document("secret", readable("u"), "one")}})
+	written := make(chan error, 1)
+	_, err := r.store.RequestErasure(t.Context(), store.EraseRequest{
+		Connection: s.conn, Scope: store.EraseDocument, Documents: []string{"secret"},
+		Then: func(context.Context, pgx.Tx, store.Erasure, []store.Run) error {
+			go func() {
+				res, err := s.write(t.Context(), &store.Batch{Run: run, Documents: []store.DocumentWrite{document("secret", readable("u"), "two"), document("open", readable("u"), "three")}})
+				if err == nil && res.Counts.Skipped != 1 {
+					err = fmt.Errorf("skipped %d, want 1", res.Counts.Skipped)
+				}
+				written <- err
+			}()
+			waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database())`)
+			return nil
+		},
+	}, "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, r.db, `SELECT external_id || ' ' || coalesce(hidden_reason, 'shown') FROM document ORDER BY 1`); !slices.Equal(got, []string{"open shown", "secret erased"}) {
+		t.Errorf("stored: %v", got)
+	}
+	s.wantVectors(t)
 }
 
 // TestErasureIsFenced: two workers never do one together, and what a worker
