@@ -217,6 +217,7 @@ func TestVerificationFindsEveryForm(t *testing.T) {
 		"json":     {"u jsonb", `'{"a": [{"b": "` + id + `"}]}'`},
 		"vector":   {"u tsvector", `'''` + id + `'''::tsvector`},
 		"texts":    {"u text[]", `ARRAY['x', '` + id + `']`},
+		"owned":    {"document_id uuid, u text", `NULL, 'about ` + id + `'`},
 		"named":    {"connection_id uuid, u text", `'` + s.conn.String() + `', 'the id'`},
 		"in json":  {"connection_id uuid, u json", `'` + s.conn.String() + `', '{"a": ["x", "the id"]}'`},
 		"in texts": {"connection_id uuid, u text[]", `'` + s.conn.String() + `', ARRAY['the id']`},
