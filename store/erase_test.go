@@ -111,20 +111,26 @@ func TestPushedDocumentIsErasedOnItsWay(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	s := r.connect(t, "c", "realm")
-	run := s.start(t, store.Content, func(q *store.RunRequest) { q.Kind = "push" })
+	if _, err := r.db.Owner.Exec(t.Context(), `UPDATE connection SET source = $1`, store.PushSource); err != nil {
+		t.Fatal(err)
+	}
+	run, err := r.store.OpenPushRun(t.Context(), s.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.mustWrite(t, &store.Batch{Run: run, Documents: []store.DocumentWrite{document("secret", readable("u"), "one")}})
 	written := make(chan error, 1)
-	_, err := r.store.RequestErasure(t.Context(), store.EraseRequest{
+	_, err = r.store.RequestErasure(t.Context(), store.EraseRequest{
 		Connection: s.conn, Scope: store.EraseDocument, Documents: []string{"secret"},
-		Then: func(context.Context, pgx.Tx, store.Erasure, []store.Run) error {
+		Then: func(ctx context.Context, _ pgx.Tx, _ store.Erasure, _ []store.Run) error {
 			go func() {
-				res, err := s.write(t.Context(), &store.Batch{Run: run, Documents: []store.DocumentWrite{document("secret", readable("u"), "two"), document("open", readable("u"), "three")}})
+				res, err := s.write(ctx, &store.Batch{Run: run, Documents: []store.DocumentWrite{document("secret", readable("u"), "two"), document("open", readable("u"), "three")}})
 				if err == nil && res.Counts.Skipped != 1 {
 					err = fmt.Errorf("skipped %d, want 1", res.Counts.Skipped)
 				}
 				written <- err
 			}()
-			waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database())`)
+			waitFor(t, r.db, `SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.datname = current_database())`) //nolint:contextcheck // the test's own
 			return nil
 		},
 	}, "ada")
