@@ -27,7 +27,6 @@ const (
 	EventRetry         = "retry"
 	EventThrottled     = "throttled"
 	EventCursorExpired = "cursor_expired"
-	EventPageGuard     = "page_guard"
 	EventSwept         = "swept"
 	EventHeld          = "held"
 	EventCancel        = "cancel_requested"
@@ -141,4 +140,18 @@ func noteRelease(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
 		text += ": " + after.Error
 	}
 	return errors.Join(err, noteRun(ctx, tx, run.ID, level, code, text))
+}
+
+// noteSweep writes down what a sweep is about to hide and to purge, or why that waits.
+func noteSweep(ctx context.Context, tx pgx.Tx, run Run, plan sweepPlan, approved bool) error {
+	switch {
+	case plan.reason != "" && approved:
+		return noteRun(ctx, tx, run.ID, LevelInfo, EventSwept, fmt.Sprintf("%d deletions of %d documents are approved (%s): they are purged now", len(plan.held), plan.total, plan.reason))
+	case plan.reason != "":
+		return noteRun(ctx, tx, run.ID, LevelWarning, EventHeld, fmt.Sprintf("%d deletions of %d documents are held (%s): an admin approves or rejects them", len(plan.held), plan.total, plan.reason))
+	case len(plan.hide)+len(plan.purge) > 0:
+		return noteRun(ctx, tx, run.ID, LevelInfo, EventSwept, fmt.Sprintf("the listing lacks %d documents that are hidden now; %d that are gone for long enough are purged", len(plan.hide), len(plan.purge)))
+	default:
+		return nil
+	}
 }

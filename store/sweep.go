@@ -48,7 +48,6 @@ func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Co
 		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
 			return err
 		}
-		var err error
 		less, err := selectsLess(ctx, tx, run)
 		if err != nil {
 			return err
@@ -63,6 +62,9 @@ func (s *Store) SweepListing(ctx context.Context, run Run, rules SweepRules) (Co
 			if err := settleSelection(ctx, tx, run); err != nil {
 				return err
 			}
+		}
+		if err := noteSweep(ctx, tx, run, plan, approved != nil); err != nil {
+			return err
 		}
 		return hideAbsent(ctx, tx, run, plan)
 	})

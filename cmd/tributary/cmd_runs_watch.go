@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -219,7 +220,7 @@ func stateOf(r store.Run) string {
 
 func listedOf(p store.Progress) string {
 	if p.Expected == nil {
-		return fmt.Sprint(p.Listed)
+		return strconv.FormatInt(p.Listed, 10)
 	}
 	return fmt.Sprintf("%d of about %d", p.Listed, *p.Expected)
 }
