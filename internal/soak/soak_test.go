@@ -80,8 +80,8 @@ func TestSoak(t *testing.T) { //nolint:tparallel // the seeds are parallel, and 
 		}
 	})
 	t.Log(total.table())
-	t.Logf("%d runs (%s), %d documents purged as they should be, %d plans approved; %.2f s a seed",
-		total.runs, total.states(), total.purged, total.approved, time.Since(began).Seconds()/float64(len(all)))
+	t.Logf("%d runs (%s), %d documents purged as they should be, %d plans of deletions held and %d approved; %.2f s a seed",
+		total.runs, total.states(), total.purged, total.held, total.approved, time.Since(began).Seconds()/float64(len(all)))
 	for _, k := range troubles() {
 		if n := total.hits[k]; len(all) >= 1000 && n < leastHits {
 			t.Errorf("%q struck %d times, want at least %d", k, n, leastHits)
@@ -172,10 +172,10 @@ func newBench(t *testing.T) *bench {
 
 // tally counts what happened.
 type tally struct {
-	converged, runs, approved int
-	purged                    int64
-	ends                      map[store.RunState]int
-	hits                      map[trouble]int
+	converged, runs, held, approved int
+	purged                          int64
+	ends                            map[store.RunState]int
+	hits                            map[trouble]int
 }
 
 func (n *tally) add(o tally) {
@@ -185,6 +185,7 @@ func (n *tally) add(o tally) {
 	n.converged += o.converged
 	n.runs += o.runs
 	n.approved += o.approved
+	n.held += o.held
 	n.purged += o.purged
 	for k, v := range o.hits {
 		n.hits[k] += v

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"tributary/connectors"
 	"tributary/internal/extract"
 	"tributary/jobs"
@@ -234,7 +236,7 @@ func (s *story) settle() {
 	var why error
 	for n := range cleanRuns {
 		s.advance(61 * time.Minute)
-		s.press()
+		s.press(n)
 		run := s.run(s.conn, store.Content, store.RunSnapshot, nil)
 		perms := s.run(s.conn, store.Permissions, store.RunPermissions, nil)
 		if len(s.problems) > 0 {
@@ -264,7 +266,39 @@ func (s *story) converge() {
 }
 
 // press does what an admin does once a source is well again: tries again what
-// rests, and approves the deletions that are held.
-func (s *story) press() {
-	s.db.MustExec(s.t, `DELETE FROM quarantine WHERE connection_id = $1`, s.conn.ID)
+// rests, and approves the deletions that are still held after a run that saw
+// everything.
+func (s *story) press(round int) {
+	rows, err := s.db.Owner.Query(s.ctx, `SELECT external_id FROM quarantine WHERE connection_id = $1`, s.conn.ID)
+	if err != nil {
+		s.fail("reading what rests: %w", err)
+		return
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err == nil && len(ids) > 0 {
+		_, err = s.store.RetryQuarantined(s.ctx, s.conn.ID, ids)
+	}
+	if err != nil {
+		s.fail("trying again what rests: %w", err)
+		return
+	}
+	if round == 0 {
+		return
+	}
+	holds, err := s.store.Holds(s.ctx, store.HoldFilter{Connection: s.conn.ID, State: store.HoldOpen})
+	if err != nil {
+		s.fail("reading what is held: %w", err)
+		return
+	}
+	for _, h := range holds {
+		_, err := s.store.ApproveHold(s.ctx, h.ID, "soak")
+		if err == nil {
+			_, err = s.store.PurgeApproved(s.ctx, h.ID)
+		}
+		if err != nil {
+			s.fail("approving what is held: %w", err)
+		}
+		s.approved++
+		s.tell("a plan of %d deletions is approved", h.Documents)
+	}
 }

@@ -77,6 +77,9 @@ func (s *story) judge(conn store.Connection, run store.Run, on []trouble, before
 			s.fail("%s is hidden as %s by a run that ended %s under %v, and the source has it", id, now.Hidden, run.State, on)
 		}
 	}
+	if run.Counts.Held > 0 {
+		s.judgeHeld(conn, run)
+	}
 	if run.State != store.RunSucceeded {
 		return
 	}
@@ -90,6 +93,21 @@ func (s *story) judge(conn store.Connection, run store.Run, on []trouble, before
 		if d, ok := after[id]; !ok || d.Text != clean(text) {
 			s.fail("a snapshot under %v is called succeeded, and %s is not stored as the source has it (stored: %t)", on, id, ok)
 		}
+	}
+}
+
+// judgeHeld: what a run holds stands in one plan that waits, and in a notice.
+func (s *story) judgeHeld(conn store.Connection, run store.Run) {
+	holds, err := s.store.Holds(s.ctx, store.HoldFilter{Connection: conn.ID, State: store.HoldOpen})
+	if err != nil || len(holds) != 1 || holds[0].Documents != run.Counts.Held {
+		s.fail("a run holds %d deletions, and the plans that wait are %+v (%w)", run.Counts.Held, holds, err)
+		return
+	}
+	s.held++
+	var told bool
+	err = s.db.Owner.QueryRow(s.ctx, `SELECT EXISTS (SELECT FROM notice WHERE connection_id = $1 AND code LIKE '%held%' AND cleared_at IS NULL)`, conn.ID).Scan(&told)
+	if err != nil || !told {
+		s.fail("a run holds %d deletions, and no notice says so (%v)", run.Counts.Held, err)
 	}
 }
 
