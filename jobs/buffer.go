@@ -29,6 +29,8 @@ type buffer struct {
 	bytes   int
 	chunks  int
 	weight  int64
+	// done is what was committed of the page.
+	done part
 }
 
 func (p *pump) newBuffer() *buffer {
@@ -189,6 +191,7 @@ func (b *buffer) flush(ctx context.Context, page *store.PageEnd) error {
 		return fmt.Errorf("committing page: %w", err)
 	}
 	b.p.budget.Release(b.weight)
+	b.done.note(b.b)
 	b.reset()
 	return nil
 }

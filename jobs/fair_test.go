@@ -232,7 +232,7 @@ func TestLongPageIsHandedOver(t *testing.T) {
 	w := small(60)
 	w.SetPageSize(100)
 	e := newEngine(t, w, func(c *Config) {
-		c.Parallel, c.Slice, c.HandOver = 2, 150*time.Millisecond, 100*time.Millisecond
+		c.Parallel, c.BytesInFlight, c.Slice, c.HandOver = 2, 256<<10, 150*time.Millisecond, 100*time.Millisecond
 		c.Connectors = map[string]connectors.Connector{reference.Source: slow{w.Connector(), 0, 20 * time.Millisecond}}
 	})
 	run := e.must(store.Content, store.RunSucceeded)

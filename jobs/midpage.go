@@ -32,7 +32,7 @@ func (d *part) note(b *store.Batch) {
 // leaves reports whether the slice hands over in the middle of a page. It does so
 // in listings alone, whose order means nothing, when documents of the page are
 // stored, which a later slice does not open again.
-func (p *pump) leaves(ctx context.Context, b *buffer, done part) bool {
+func (p *pump) leaves(ctx context.Context, b *buffer) bool {
 	s := p.s
 	if p.aside || s.run.Kind != store.RunSnapshot && s.run.Kind != store.RunReconcile {
 		return false
@@ -40,6 +40,7 @@ func (p *pump) leaves(ctx context.Context, b *buffer, done part) bool {
 	if !s.r.isStopping() && time.Since(s.begun) < s.r.cfg.HandOver {
 		return false
 	}
+	done := b.done
 	done.note(b.b)
 	return done.documents > 0 && !done.failed && s.over(ctx)
 }
@@ -54,12 +55,13 @@ func (it *item) begun() bool {
 	}
 }
 
-// leave commits what there is of a page, unless items of it failed. The next
-// slice reads the page again and counts its items then.
-func (p *pump) leave(ctx context.Context, b *buffer, done part) error {
-	all := done
+// leave commits what there is of a page; where an item of it failed meanwhile,
+// the last of it is left out. The next slice reads the page again and counts its
+// items then.
+func (p *pump) leave(ctx context.Context, b *buffer) error {
+	done, all := b.done, b.done
 	if all.note(b.b); all.failed {
-		return errTurnOver
+		b.reset()
 	}
 	b.b.Counts.Listed, b.b.Counts.Unchanged, b.b.Counts.Skipped = -done.listed, -done.unchanged, -done.skipped
 	if err := b.flush(ctx, nil); err != nil {

@@ -238,18 +238,16 @@ func (p *pump) commit(ctx context.Context) (progress, complete bool, err error) 
 
 func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
 	b := p.newBuffer()
-	var done part
 	for _, it := range task.items {
 		if it.open {
 			if p.leaving.Load() && !it.begun() {
-				return p.leave(ctx, b, done)
+				return p.leave(ctx, b)
 			}
 			if err := p.await(ctx, b, it); err != nil {
 				return err
 			}
 		}
 		if b.holds(it.change.Ref.ID) || b.full() {
-			done.note(b.b)
 			if err := b.flush(ctx, nil); err != nil {
 				return err
 			}
@@ -261,7 +259,7 @@ func (p *pump) commitPage(ctx context.Context, task *pageTask) error {
 			return p.give(ctx, b, err)
 		}
 		it.result = result{}
-		if p.leaves(ctx, b, done) {
+		if p.leaves(ctx, b) {
 			p.leaving.Store(true)
 		}
 	}

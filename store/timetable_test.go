@@ -254,3 +254,28 @@ func TestClaimDueInQuietHours(t *testing.T) {
 		t.Errorf("content is due at %s", tt.ContentNext)
 	}
 }
+
+// The tick passes by a live run whose batch is being written: it does not wait
+// for the batch, nor make a second run.
+func TestClaimDueDoesNotWaitForABatch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := r.connect(t, "c", "realm")
+	run := s.start(t, store.Content)
+	r.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() - interval '1 minute' WHERE lane = 'content'`)
+	batch, err := r.db.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = batch.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := batch.Exec(t.Context(), `UPDATE sync_run SET state = 'succeeded', heartbeat_at = clock() WHERE id = $1`, run.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.store.ClaimDue(t.Context(), 10, func(store.Due) store.RunKind { return store.RunSnapshot }, nil)
+	if err != nil {
+		t.Fatalf("the tick waited for a batch: %v", err)
+	}
+	if n := pgtest.Scalar[int64](t, r.db, `SELECT count(*) FROM sync_run WHERE lane = 'content'`); n != 1 {
+		t.Errorf("%d content runs", n)
+	}
+}
