@@ -100,6 +100,11 @@ func TestChangeConnectionStates(t *testing.T) {
 			t.Errorf("%s: the queued run is %s: %v", state, old.State, err)
 		}
 	}
+	s := r.connect(t, "stale", "realm-stale")
+	stale := store.ConnectionChange{Selection: connectors.Selection{Include: []string{"late"}}, From: 1000}
+	if _, changed, err := r.store.ChangeConnection(t.Context(), s.conn, stale, nil); !errors.Is(err, store.ErrConflict) || changed {
+		t.Errorf("a change that was made from another version: %v, %v", changed, err)
+	}
 	if _, _, err := r.store.ChangeConnection(t.Context(), [16]byte{1}, store.ConnectionChange{}, nil); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("no connection: %v", err)
 	}

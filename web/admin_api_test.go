@@ -121,6 +121,11 @@ func TestAdminChanges(t *testing.T) {
 	p.call(http.MethodPost, "/connections", `{"name": "more", "source": "fakedrive"}`).refuses(http.StatusBadRequest, "invalid_request", "settings.corner")
 	p.call(http.MethodPost, "/connections", `{"name": "more", "source": "none"}`).refuses(http.StatusBadRequest, "invalid_request", "source")
 	p.call(http.MethodPost, "/connections", `{"name": "more", "source": "fakedrive", "registration": "x", "settings": {"corner": "a"}}`).refuses(http.StatusBadRequest, "invalid_request", "registration")
+	pushed := p.call(http.MethodPost, "/connections", `{"name": "wiki", "source": "push", "realm": "acme"}`).is(http.StatusCreated)
+	if k, _ := pushed["connection"].(map[string]any); k["name"] != "wiki" || k["max_permission_age"] != "876000h0m0s" {
+		t.Errorf("made %v", pushed)
+	}
+	p.call(http.MethodPost, "/connections", `{"name": "docs", "source": "folder", "realm": "x", "settings": {"path": "/srv"}}`).refuses(http.StatusBadRequest, "invalid_request", "realm")
 	p.call(http.MethodPost, "/connections", `{"name": "docs", "source": "folder", "settings": {"path": "/srv"}}`).refuses(http.StatusForbidden, "forbidden", "")
 	o.parts.FolderRoots = []string{"/srv"}
 	made := p.call(http.MethodPost, "/connections", `{"name": "docs", "source": "folder", "settings": {"path": "/srv"}}`).is(http.StatusCreated)

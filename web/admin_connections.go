@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -108,6 +109,12 @@ func (s *Server) adminCreateConnection(c echo.Context, in CreateConnectionReques
 	if err != nil {
 		return CreateConnectionAnswer{}, err
 	}
+	if spec.Source == store.PushSource {
+		return s.adminCreatePush(c, in)
+	}
+	if in.Realm != "" {
+		return CreateConnectionAnswer{}, invalid("realm", "realm: the source says what its realm is; leave it out")
+	}
 	if spec.Provider == "" {
 		return s.adminCreateLocal(c, spec, settings, in)
 	}
@@ -158,6 +165,25 @@ func (s *Server) adminCreateLocal(c echo.Context, spec connectors.Spec, settings
 		if _, _, err := o.Syncer.Request(ctx, k, lane, "admin", false); err != nil {
 			return CreateConnectionAnswer{}, err
 		}
+	}
+	return s.adminCreated(c, k.Name)
+}
+
+// pushedAge stands for permissions that never grow too old: they are as of the last push.
+const pushedAge = 100 * 365 * 24 * time.Hour
+
+// adminCreatePush makes a connection to which documents are pushed.
+func (s *Server) adminCreatePush(c echo.Context, in CreateConnectionRequest) (CreateConnectionAnswer, error) {
+	n := store.NewConnection{Name: in.Name, Source: in.Source, Realm: in.Realm, MaxPermissionAge: pushedAge}
+	if n.Realm == "" {
+		n.Realm = in.Name
+	}
+	if !store.UsableID(n.Realm) {
+		return CreateConnectionAnswer{}, invalid("realm", "realm: must have 1 to "+strconv.Itoa(store.MaxID)+" bytes of text")
+	}
+	k, err := s.cfg.OAuth.Store.CreateConnection(c.Request().Context(), n, adminEvent(c, "connection.create", "connection", "", map[string]string{"name": n.Name, "source": n.Source}))
+	if err != nil {
+		return CreateConnectionAnswer{}, err
 	}
 	return s.adminCreated(c, k.Name)
 }

@@ -36,6 +36,8 @@ type CreateConnectionRequest struct {
 	Grant        oauthflow.GrantType `json:"grant"`
 	Installation string              `json:"installation"`
 	ActFor       string              `json:"act_for"`
+	// Realm is where the ids of users and groups are unique, for source push; the name where it is left out.
+	Realm string `json:"realm"`
 }
 
 // CreateConnectionAnswer is the connection, or the link where somebody has to consent to it.

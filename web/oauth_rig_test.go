@@ -16,6 +16,7 @@ import (
 
 	"tributary/connectors"
 	"tributary/connectors/folder"
+	"tributary/connectors/push"
 	"tributary/internal/audit"
 	"tributary/internal/httpx"
 	"tributary/internal/seal"
@@ -115,7 +116,7 @@ func newOAuthRigThrough(t *testing.T, through func(databaseURL string) string) *
 	if o.ring, err = seal.Create(filepath.Join(t.TempDir(), "key"), seal.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	parts := &web.OAuth{Sources: []connectors.Spec{fakeSpec(), folder.New(folder.Config{}).Spec()}, KeyProblem: func() string { return o.key }}
+	parts := &web.OAuth{Sources: []connectors.Spec{fakeSpec(), folder.New(folder.Config{}).Spec(), push.New().Spec()}, KeyProblem: func() string { return o.key }}
 	if parts.Providers, err = oauthflow.Shipped(); err != nil {
 		t.Fatal(err)
 	}
