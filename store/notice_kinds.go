@@ -42,7 +42,7 @@ func connectionKinds() []NoticeKind {
 		{"connection_closing", SeverityWarning, "A connection is being deleted for more than an hour.", "Look at the log of the workers; `tributary connections delete {connection} --yes` goes on with it."},
 		{"connection_expiring", SeverityWarning, "A connection ends within seven days, as was asked for.", "Extend it or let it end: `tributary connections show {connection}`."},
 		{"throttled_long", SeverityWarning, "A source has asked for less traffic for more than an hour.", "Sync less often or less at once, or ask the source for a larger quota: `tributary connections show {connection}`."},
-		{"quarantine_not_empty", SeverityWarning, "Documents could not be ingested.", "See why: `tributary documents quarantined {connection}`."},
+		{"quarantine_not_empty", SeverityWarning, "Documents could not be ingested.", "See why: `tributary documents quarantined {connection}`; then `tributary quarantine retry {connection} --all`, or `tributary quarantine exclude` for what is not needed."},
 		{NoticeDeletionsHeld, SeverityError, "Deletions that a listing inferred wait for an admin: they are unusually many, or less is selected and nobody confirmed it.", "Look whether the source is whole: `tributary deletions list {connection}`, then `tributary deletions approve` or `reject`."},
 	}
 }
@@ -51,8 +51,8 @@ func runKinds() []NoticeKind {
 	return []NoticeKind{
 		{"run_failing", SeverityError, "The newest run of a lane failed.", "See the message: `tributary runs list --connection {connection}`; try again with `tributary sync {connection}`."},
 		{"unknown_error", SeverityWarning, "A run met an error that the connector does not know. It is tried again as if it were passing.", "See the message: `tributary runs list --connection {connection}`; report it if it stays."},
-		{NoticeErrorBudget, SeverityError, "So many documents failed in one run that the run was ended, before the whole source is quarantined.", "Look whether the source hands out documents: `tributary documents quarantined {connection}`; then `tributary sync {connection}`."},
-		{NoticeLimitReached, SeverityError, "A run reached one of its limits. Nothing was inferred to be deleted; the next run goes on where it stopped.", "If the source is that large, raise the limit that the detail names: `tributary connections show {connection}`."},
+		{NoticeErrorBudget, SeverityError, "So many documents failed in one run that the run was ended, before the whole source is quarantined.", "Look whether the source hands out documents: `tributary documents quarantined {connection}`; then `tributary sync {connection}`; `tributary connections limits {connection}` says how many may fail."},
+		{NoticeLimitReached, SeverityError, "A run reached one of its limits. Nothing was inferred to be deleted; the next run goes on where it stopped.", "If the source is that large, raise the limit that the detail names: `tributary connections limits {connection}`."},
 		{NoticeListingLoops, SeverityError, "A listing repeats itself or does not advance. Nothing was inferred to be deleted.", "Report it with the run's message: `tributary runs list --connection {connection}`."},
 		{"containers_blocked", SeverityWarning, "Parts of a source could not be listed. Nothing below them was inferred to be deleted.", "Give the account access to what `tributary runs list --connection {connection}` and `tributary runs show` name, or exclude it."},
 		{"run_stuck", SeverityError, "A run is held by a worker that shows no life.", "Another worker takes it over within two minutes; if not, look at the workers' log."},
@@ -88,7 +88,7 @@ func serviceKinds() []NoticeKind {
 		{"key_expiring", SeverityInfo, "An API key ends within seven days.", "Make a new one for its application: `tributary keys list`."},
 		{"token_expiring", SeverityInfo, "A token of the admin API ends within seven days.", "Make a new one for its program: `tributary tokens list`."},
 		{"embedding_failing", SeverityWarning, "An embedding profile cannot embed: new text is found by words only.", "See the message: `tributary profiles list`."},
-		{NoticeErasureFailed, SeverityError, "An erasure could not be finished.", "See the workers' log; it is tried again."},
+		{NoticeErasureFailed, SeverityError, "An erasure could not be finished.", "See why: `tributary erase list`, and the workers' log."},
 		{NoticeStorage, SeverityError, "PostgreSQL takes no writes: its disk is full, or it is read-only.", "Free space, or end the read-only mode; everything goes on by itself."},
 		{NoticeClockSkew, SeverityWarning, "The clocks of a process and of PostgreSQL differ.", "Synchronise the clock of {subject} with NTP."},
 		{NoticeMasterKey, SeverityError, "A process cannot open what is encrypted: its master key is missing or wrong.", "Give {subject} the right key: `tributary doctor` and `tributary master-key status` say more."},

@@ -41,7 +41,7 @@ func TestNoticeIsOneWhileItIsOpen(t *testing.T) {
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%d notices, want one: %v", len(list), err)
 	}
-	if got := list[0]; got.Detail != "second" || got.Connection != "docs" || got.Severity != store.SeverityError || !strings.Contains(got.Remedy, "connections show docs") {
+	if got := list[0]; got.Detail != "second" || got.Connection != "docs" || got.Severity != store.SeverityError || !strings.Contains(got.Remedy, "connections limits docs") {
 		t.Errorf("notice = %+v", got)
 	}
 	for _, other := range []*uuid.UUID{nil, {1}} {
