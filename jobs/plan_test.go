@@ -386,3 +386,22 @@ func TestPlanIsBounded(t *testing.T) {
 		t.Errorf("a source that fails: %+v, %v", plan, err)
 	}
 }
+
+// TestPlanCountsWhatIsNew: the cap of inferred deletions is a share of the documents with the new ones.
+func TestPlanCountsWhatIsNew(t *testing.T) {
+	t.Parallel()
+	w := small(100)
+	e := newEngine(t, w)
+	e.must(store.Content, store.RunSucceeded)
+	for i := range 20 {
+		w.Put(fmt.Sprintf("new-%02d", i), "# New\n\nText.\n", reference.Readers(reference.Everyone()))
+	}
+	for i := range 12 {
+		w.Lose(fmt.Sprintf("doc-%03d", i))
+	}
+	plan, err := e.runner.PlanSync(t.Context(), e.conn, PlanOptions{Kind: store.RunSnapshot})
+	run := e.runKind(store.RunSnapshot)
+	if err != nil || plan.Hide != 12 || plan.Held != 0 || run.Counts.Hidden != 12 {
+		t.Errorf("planned to hide %d and to hold %d, hid %d: %v", plan.Hide, plan.Held, run.Counts.Hidden, err)
+	}
+}
