@@ -85,6 +85,9 @@ func (s *Store) verifyTable(ctx context.Context, t eraseTable, w *erasedIDs) (Ve
 	for from := int64(0); from < pages; from += verifyPages {
 		var rows, ours, kept, named int64
 		err := s.inTxErr(ctx, "verifying "+t.Name, func(tx pgx.Tx) error {
+			if err := patient(ctx, tx); err != nil {
+				return err
+			}
 			// Only with the values at hand does the planner hash them.
 			if _, err := tx.Exec(ctx, `SELECT set_config('plan_cache_mode', 'force_custom_plan', true)`); err != nil {
 				return err
