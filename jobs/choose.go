@@ -137,8 +137,15 @@ func (r *Runner) withSession(ctx context.Context, conn store.Connection, use str
 
 // Change makes settings and selection those of the connection, once the source's connector has found nothing wrong with them,
 // and asks for the run that follows. A source that cannot be reached stops nobody from taking something out. The state of the
-// connection that is returned says what its grant lacks. Events are recorded with the change, where there is one.
+// connection that is returned says what its grant lacks. Events are recorded with the change, where there is one. What it takes
+// out is held, for an admin to approve: ChangeConfirmed does not ask.
 func (r *Runner) Change(ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection, events ...audit.Event) (store.Connection, bool, error) {
+	return r.change(ctx, conn, settings, selection, nil, events)
+}
+
+func (r *Runner) change(
+	ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection, confirmed *int64, events []audit.Event,
+) (store.Connection, bool, error) {
 	c, err := r.Connector(conn.Source)
 	if err != nil {
 		return conn, false, err
@@ -155,7 +162,8 @@ func (r *Runner) Change(ctx context.Context, conn store.Connection, settings map
 		settings = conn.Settings
 	}
 	change := store.ConnectionChange{
-		Settings: settings, Selection: selection, NeededScopes: needed, Narrowed: narrows(conn.Selection, selection) || !same, From: conn.SelectionVersion,
+		Settings: settings, Selection: selection, NeededScopes: needed, From: conn.SelectionVersion,
+		Narrowed: narrows(conn.Selection, selection) || !same, Confirmed: confirmed,
 	}
 	next := conn
 	next.Settings, next.Selection = settings, selection

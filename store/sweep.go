@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -138,7 +139,7 @@ func planSweep(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules, less s
 		plan.hidden = hiddenDeleted
 	}
 	if plan.reason != "" {
-		plan.held, plan.hide = append(plan.hide, inferred...), nil
+		plan.held, plan.hide = slices.Concat(plan.hide, inferred), nil
 		return plan, nil
 	}
 	plan.purge = append(plan.purge, inferred...)

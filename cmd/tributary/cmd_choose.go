@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -129,6 +130,7 @@ func below(c connectors.Choice) string {
 type chooseFlags struct {
 	add, remove, set []string
 	everything, all  bool
+	yes              bool
 }
 
 func (f *chooseFlags) changes() bool {
@@ -170,8 +172,8 @@ a connection syncs. A container stands for everything below it, also for what is
 created there later. Without a flag the containers at the top are listed with what
 is chosen; --all lists those below them too.
 
-What is taken out is hidden with the next run, and deleted with a later one. What is
-put in is there after the next run, which begins at once.`,
+What is taken out is told first: --yes lets it go. It is hidden with the next run,
+and deleted with a later one. What is put in is there after the next run, which begins at once.`,
 		Example: "  tributary connections choose my-drive --all\n  tributary connections choose my-drive --add 0ABCdef --remove 0XYZuvw\n  tributary connections choose my-drive --everything",
 	})
 	flags := cmd.Flags()
@@ -179,6 +181,7 @@ put in is there after the next run, which begins at once.`,
 	flags.StringArrayVar(&f.remove, "remove", nil, "no longer choose this container; may be repeated")
 	flags.StringArrayVar(&f.set, "set", nil, "choose this container in place of what is chosen; may be repeated")
 	flags.BoolVar(&f.everything, "everything", false, "sync everything, also what is created later")
+	flags.BoolVar(&f.yes, "yes", false, "hide what is taken out, without being told first how much that is")
 	flags.BoolVar(&f.all, "all", false, "list the containers at every depth")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.onEngine(cmd, args[0], func(ctx context.Context, e *engine, conn store.Connection) error {
@@ -189,7 +192,7 @@ put in is there after the next run, which begins at once.`,
 			if err != nil {
 				return err
 			}
-			return a.changeConnection(ctx, e, conn, conn.Settings, sel)
+			return a.changeConnection(ctx, e, conn, conn.Settings, sel, f.yes)
 		})
 	}
 	return cmd
@@ -248,9 +251,19 @@ func chosenSentence(sel connectors.Selection) string {
 }
 
 // changeConnection makes a connection sync something else, and says what follows.
-func (a *app) changeConnection(ctx context.Context, e *engine, conn store.Connection, values map[string]string, sel connectors.Selection) error {
-	detail := map[string]string{"name": conn.Name, "selection": chosenSentence(sel)}
-	after, changed, err := e.runner.Change(ctx, conn, values, sel, a.event("connection.change", connectionTarget(conn), detail))
+func (a *app) changeConnection(ctx context.Context, e *engine, conn store.Connection, values map[string]string, sel connectors.Selection, yes bool) error {
+	n, err := e.runner.Narrowing(ctx, conn, values, sel)
+	if err != nil {
+		return err
+	}
+	if n == nil {
+		n = &jobs.Narrowing{}
+	}
+	if n.Hides > 0 && !yes {
+		return usagef("%s", hidesSentence(n))
+	}
+	detail := map[string]string{"name": conn.Name, "selection": chosenSentence(sel), "hides": strconv.FormatInt(n.Hides, 10)}
+	after, changed, err := e.runner.ChangeConfirmed(ctx, conn, values, sel, n.Hides, a.event("connection.change", connectionTarget(conn), detail))
 	if err != nil {
 		return err
 	}
@@ -276,21 +289,36 @@ func (a *app) changeConnection(ctx context.Context, e *engine, conn store.Connec
 	return nil
 }
 
+// hidesSentence says what a change takes out.
+func hidesSentence(n *jobs.Narrowing) string {
+	switch {
+	case !n.Exact:
+		return fmt.Sprintf("this may hide up to %d documents: the source could not be listed in time to say how many; say --yes to let them go", n.Hides)
+	case len(n.Examples) == 0:
+		return fmt.Sprintf("this hides %d of %d documents: say --yes to let them go", n.Hides, n.Total)
+	default:
+		return fmt.Sprintf("this hides %d of %d documents, such as %s: say --yes to let them go", n.Hides, n.Total, printable(strings.Join(n.Examples[:min(len(n.Examples), 3)], ", ")))
+	}
+}
+
 func connectionsUpdate(a *app) *cobra.Command {
 	var set, include, exclude []string
+	var yes bool
 	cmd := jsonFlag(a, &cobra.Command{
 		Use: "update NAME", Short: "Change the settings and patterns of a connection", Args: exactArgs("NAME"),
 		Long: `Change settings of a connection, as tributary connect NAME --help lists them, and
 its patterns over paths. What is not named stays. Where a setting needs a permission
 that the grant lacks, the connection says so until it is granted.
 
-What is no longer synced is hidden with the next run.`,
+What is no longer synced is told first: --yes lets it go. It is hidden with the next
+run.`,
 		Example: "  tributary connections update docs --set max_file_size=1000000\n  tributary connections update docs --exclude 'drafts/**'",
 	})
 	flags := cmd.Flags()
 	flags.StringArrayVar(&set, "set", nil, "a setting as name=value, without value for its default; may be repeated")
 	flags.StringArrayVar(&include, "include", nil, "sync only paths that match this pattern, in place of those there are; may be repeated; '' is every path")
 	flags.StringArrayVar(&exclude, "exclude", nil, "leave out paths that match this pattern, in place of those there are; may be repeated; '' is none")
+	flags.BoolVar(&yes, "yes", false, "hide what is taken out, without being told first how much that is")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(set)+len(include)+len(exclude) == 0 {
 			return usagef("nothing to change: give --set, --include or --exclude")
@@ -306,7 +334,7 @@ What is no longer synced is hidden with the next run.`,
 			}
 			sel := conn.Selection
 			sel.Include, sel.Exclude = replaced(sel.Include, include), replaced(sel.Exclude, exclude)
-			return a.changeConnection(ctx, e, conn, values, sel)
+			return a.changeConnection(ctx, e, conn, values, sel, yes)
 		})
 	}
 	return cmd

@@ -161,7 +161,7 @@ func checkChoosing(t *testing.T, s *grantSite) {
 	if !strings.Contains(tree, "[ ]") || !strings.Contains(tree, "\n[ ]    ") || !strings.Contains(tree, "Everything is synced") {
 		t.Errorf("the tree is\n%s", tree)
 	}
-	if out := s.must(exitOK, "connections", "choose", "drive", "--set", first.ID).stdout; !strings.Contains(out, "1 container is chosen") || !strings.Contains(out, "new containers beside it are not") {
+	if out := s.must(exitOK, "connections", "choose", "drive", "--set", first.ID, "--yes").stdout; !strings.Contains(out, "1 container is chosen") || !strings.Contains(out, "new containers beside it are not") {
 		t.Errorf("choosing says %s", out)
 	}
 	s.must(exitOK, "sync", "drive", "--wait")
@@ -193,7 +193,7 @@ func checkChoosing(t *testing.T, s *grantSite) {
 	s.must(exitUsage, "connections", "update", "drive")
 	s.must(exitUsage, "connections", "update", "drive", "--set", "link_sharing=everybody")
 	s.must(exitUsage, "connections", "update", "drive", "--exclude", "[")
-	s.must(exitOK, "connections", "update", "drive", "--set", "link_sharing=anyone", "--exclude", "**/*.csv")
+	s.must(exitOK, "connections", "update", "drive", "--set", "link_sharing=anyone", "--exclude", "**/*.csv", "--yes")
 	got := mustJSON[store.Connection](s.site, exitOK, "connections", "show", "drive")
 	if got.Settings["link_sharing"] != "anyone" || len(got.Selection.Exclude) != 1 {
 		t.Errorf("updated to %+v", got)
