@@ -36,8 +36,6 @@ func actionWords() map[string]string {
 		"deletions.reject":      "Held deletions were rejected",
 		"erasure.finish":        "An erasure has ended",
 		"erasure.vacuum":        "What an erasure left in the files of tables was cleaned",
-		"deletions.approve":     "Held deletions were approved",
-		"deletions.reject":      "Held deletions were rejected",
 		"connection.change":     "What a connection syncs was changed",
 		"connection.expiry":     "The end of a connection was set",
 		"connection.expire":     "A connection has reached its end",
