@@ -21,8 +21,8 @@ const (
 	// pushIdle is how long nobody pushes to a connection before its run ends.
 	pushIdle = time.Minute
 	// pushTries is how often a batch is made anew because somebody else changed
-	// one of its documents, or because its run has ended. Each time somebody
-	// else's has come through.
+	// one of its documents, or because its run has ended; each time somebody
+	// else's came through.
 	pushTries = 50
 	// pushBytes bounds the content of what one transaction writes.
 	pushBytes = 4 << 20
