@@ -45,7 +45,7 @@ func (s *Store) EvaluateNotices(ctx context.Context) (raised, cleared int64, err
 			checkConnectionStates, checkClosing, checkExpiring, checkThrottled, checkQuarantine, checkHolds,
 			checkLastRuns, checkBlocked, checkStuck, checkStarved, checkWorkers, checkDiscarded, checkUnknownKinds,
 			checkStale, checkExpired, checkUnknownACL, checkGroups,
-			checkUncertain, checkRefresh, checkGrantEnds, checkBreakers, checkRejected, checkEndingCredentials,
+			checkUncertain, checkRefresh, checkGrantEnds, checkBreakers, checkRejected, checkEndingClients,
 			checkKeys, checkAdmins, checkProfiles, checkErasures,
 		} {
 			rows, err := tx.Query(ctx, check)

@@ -92,10 +92,10 @@ const (
 		WHERE l.state <> 'closed' GROUP BY coalesce(r.name, split_part(l.key, ':', 2))`
 	checkRejected = `
 		SELECT 'registration_rejected', NULL::uuid, r.name, coalesce(nullif(r.state_reason, ''), 'the provider refused it'), '' FROM client_registration r WHERE r.state = 'rejected'`
-	checkEndingCredentials = `
+	checkEndingClients = `
 		SELECT 'registration_secret_expiring', NULL::uuid, r.name, CASE WHEN r.credential_expires_at < clock() THEN 'it ended on ' ELSE 'it ends on ' END || to_char(r.credential_expires_at, 'YYYY-MM-DD'),
 			CASE WHEN r.credential_expires_at < clock() THEN 'error' ELSE '' END
-		FROM client_registration r WHERE r.credential_expires_at < clock() + interval '30 days'` //nolint:gosec // a query, without any credentials
+		FROM client_registration r WHERE r.credential_expires_at < clock() + interval '30 days'`
 
 	checkKeys = `
 		SELECT 'key_expiring', NULL::uuid, k.name, 'the API key ends on ' || to_char(k.expires_at, 'YYYY-MM-DD HH24:MI') || ' UTC', ''
