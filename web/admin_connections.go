@@ -247,7 +247,17 @@ func (s *Server) adminChangeConnection(c echo.Context, in ChangeConnectionReques
 		}
 	}
 	selection := changedSelection(k.Selection, in.Include, in.Exclude, in.Containers)
-	changed, _, err := s.cfg.OAuth.Chooser.Change(c.Request().Context(), k, settings, selection, connectionEvent(c, "connection.change", k))
+	if in.Hides != nil && *in.Hides < 0 {
+		return ConnectionAnswer{}, invalid("hides", "hides: must be the number of documents that a plan of this change hides")
+	}
+	ctx, chooser, event := c.Request().Context(), s.cfg.OAuth.Chooser, connectionEvent(c, "connection.change", k)
+	var changed store.Connection
+	if in.Hides == nil {
+		changed, _, err = chooser.Change(ctx, k, settings, selection, event)
+	} else {
+		event.Detail["hides"] = strconv.FormatInt(*in.Hides, 10)
+		changed, _, err = chooser.ChangeConfirmed(ctx, k, settings, selection, *in.Hides, event)
+	}
 	if errors.Is(err, store.ErrConflict) {
 		err = changedMeanwhile()
 	}

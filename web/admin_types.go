@@ -60,6 +60,9 @@ type ChangeConnectionRequest struct {
 	Include    *[]string         `json:"include"`
 	Exclude    *[]string         `json:"exclude"`
 	Containers *[]string         `json:"containers"`
+	// Hides confirms that so many documents may be hidden by it, as a plan of the same change says. Without it, what the change
+	// takes out waits for an approval under deletions.
+	Hides *int64 `json:"hides"`
 }
 
 // SyncRequest says what is to run: a lane, or both where it is left out.

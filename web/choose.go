@@ -2,8 +2,11 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,6 +16,7 @@ import (
 
 	"tributary/connectors"
 	"tributary/internal/audit"
+	"tributary/jobs"
 	"tributary/oauthflow"
 	"tributary/store"
 	"tributary/web/pages"
@@ -21,8 +25,15 @@ import (
 // Chooser browses the source of a connection and changes what it syncs.
 type Chooser interface {
 	Choices(ctx context.Context, conn store.Connection, parent string, skip, limit int) (list []connectors.Choice, more bool, err error)
-	// Change asks for the run that follows, and records events with the change. It returns the connection as it is then.
+	// Narrowing lists the source as it would be selected, and says what that hides; nil is nothing.
+	Narrowing(ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection) (*jobs.Narrowing, error)
+	// Change asks for the run that follows, and records events with the change. It returns the connection as it is then. What is
+	// taken out waits for an approval.
 	Change(ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection, events ...audit.Event) (c store.Connection, changed bool, err error)
+	// ChangeConfirmed is Change by somebody who was shown that it hides so many documents, which then wait for nothing.
+	ChangeConfirmed(
+		ctx context.Context, conn store.Connection, settings map[string]string, selection connectors.Selection, hides int64, events ...audit.Event,
+	) (c store.Connection, changed bool, err error)
 }
 
 // maxTrail bounds how deep a page goes.
@@ -114,7 +125,7 @@ func (s *Server) choose(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if f["do"] != "save" {
+	if verb, _, _ := strings.Cut(f["do"], "."); verb != "save" {
 		readEntered(spec, f, v.Settings)
 		if err := move(&v, f["do"]); err != nil {
 			return err
@@ -145,7 +156,7 @@ func (s *Server) saveChoice(c echo.Context, spec connectors.Spec, f map[string]s
 		settings, err = readSettings(spec, f, v.Settings)
 	}
 	if err == nil {
-		_, _, err = s.cfg.OAuth.Chooser.Change(c.Request().Context(), k, settings, sel, connectionEvent(c, "connection.change", k))
+		v.Hides, err = s.change(c, k, settings, sel, f["do"])
 	}
 	if err != nil {
 		text, ok := chooseProblem(err)
@@ -154,7 +165,46 @@ func (s *Server) saveChoice(c echo.Context, spec connectors.Spec, f map[string]s
 		}
 		return s.showChoices(c, http.StatusUnprocessableEntity, text, v)
 	}
+	if v.Hides != nil {
+		readEntered(spec, f, v.Settings)
+		return s.showChoices(c, http.StatusOK, "", v)
+	}
 	return seeOther(c, "/connections/"+k.Name, "chosen")
+}
+
+// change makes settings and selection those of the connection, or returns what that would hide and nobody has confirmed. do is
+// the button: "save", or "save.N.DIGEST" of who was shown that this very change hides N documents.
+func (s *Server) change(c echo.Context, k store.Connection, settings map[string]string, sel connectors.Selection, do string) (*pages.Hides, error) {
+	ctx, chooser := c.Request().Context(), s.cfg.OAuth.Chooser
+	of := digestOf(settings, sel)
+	var hides int64
+	n, said, _ := strings.Cut(strings.TrimPrefix(do, "save."), ".")
+	confirmed, err := strconv.ParseInt(n, 10, 64)
+	if err == nil && said == of && confirmed >= 0 {
+		hides = confirmed
+	} else if narrowing, err := chooser.Narrowing(ctx, k, settings, sel); err != nil {
+		return nil, err
+	} else if narrowing != nil && narrowing.Hides > 0 {
+		return &pages.Hides{Narrowing: *narrowing, Button: fmt.Sprintf("save.%d.%s", narrowing.Hides, of)}, nil
+	}
+	event := connectionEvent(c, "connection.change", k)
+	event.Detail["hides"] = strconv.FormatInt(hides, 10)
+	_, _, err = chooser.ChangeConfirmed(ctx, k, settings, sel, hides, event)
+	return nil, err
+}
+
+// digestOf names a change, so that what was confirmed of one is not taken for another.
+func digestOf(settings map[string]string, sel connectors.Selection) string {
+	slices.Sort(sel.Containers)
+	text, err := json.Marshal(struct {
+		Settings  map[string]string
+		Selection connectors.Selection
+	}{settings, sel})
+	if err != nil {
+		return "" // texts always encode
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
 }
 
 // chooseForm reads the form without its settings.

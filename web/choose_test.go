@@ -13,6 +13,7 @@ import (
 
 	"tributary/connectors"
 	"tributary/internal/audit"
+	"tributary/jobs"
 	"tributary/store"
 )
 
@@ -22,6 +23,9 @@ type shelf struct {
 	fail    error // of the next calls
 	opened  []string
 	changed []connectors.Selection
+	// narrows is what changes take out, hides what was confirmed of each: -1 is nothing.
+	narrows *jobs.Narrowing
+	hides   []int64
 }
 
 func (s *shelf) Choices(_ context.Context, _ store.Connection, parent string, skip, limit int) ([]connectors.Choice, bool, error) {
@@ -40,7 +44,23 @@ func (s *shelf) Choices(_ context.Context, _ store.Connection, parent string, sk
 	return all[:min(limit, len(all))], len(all) > limit, nil
 }
 
+func (s *shelf) Narrowing(context.Context, store.Connection, map[string]string, connectors.Selection) (*jobs.Narrowing, error) {
+	return s.narrows, s.fail
+}
+
 func (s *shelf) Change(ctx context.Context, conn store.Connection, settings map[string]string, sel connectors.Selection, events ...audit.Event) (store.Connection, bool, error) {
+	s.hides = append(s.hides, -1)
+	return s.change(ctx, conn, settings, sel, events)
+}
+
+func (s *shelf) ChangeConfirmed(
+	ctx context.Context, conn store.Connection, settings map[string]string, sel connectors.Selection, hides int64, events ...audit.Event,
+) (store.Connection, bool, error) {
+	s.hides = append(s.hides, hides)
+	return s.change(ctx, conn, settings, sel, events)
+}
+
+func (s *shelf) change(ctx context.Context, conn store.Connection, settings map[string]string, sel connectors.Selection, events []audit.Event) (store.Connection, bool, error) {
 	if s.fail != nil {
 		return conn, false, s.fail
 	}
@@ -190,6 +210,39 @@ func testChoosing(t *testing.T) {
 	p = o.ada.press(t, o.ada.get("/connections/files/choose"), "Save", func(f map[string]string) { f["scope"] = "everything" })
 	if after, err = o.store.Connection(t.Context(), "files"); err != nil || p.status != http.StatusSeeOther || len(after.Selection.Containers) != 0 {
 		t.Errorf("everything: %d, %+v, %v", p.status, after.Selection, err)
+	}
+}
+
+// testChoosingHides: what a change takes out is shown first, and only that very change is confirmed by it.
+func testChoosingHides(t *testing.T) {
+	o := newOAuthRig(t)
+	o.connected(t)
+	const confirm = "Hide them and save"
+	p := o.ada.get("/connections/files/choose")
+	if _, buttons := p.form(t); buttons[confirm] != "" {
+		t.Error("something is to be confirmed before anything was saved")
+	}
+	o.shelf.narrows = &jobs.Narrowing{Hides: 12, Exact: true, Total: 40, Examples: []string{"plans/<a>.md", "plans/b.md"}}
+	p = o.ada.press(t, p, "Save", func(f map[string]string) { f["exclude"], f["set.depth"] = "plans/**", "4" })
+	p.says(t, http.StatusOK, "This hides 12 of 40 documents, such as:", "plans/<a>.md", "plans/b.md")
+	if f, _ := p.form(t); f["exclude"] != "plans/**" || f["set.depth"] != "4" || len(o.shelf.hides) != 0 {
+		t.Fatalf("asked, the form is %q; %d changes", f, len(o.shelf.hides))
+	}
+	// Something else than what was shown is asked for anew.
+	o.ada.press(t, p, confirm, func(f map[string]string) { f["exclude"] = "**" }).says(t, http.StatusOK, "This hides 12 of 40 documents")
+	o.ada.press(t, p, "Save", nil).says(t, http.StatusOK, "This hides 12 of 40 documents")
+	if len(o.shelf.hides) != 0 {
+		t.Fatal("a change was made that nobody confirmed")
+	}
+	if q := o.ada.press(t, p, confirm, nil); q.status != http.StatusSeeOther || !slices.Equal(o.shelf.hides, []int64{12}) {
+		t.Fatalf("confirmed: %d, %v\n%s", q.status, o.shelf.hides, q.text())
+	}
+	o.shelf.narrows = &jobs.Narrowing{Hides: 40, Total: 40}
+	p = o.ada.press(t, o.ada.get("/connections/files/choose"), "Save", func(f map[string]string) { f["exclude"] = "" })
+	p.says(t, http.StatusOK, "This may hide up to 40 documents")
+	o.shelf.narrows = &jobs.Narrowing{Exact: true, Total: 40}
+	if q := o.ada.press(t, p, "Save", nil); q.status != http.StatusSeeOther || !slices.Equal(o.shelf.hides, []int64{12, 0}) {
+		t.Fatalf("nothing is taken out: %d, %v", q.status, o.shelf.hides)
 	}
 }
 

@@ -37,6 +37,7 @@ func TestOAPages(t *testing.T) {
 		"connections":                              testConnectionPages,
 		"choosing what is synced":                  testChoosing,
 		"choosing what cannot be":                  testChoosingRefused,
+		"choosing less":                            testChoosingHides,
 		"scopes by setting":                        testScopesBySetting,
 		"several providers":                        testSeveralProviders,
 		"the first steps":                          testChecklist,
