@@ -237,7 +237,7 @@ func TestRenameAndChmodCostNoEmbedding(t *testing.T) {
 	}
 	runs := permJSON[struct{ Runs []store.Run }](p, "sync", "docs", "--content", "--wait", "--approve-deletions").Runs
 	n := runs[0].Counts
-	if n.Added != files/4+2 || n.Hidden != n.Added || n.VectorsReused == 0 || n.VectorsReused != n.ChunksWritten {
+	if n.Added != files/4+2 || n.Purged != n.Added || n.VectorsReused == 0 || n.VectorsReused != n.ChunksWritten {
 		t.Errorf("the rename of %d files is counted as %+v", files/4+2, n)
 	}
 	if got := server.Requests(); got != first {
