@@ -134,7 +134,15 @@ func TestChangingTheSelection(t *testing.T) {
 	e.must(store.Content, store.RunSucceeded)
 	choose := func(ids ...string) (changed bool) {
 		t.Helper()
-		conn, changed, err := e.runner.Change(t.Context(), e.conn, e.conn.Settings, connectors.Selection{Containers: ids})
+		sel := connectors.Selection{Containers: ids}
+		n, err := e.runner.Narrowing(t.Context(), e.conn, e.conn.Settings, sel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == nil {
+			n = &Narrowing{}
+		}
+		conn, changed, err := e.runner.ChangeConfirmed(t.Context(), e.conn, e.conn.Settings, sel, n.Hides)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -112,7 +112,7 @@ func raiseAll(ctx context.Context, tx pgx.Tx, all []found) (int64, error) {
 			ON CONFLICT (coalesce(connection_id, '00000000-0000-0000-0000-000000000000'), code, subject) WHERE cleared_at IS NULL
 			DO UPDATE SET severity = excluded.severity, detail = excluded.detail, remedy = excluded.remedy, last_at = clock()
 				WHERE (n.severity, n.detail, n.remedy) IS DISTINCT FROM (excluded.severity, excluded.detail, excluded.remedy) OR n.last_at < clock() - interval '10 minutes'
-			RETURNING since = last_at AS fresh)
+			RETURNING xmax = 0 AS fresh) -- an inserted row was locked by nobody
 		SELECT count(*) FILTER (WHERE fresh) FROM written`, connections, codes, subjects, severities, details, remedies).Scan(&raised)
 	if err != nil {
 		return 0, fmt.Errorf("raising notices: %w", err)

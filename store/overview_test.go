@@ -12,8 +12,8 @@ func TestConnectionOverviews(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	full, empty := r.connect(t, "full", "org"), r.connect(t, "empty", "org")
-	full.list(t, store.SweepRules{}, true, nil, "a", "b", "c", "d")
-	full.list(t, store.SweepRules{}, true, nil, "a", "b", "c")
+	full.list(t, store.DefaultSweepRules(), false, nil, "a", "b", "c", "d")
+	full.list(t, store.DefaultSweepRules(), false, nil, "a", "b", "c")
 	run := full.start(t, store.Content)
 	full.mustWrite(t, &store.Batch{
 		Run: run, Skips: []connectors.Skip{{Ref: connectors.ItemRef{ID: "s"}, Reason: "no document"}, {Ref: connectors.ItemRef{ID: "s2"}, Reason: "no document"}, {Ref: connectors.ItemRef{ID: "s3"}, Reason: "no document"}},

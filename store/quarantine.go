@@ -75,7 +75,7 @@ type Retry struct {
 func (s *Store) RetriesDue(ctx context.Context, run Run, tries, limit int) ([]Retry, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT external_id, path, source_revision, class, retry_at IS NOT NULL, here FROM quarantine q, LATERAL (SELECT q.run_id = $2 AND q.last_at >= $6 AS here) h
-		WHERE connection_id = $1 AND (false OR (here AND class IN ('transient', 'unknown')) OR (NOT here AND $3 AND attempts < $4))
+		WHERE connection_id = $1 AND (retry_at IS NOT NULL OR (here AND class IN ('transient', 'unknown')) OR (NOT here AND $3 AND attempts < $4))
 		ORDER BY retry_at NULLS LAST, last_at, external_id LIMIT $5`, run.ConnectionID, run.ID, run.Kind == RunChanges, tries, limit, run.StartedAt)
 	if err != nil {
 		return nil, translate("reading quarantined items to retry", err)
