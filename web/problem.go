@@ -130,6 +130,10 @@ func problemOf(err error) *Problem {
 		return p
 	case errors.Is(err, context.Canceled):
 		return problem(statusClientClosed, codeClientGone, "the client went away")
+	case errors.As(err, &sqlErr) && isUnwritable(sqlErr.SQLState()):
+		p = problem(http.StatusServiceUnavailable, codeDatabase, "nothing can be written to the database at the moment; try again later")
+		p.retryAfter = 30
+		return p
 	case errors.As(err, &netErr), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &sqlErr) && isUnavailable(sqlErr.SQLState()):
 		p = problem(http.StatusServiceUnavailable, codeDatabase, "the database cannot be reached; try again in a moment")
 		p.retryAfter = 5
@@ -138,6 +142,12 @@ func problemOf(err error) *Problem {
 		return problemOfHTTP(he)
 	}
 	return problem(http.StatusInternalServerError, codeInternal, "something went wrong here; the log has the details under the request's id")
+}
+
+// isUnwritable reports states of a database that is read-only, has no space left
+// or cannot write its files.
+func isUnwritable(state string) bool {
+	return state == "25006" || state == "53100" || state == "58030"
 }
 
 // isUnavailable reports states of a database that stops, starts, or has no room

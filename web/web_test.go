@@ -399,6 +399,8 @@ func TestStoreErrors(t *testing.T) {
 		{"time limit", "query_timeout", store.ErrTimeout, 503, true},
 		{"conflict", "conflict", store.ErrConflict, 409, false},
 		{"the database stops", "database_unavailable", fmt.Errorf("searching: %w", sqlStateError("57P01")), 503, true},
+		{"the database is read-only", "database_unavailable", fmt.Errorf("searching: %w", sqlStateError("25006")), 503, true},
+		{"the disk is full", "database_unavailable", fmt.Errorf("searching: %w", sqlStateError("53100")), 503, true},
 		{"the database is full", "database_unavailable", fmt.Errorf("searching: %w", sqlStateError("53300")), 503, true},
 		{"the database is gone", "database_unavailable", &net.OpError{Op: "dial", Err: errors.New("refused by 10.0.0.9")}, 503, true},
 		{"a mistake in SQL", "internal", fmt.Errorf("searching: %w", sqlStateError("42601")), 500, false},
