@@ -18,12 +18,36 @@ import (
 // false, where there is one; one that waits for the end of quiet hours or for
 // another try then begins at once.
 func (r *Runner) Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, approveDeletions bool) (store.Run, bool, error) {
-	if err := pullable(c); err != nil {
+	list, err := r.requestLanes(ctx, c, []store.Lane{lane}, cause, approveDeletions, nil)
+	if err != nil {
 		return store.Run{}, false, err
 	}
-	return r.request(ctx, store.RunRequest{
-		ConnectionID: c.ID, Lane: lane, Kind: r.kindOf(c.Source, lane, !c.FeedCursor.IsZero()), Cause: cause, ApproveDeletions: approveDeletions,
-	})
+	return list[0].Run, list[0].Made, nil
+}
+
+// RequestLanes is Request of several lanes: all of them are asked for, and the
+// events recorded, or nothing is. approveDeletions is for the content lane.
+func (r *Runner) RequestLanes(ctx context.Context, c store.Connection, lanes []store.Lane, cause string, approveDeletions bool, events ...audit.Event) ([]store.Run, error) {
+	list, err := r.requestLanes(ctx, c, lanes, cause, approveDeletions, events)
+	runs := make([]store.Run, len(list))
+	for i := range list {
+		runs[i] = list[i].Run
+	}
+	return runs, err
+}
+
+func (r *Runner) requestLanes(ctx context.Context, c store.Connection, lanes []store.Lane, cause string, approveDeletions bool, events []audit.Event) ([]store.Requested, error) {
+	if err := pullable(c); err != nil {
+		return nil, err
+	}
+	reqs := make([]store.RunRequest, len(lanes))
+	for i, lane := range lanes {
+		reqs[i] = store.RunRequest{
+			ConnectionID: c.ID, Lane: lane, Kind: r.kindOf(c.Source, lane, !c.FeedCursor.IsZero()), Cause: cause, ApproveDeletions: approveDeletions && lane == store.Content,
+		}
+	}
+	reqs[0].Events = events
+	return r.request(ctx, reqs)
 }
 
 // RequestKind asks for a run of a kind: a snapshot lists everything anew, a
@@ -52,24 +76,37 @@ func (r *Runner) RequestKind(ctx context.Context, c store.Connection, kind store
 	default:
 		return store.Run{}, false, &store.InputError{Field: "kind", Problem: "must be changes, snapshot, reconcile or permissions"}
 	}
-	return r.request(ctx, req)
+	list, err := r.request(ctx, []store.RunRequest{req})
+	if err != nil {
+		return store.Run{}, false, err
+	}
+	return list[0].Run, list[0].Made, nil
 }
 
-func (r *Runner) request(ctx context.Context, req store.RunRequest) (store.Run, bool, error) {
-	run, made, err := r.store.RequestRun(ctx, req, func(ctx context.Context, tx pgx.Tx, run store.Run) error {
-		if err := r.store.PostponeTx(ctx, tx, req.ConnectionID, req.Lane); err != nil {
+func (r *Runner) request(ctx context.Context, reqs []store.RunRequest) ([]store.Requested, error) {
+	list, err := r.store.RequestRuns(ctx, reqs, func(ctx context.Context, tx pgx.Tx, run store.Run) error {
+		if err := r.store.PostponeTx(ctx, tx, run.ConnectionID, run.Lane); err != nil {
 			return err
 		}
 		return r.enqueueSlice(ctx, tx, run)
 	})
-	if err != nil || made || !asked(req.Cause) || run.State != store.RunQueued || run.NextTryAt == nil {
-		return run, made, err
+	if err != nil {
+		return nil, err
 	}
-	hastened, err := r.store.HastenRun(ctx, run.ID, req.Cause, func(ctx context.Context, tx pgx.Tx) error { return r.enqueueSlice(ctx, tx, run) })
-	if err == nil && hastened {
-		run, err = r.store.Run(ctx, run.ID)
+	for i, req := range reqs {
+		run := list[i]
+		if run.Made || !asked(req.Cause) || run.State != store.RunQueued || run.NextTryAt == nil {
+			continue
+		}
+		hastened, err := r.store.HastenRun(ctx, run.ID, req.Cause, func(ctx context.Context, tx pgx.Tx) error { return r.enqueueSlice(ctx, tx, run.Run) })
+		if err == nil && hastened {
+			list[i].Run, err = r.store.Run(ctx, run.ID)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return run, false, err
+	return list, nil
 }
 
 // kindOf chooses what a run of a lane does.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -227,23 +228,63 @@ func (s *Store) SetAccountRole(ctx context.Context, by audit.Actor, id uuid.UUID
 	})
 }
 
-// DisableAccount keeps the account from signing in and ends its sessions.
-func (s *Store) DisableAccount(ctx context.Context, by audit.Actor, id uuid.UUID) error {
-	return s.changeAccount(ctx, "disabling account", id, func(tx pgx.Tx, a Account) error {
+// Ended counts what an act on an account ended of it.
+type Ended struct {
+	Sessions int `json:"sessions"`
+	// Tokens are those of the admin API.
+	Tokens int `json:"tokens"`
+}
+
+// String says it to people, such as "2 sessions ended, 1 admin token revoked".
+func (e Ended) String() string {
+	return fmt.Sprintf("%s ended, %s revoked", countOf(e.Sessions, "session"), countOf(e.Tokens, "admin token"))
+}
+
+func countOf(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (e Ended) detail() map[string]string {
+	return map[string]string{"sessions": strconv.Itoa(e.Sessions), "tokens": strconv.Itoa(e.Tokens)}
+}
+
+// endAll ends the sessions and the admin tokens of an account.
+func endAll(ctx context.Context, tx pgx.Tx, account uuid.UUID) (Ended, error) {
+	var e Ended
+	var err error
+	if e.Sessions, err = endSessions(ctx, tx, account, uuid.Nil); err != nil {
+		return e, err
+	}
+	tag, err := tx.Exec(ctx, `
+		UPDATE admin_token SET revoked_at = clock() WHERE account_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock())`, account)
+	e.Tokens = int(tag.RowsAffected())
+	return e, err
+}
+
+// DisableAccount keeps the account from signing in, and ends its sessions and
+// admin tokens.
+func (s *Store) DisableAccount(ctx context.Context, by audit.Actor, id uuid.UUID) (Ended, error) {
+	var ended Ended
+	err := s.changeAccount(ctx, "disabling account", id, func(tx pgx.Tx, a Account) error {
 		if a.DisabledAt != nil {
 			return nil
 		}
 		if _, err := tx.Exec(ctx, `UPDATE account SET disabled_at = clock() WHERE id = $1`, id); err != nil {
 			return err
 		}
-		if _, err := endSessions(ctx, tx, id, uuid.Nil); err != nil {
+		var err error
+		if ended, err = endAll(ctx, tx, id); err != nil {
 			return err
 		}
-		return recordAccount(ctx, tx, by, "account.disable", a.Name, nil)
+		return recordAccount(ctx, tx, by, "account.disable", a.Name, ended.detail())
 	})
+	return ended, err
 }
 
-// EnableAccount undoes DisableAccount; sessions do not come back.
+// EnableAccount undoes DisableAccount; sessions and tokens do not come back.
 func (s *Store) EnableAccount(ctx context.Context, by audit.Actor, id uuid.UUID) error {
 	return s.changeAccount(ctx, "enabling account", id, func(tx pgx.Tx, a Account) error {
 		if a.DisabledAt == nil {
@@ -256,13 +297,11 @@ func (s *Store) EnableAccount(ctx context.Context, by audit.Actor, id uuid.UUID)
 	})
 }
 
-// SetPassword gives the account another password and ends its sessions.
+// SetPassword gives the account the password that its holder chose, and ends its
+// sessions. Its admin tokens stay.
 func (s *Store) SetPassword(ctx context.Context, by audit.Actor, id uuid.UUID, p Password) error {
 	return s.changeAccount(ctx, "setting password", id, func(tx pgx.Tx, a Account) error {
-		_, err := tx.Exec(ctx, `
-			UPDATE account SET password_hash = $2, password_changed_at = clock(), password_expires_at = clock() + nullif($3::interval, interval '0')
-			WHERE id = $1`, id, p.Hash, p.ChangeWith)
-		if err != nil {
+		if err := setPassword(ctx, tx, id, p); err != nil {
 			return err
 		}
 		if _, err := endSessions(ctx, tx, id, uuid.Nil); err != nil {
@@ -272,15 +311,45 @@ func (s *Store) SetPassword(ctx context.Context, by audit.Actor, id uuid.UUID, p
 	})
 }
 
-// DeleteAccount removes the account with its sessions and unfinished flows. What
-// it connected stays; the audit log keeps its name.
-func (s *Store) DeleteAccount(ctx context.Context, by audit.Actor, id uuid.UUID) error {
-	return s.changeAccount(ctx, "deleting account", id, func(tx pgx.Tx, a Account) error {
+// ResetPassword gives the account a password that somebody else chose, and ends
+// its sessions and admin tokens: whoever had it keeps no way in.
+func (s *Store) ResetPassword(ctx context.Context, by audit.Actor, id uuid.UUID, p Password) (Ended, error) {
+	var ended Ended
+	err := s.changeAccount(ctx, "resetting password", id, func(tx pgx.Tx, a Account) error {
+		err := setPassword(ctx, tx, id, p)
+		if err == nil {
+			ended, err = endAll(ctx, tx, id)
+		}
+		if err != nil {
+			return err
+		}
+		return recordAccount(ctx, tx, by, "account.password", a.Name, ended.detail())
+	})
+	return ended, err
+}
+
+func setPassword(ctx context.Context, tx pgx.Tx, id uuid.UUID, p Password) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE account SET password_hash = $2, password_changed_at = clock(), password_expires_at = clock() + nullif($3::interval, interval '0')
+		WHERE id = $1`, id, p.Hash, p.ChangeWith)
+	return err
+}
+
+// DeleteAccount removes the account with its sessions, admin tokens and
+// unfinished flows. What it connected stays; the audit log keeps its name.
+func (s *Store) DeleteAccount(ctx context.Context, by audit.Actor, id uuid.UUID) (Ended, error) {
+	var ended Ended
+	err := s.changeAccount(ctx, "deleting account", id, func(tx pgx.Tx, a Account) error {
+		var err error
+		if ended, err = endAll(ctx, tx, id); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `DELETE FROM account WHERE id = $1`, id); err != nil {
 			return err
 		}
-		return recordAccount(ctx, tx, by, "account.delete", a.Name, nil)
+		return recordAccount(ctx, tx, by, "account.delete", a.Name, ended.detail())
 	})
+	return ended, err
 }
 
 // PasswordHash returns the hash of the account of that name with the account,

@@ -70,7 +70,7 @@ func TestChangesOfAccountsAreRecorded(t *testing.T) {
 	bob := newAccount(t, s, "bob", store.RoleAdmin)
 	for name, change := range map[string]func() error{
 		"account.role":     func() error { return s.SetAccountRole(ctx, tester(), bob.ID, store.RoleAuditor) },
-		"account.disable":  func() error { return s.DisableAccount(ctx, tester(), bob.ID) },
+		"account.disable":  func() error { return second(s.DisableAccount(ctx, tester(), bob.ID)) },
 		"account.password": func() error { return s.SetPassword(ctx, tester(), bob.ID, store.Password{Hash: "x"}) },
 	} {
 		if err := change(); err != nil {
@@ -92,14 +92,15 @@ func TestChangesOfAccountsAreRecorded(t *testing.T) {
 		t.Errorf("%d events of nothing", after-before)
 	}
 	db.MustExec(t, `REVOKE INSERT ON audit_event FROM `+pgtest.RolePrefix()+`_app`)
-	if err := s.DisableAccount(ctx, tester(), bob.ID); err == nil {
+	if _, err := s.DisableAccount(ctx, tester(), bob.ID); err == nil {
 		t.Error("a change without its record is no error")
 	}
 	if a, err := s.Account(ctx, "bob"); err != nil || a.DisabledAt != nil {
 		t.Errorf("bob is %+v, %v", a, err)
 	}
 	for name, err := range map[string]error{
-		"disable":  s.DisableAccount(ctx, tester(), uuid.New()),
+		"disable":  second(s.DisableAccount(ctx, tester(), uuid.New())),
+		"reset":    second(s.ResetPassword(ctx, tester(), uuid.New(), store.Password{Hash: "x"})),
 		"sessions": func() error { _, err := s.EndSessions(ctx, tester(), uuid.New(), uuid.Nil); return err }(),
 	} {
 		if !errors.Is(err, store.ErrNotFound) {
@@ -125,11 +126,11 @@ func TestAnOwnerIsLeft(t *testing.T) {
 			wg.Go(func() {
 				switch i % 3 {
 				case 0:
-					errs[i] = s.DisableAccount(ctx, tester(), o.ID)
+					_, errs[i] = s.DisableAccount(ctx, tester(), o.ID)
 				case 1:
 					errs[i] = s.SetAccountRole(ctx, tester(), o.ID, store.RoleAdmin)
 				default:
-					errs[i] = s.DeleteAccount(ctx, tester(), o.ID)
+					_, errs[i] = s.DeleteAccount(ctx, tester(), o.ID)
 				}
 			})
 		}
@@ -178,7 +179,7 @@ func TestSessionStartsOnlyForWhatWasProven(t *testing.T) {
 	if err := start("new"); !errors.Is(err, store.ErrUnauthenticated) {
 		t.Errorf("by a one-time password that ran out: %v", err)
 	}
-	if err := errors.Join(s.SetPassword(ctx, tester(), bob.ID, store.Password{Hash: "third"}), s.DisableAccount(ctx, tester(), bob.ID)); err != nil {
+	if err := errors.Join(s.SetPassword(ctx, tester(), bob.ID, store.Password{Hash: "third"}), second(s.DisableAccount(ctx, tester(), bob.ID))); err != nil {
 		t.Fatal(err)
 	}
 	if err := start("third"); !errors.Is(err, store.ErrUnauthenticated) {
@@ -186,6 +187,72 @@ func TestSessionStartsOnlyForWhatWasProven(t *testing.T) {
 	}
 	if n := pgtest.Scalar[int](t, db, `SELECT count(*) FROM web_session`); n != 0 {
 		t.Errorf("%d sessions are left", n)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Whoever had a way into an account keeps none when somebody else acts on it; what its holder does leaves its programs alone.
+func TestAnAccountsTokensEndWithItsPassword(t *testing.T) {
+	t.Parallel()
+	db, s := accountStore(t)
+	ctx := t.Context()
+	ada := newAccount(t, s, "ada", store.RoleOwner)
+	newAdminToken(t, s, store.NewAdminToken{Name: "others", Role: store.RoleOwner, Account: ada.ID})
+	newAdminToken(t, s, store.NewAdminToken{Name: "nobodys", Role: store.RoleOwner})
+	for name, c := range map[string]struct {
+		act   func(id uuid.UUID) (store.Ended, error)
+		ended store.Ended
+		lives bool
+	}{
+		"own": {act: func(id uuid.UUID) (store.Ended, error) {
+			return store.Ended{}, s.SetPassword(ctx, tester(), id, store.Password{Hash: "own"})
+		}, lives: true},
+		"reset": {act: func(id uuid.UUID) (store.Ended, error) {
+			return s.ResetPassword(ctx, tester(), id, store.Password{Hash: "reset", ChangeWith: time.Hour})
+		}, ended: store.Ended{Sessions: 1, Tokens: 2}},
+		"disable": {act: func(id uuid.UUID) (store.Ended, error) { return s.DisableAccount(ctx, tester(), id) }, ended: store.Ended{Sessions: 1, Tokens: 2}},
+		"delete":  {act: func(id uuid.UUID) (store.Ended, error) { return s.DeleteAccount(ctx, tester(), id) }, ended: store.Ended{Sessions: 1, Tokens: 2}},
+	} {
+		a := newAccount(t, s, name, store.RoleAdmin)
+		if _, err := s.StartSession(ctx, store.NewSession{AccountID: a.ID, ProvenHash: "hash of " + name, Secret: secret.New(uuid.NewString())}); err != nil {
+			t.Fatal(err)
+		}
+		var texts []secret.Text
+		for _, n := range []string{"-one", "-two", "-gone"} {
+			token, text := newAdminToken(t, s, store.NewAdminToken{Name: name + n, Role: store.RoleAdmin, Account: a.ID})
+			if n == "-gone" {
+				db.MustExec(t, `UPDATE admin_token SET expires_at = clock() - interval '1 second' WHERE id = $1`, token.ID)
+				continue
+			}
+			texts = append(texts, text)
+		}
+		if got, err := c.act(a.ID); err != nil || got != c.ended {
+			t.Errorf("%s ended %+v, %v", name, got, err)
+		}
+		if err := s.EnableAccount(ctx, tester(), a.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+		for _, text := range texts {
+			if _, _, err := s.AuthenticateAdmin(ctx, text); (err == nil) != c.lives {
+				t.Errorf("a token after %s: %v", name, err)
+			}
+		}
+		if n := pgtest.Scalar[int](t, db, `SELECT count(*)::int FROM web_session`); n != 0 {
+			t.Errorf("%d sessions after %s", n, name)
+		}
+		if c.lives {
+			continue
+		}
+		if n := pgtest.Scalar[int](t, db, `SELECT count(*)::int FROM audit_event WHERE target = $1 AND detail = '{"sessions": "1", "tokens": "2"}'`, name); n != 1 {
+			t.Errorf("%s is recorded with its counts %d times", name, n)
+		}
+	}
+	if n := pgtest.Scalar[int](t, db, `SELECT count(*)::int FROM admin_token WHERE name IN ('others', 'nobodys') AND revoked_at IS NULL`); n != 2 {
+		t.Errorf("%d of 2 tokens that are not theirs are left", n)
+	}
+	if text := (store.Ended{Sessions: 1, Tokens: 2}).String(); text != "1 session ended, 2 admin tokens revoked" {
+		t.Errorf("it reads %q", text)
 	}
 }
 
@@ -207,7 +274,7 @@ func TestDisablingAndSigningInAtOnce(t *testing.T) {
 			})
 		}
 		wg.Go(func() {
-			if err := s.DisableAccount(ctx, tester(), bob.ID); err != nil {
+			if _, err := s.DisableAccount(ctx, tester(), bob.ID); err != nil {
 				t.Error(err)
 			}
 		})

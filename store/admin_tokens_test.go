@@ -70,14 +70,15 @@ func TestAdminTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	lives(store.RoleAdmin)
-	if err := s.DisableAccount(t.Context(), tester(), bob.ID); err != nil {
+	if _, err := s.DisableAccount(t.Context(), tester(), bob.ID); err != nil {
 		t.Fatal(err)
 	}
 	refused("of a disabled account", text)
 	if err := s.EnableAccount(t.Context(), tester(), bob.ID); err != nil {
 		t.Fatal(err)
 	}
-	lives(store.RoleAdmin)
+	refused("of an account that was disabled", text)
+	token, text = newAdminToken(t, s, store.NewAdminToken{Name: "ci2", Role: store.RoleAdmin, Account: bob.ID})
 	db.Advance(t, store.AdminTokenLife-time.Hour)
 	lives(store.RoleAdmin)
 	db.Advance(t, time.Hour+time.Second)
@@ -102,14 +103,14 @@ func TestAdminTokens(t *testing.T) {
 		t.Errorf("nobody's: %+v of %+v, %v", got, account, err)
 	}
 	all, err := s.AdminTokens(t.Context(), uuid.Nil)
-	if names := tokenNames(all); err != nil || !slices.Equal(names, []string{"ci", "nobodys", "own"}) {
+	if names := tokenNames(all); err != nil || !slices.Equal(names, []string{"ci", "ci2", "nobodys", "own"}) {
 		t.Errorf("listed %v, %v", names, err)
 	}
 	adas, err := s.AdminTokens(t.Context(), ada.ID)
 	if names := tokenNames(adas); err != nil || !slices.Equal(names, []string{"own"}) {
 		t.Errorf("ada has %v, %v", names, err)
 	}
-	if err := s.DeleteAccount(t.Context(), tester(), bob.ID); err != nil {
+	if _, err := s.DeleteAccount(t.Context(), tester(), bob.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.AdminToken(t.Context(), "ci"); !errors.Is(err, store.ErrNotFound) {
@@ -131,7 +132,7 @@ func TestAdminTokensThatAreRefused(t *testing.T) {
 	newAccount(t, s, "ada", store.RoleOwner)
 	bob := newAccount(t, s, "bob", store.RoleAdmin)
 	gone := newAccount(t, s, "gone", store.RoleAdmin)
-	if err := s.DisableAccount(t.Context(), tester(), gone.ID); err != nil {
+	if _, err := s.DisableAccount(t.Context(), tester(), gone.ID); err != nil {
 		t.Fatal(err)
 	}
 	newAdminToken(t, s, store.NewAdminToken{Name: "taken", Role: store.RoleAuditor})

@@ -123,26 +123,52 @@ type RunRequest struct {
 	Events []audit.Event
 }
 
-// RequestRun makes a queued run, or returns the live one of the lane with made
-// false. then runs in the same transaction when a run was made; jobs enqueues
-// its slice there.
+// Requested is a run that was asked for. Made is false where it was live before.
+type Requested struct {
+	Run
+
+	Made bool
+}
+
+// RequestRun is RequestRuns of one run.
 func (s *Store) RequestRun(ctx context.Context, req RunRequest, then func(ctx context.Context, tx pgx.Tx, run Run) error) (run Run, made bool, err error) {
-	err = s.inTxErr(ctx, "requesting run", func(tx pgx.Tx) error {
+	list, err := s.RequestRuns(ctx, []RunRequest{req}, then)
+	if err != nil {
+		return Run{}, false, err
+	}
+	return list[0].Run, list[0].Made, nil
+}
+
+// RequestRuns makes a queued run for each request, or finds the live one of its
+// lane: all of them and their events, or nothing. then runs in the same
+// transaction for each run that was made; jobs enqueues its slice there.
+func (s *Store) RequestRuns(ctx context.Context, reqs []RunRequest, then func(ctx context.Context, tx pgx.Tx, run Run) error) ([]Requested, error) {
+	var list []Requested
+	err := s.inTxErr(ctx, "requesting run", func(tx pgx.Tx) error {
+		list = make([]Requested, 0, len(reqs))
 		// The tick locks schedules before it makes their runs: so does this, or
 		// the two would wait for each other.
-		if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 AND lane = $2 FOR UPDATE`, req.ConnectionID, req.Lane); err != nil {
-			return fmt.Errorf("locking schedule: %w", err)
+		for _, req := range reqs {
+			if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 AND lane = $2 FOR UPDATE`, req.ConnectionID, req.Lane); err != nil {
+				return fmt.Errorf("locking schedule: %w", err)
+			}
 		}
-		if err := recordAll(ctx, tx, req.ConnectionID.String(), req.Events); err != nil {
-			return err
+		for _, req := range reqs {
+			if err := recordAll(ctx, tx, req.ConnectionID.String(), req.Events); err != nil {
+				return err
+			}
+			run, made, err := s.RequestRunTx(ctx, tx, req)
+			if err == nil && made && then != nil {
+				err = then(ctx, tx, run)
+			}
+			if err != nil {
+				return err
+			}
+			list = append(list, Requested{run, made})
 		}
-		run, made, err = s.RequestRunTx(ctx, tx, req)
-		if err != nil || !made || then == nil {
-			return err
-		}
-		return then(ctx, tx, run)
+		return nil
 	})
-	return run, made, err
+	return list, err
 }
 
 // RequestRunTx is RequestRun inside the caller's transaction. A content run

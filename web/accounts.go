@@ -23,10 +23,12 @@ type Accounts interface {
 	Account(ctx context.Context, nameOrID string) (store.Account, error)
 	CreateAccount(ctx context.Context, by audit.Actor, n store.NewAccount) (store.Account, error)
 	SetAccountRole(ctx context.Context, by audit.Actor, id uuid.UUID, role store.AccountRole) error
-	DisableAccount(ctx context.Context, by audit.Actor, id uuid.UUID) error
+	DisableAccount(ctx context.Context, by audit.Actor, id uuid.UUID) (store.Ended, error)
 	EnableAccount(ctx context.Context, by audit.Actor, id uuid.UUID) error
 	SetPassword(ctx context.Context, by audit.Actor, id uuid.UUID, p store.Password) error
-	DeleteAccount(ctx context.Context, by audit.Actor, id uuid.UUID) error
+	// ResetPassword is for a password that somebody else chose.
+	ResetPassword(ctx context.Context, by audit.Actor, id uuid.UUID, p store.Password) (store.Ended, error)
+	DeleteAccount(ctx context.Context, by audit.Actor, id uuid.UUID) (store.Ended, error)
 
 	// PasswordHash returns "" for an account that does not exist.
 	PasswordHash(ctx context.Context, name string) (store.Account, string, error)

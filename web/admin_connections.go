@@ -161,10 +161,8 @@ func (s *Server) adminCreateLocal(c echo.Context, spec connectors.Spec, settings
 	if err != nil {
 		return CreateConnectionAnswer{}, err
 	}
-	for _, lane := range store.Lanes() {
-		if _, _, err := o.Syncer.Request(ctx, k, lane, "admin", false); err != nil {
-			return CreateConnectionAnswer{}, err
-		}
+	if _, err := o.Syncer.RequestLanes(ctx, k, store.Lanes(), "admin", false); err != nil {
+		return CreateConnectionAnswer{}, err
 	}
 	return s.adminCreated(c, k.Name)
 }
@@ -284,7 +282,6 @@ func (s *Server) adminPause(pause bool) func(c echo.Context, _ nothing) (Connect
 
 // adminSync asks for runs; those that are under way are answered as they are.
 func (s *Server) adminSync(c echo.Context, in SyncRequest) (RunsAnswer, error) {
-	ctx := c.Request().Context()
 	out := RunsAnswer{Runs: []store.Run{}}
 	k, err := s.connectionOf(c)
 	if err != nil {
@@ -300,17 +297,9 @@ func (s *Server) adminSync(c echo.Context, in SyncRequest) (RunsAnswer, error) {
 	if in.Kind != "" {
 		return s.adminSyncKind(c, k, in)
 	}
-	if err := s.maySync(c, k); err != nil {
-		return out, err
-	}
-	for _, lane := range lanes {
-		run, _, err := s.cfg.OAuth.Syncer.Request(ctx, k, lane, "admin", false)
-		if err != nil {
-			return out, err
-		}
-		out.Runs = append(out.Runs, run)
-	}
-	return out, nil
+	runs, err := s.requestLanes(c, k, lanes)
+	out.Runs = append(out.Runs, runs...)
+	return out, err
 }
 
 // adminDeleteConnection ends a connection, its grant where nothing else uses it, and its documents.

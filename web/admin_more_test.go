@@ -49,6 +49,30 @@ func TestAdminSchedules(t *testing.T) {
 	}
 }
 
+// A sync is asked for in every lane and recorded, or nothing is.
+func TestASyncIsAskedForAndRecordedAsOne(t *testing.T) {
+	t.Parallel()
+	o := newOAuthRig(t)
+	o.connected(t)
+	o.db.MustExec(t, `DELETE FROM sync_run`)
+	o.db.MustExec(t, `ALTER TABLE sync_run ADD CONSTRAINT none CHECK (kind <> 'permissions')`)
+	p := o.program(t, "ci", store.RoleAdmin, uuid.Nil)
+	ask := func() {
+		p.call(http.MethodPost, "/connections/files/sync", `{}`)
+		o.ada.post("/connections/files/sync")
+	}
+	left := func() [2]int {
+		return [2]int{pgtest.Scalar[int](t, o.db, `SELECT count(*)::int FROM audit_event WHERE action = 'connection.sync'`), pgtest.Scalar[int](t, o.db, `SELECT count(*)::int FROM sync_run`)}
+	}
+	if ask(); left() != [2]int{} {
+		t.Errorf("a sync that could not be asked for left %v events and runs", left())
+	}
+	o.db.MustExec(t, `ALTER TABLE sync_run DROP CONSTRAINT none`)
+	if ask(); left() != [2]int{2, 2} {
+		t.Errorf("two that were asked for left %v events and runs", left())
+	}
+}
+
 func TestAdminProblems(t *testing.T) {
 	t.Parallel()
 	o := newOAuthRig(t)

@@ -3,6 +3,7 @@ package web_test
 import (
 	"maps"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -119,13 +120,20 @@ func TestAdminTokensThatFail(t *testing.T) {
 	bob := o.account("bob", store.RoleAdmin)
 	good := o.program(t, "good", store.RoleAuditor, bob.ID)
 	good.call(http.MethodGet, "/connections", "").is(http.StatusOK)
-	if err := o.store.DisableAccount(t.Context(), o.by.Actor, bob.ID); err != nil {
+	if _, err := o.store.DisableAccount(t.Context(), o.by.Actor, bob.ID); err != nil {
 		t.Fatal(err)
 	}
 	good.call(http.MethodGet, "/connections", "").refuses(http.StatusUnauthorized, "unauthenticated", "")
 	if err := o.store.EnableAccount(t.Context(), o.by.Actor, bob.ID); err != nil {
 		t.Fatal(err)
 	}
+	good.call(http.MethodGet, "/connections", "").refuses(http.StatusUnauthorized, "unauthenticated", "")
+	good = o.program(t, "better", store.RoleAuditor, bob.ID)
+	if got := o.program(t, "own", store.RoleOwner, uuid.Nil).call(http.MethodPost, "/users/bob/reset-password", `{}`).is(http.StatusOK)["ended"]; !reflect.DeepEqual(got, map[string]any{"sessions": 0.0, "tokens": 1.0}) {
+		t.Errorf("the reset says that it ended %v", got)
+	}
+	good.call(http.MethodGet, "/connections", "").refuses(http.StatusUnauthorized, "unauthenticated", "")
+	good = o.program(t, "best", store.RoleAuditor, bob.ID)
 	good.call(http.MethodGet, "/connections", "").is(http.StatusOK)
 
 	guesser := &program{t: t, o: o, token: "tribadm_" + strings.Repeat("A", 43), ip: "198.51.100.9"}
@@ -145,7 +153,7 @@ func TestAdminTokensThatFail(t *testing.T) {
 	}
 	good.call(http.MethodGet, "/connections", "").is(http.StatusOK) // from elsewhere
 	logged := strings.Count(strings.Join(o.events(), "\n"), "admin_token.refused refused anonymous")
-	if logged != 21 {
+	if logged != 23 { // with the three of tokens that had ended
 		t.Errorf("%d refusals are recorded", logged)
 	}
 	if strings.Contains(o.log.String(), guesser.token) || strings.Contains(o.log.String(), good.token) {

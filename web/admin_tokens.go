@@ -9,7 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"tributary/internal/audit"
-	"tributary/internal/password"
 	"tributary/store"
 )
 
@@ -121,7 +120,7 @@ func (s *Server) adminCreateUser(c echo.Context, in CreateUserRequest) (Password
 		return PasswordAnswer{}, err
 	}
 	created(c)
-	return PasswordAnswer{a, plain.Reveal()}, nil
+	return PasswordAnswer{a, plain.Reveal(), nil}, nil
 }
 
 func (s *Server) adminSetRole(c echo.Context, in RoleRequest) (store.Account, error) {
@@ -149,16 +148,12 @@ func (s *Server) adminResetPassword(c echo.Context, _ nothing) (PasswordAnswer, 
 	if err != nil {
 		return PasswordAnswer{}, err
 	}
-	plain := password.Generate()
-	hash, err := s.cfg.Passwords.Hash(c.Request().Context(), plain)
-	if err == nil {
-		err = s.cfg.Accounts.SetPassword(c.Request().Context(), actor(c), a.ID, store.Password{Hash: hash, ChangeWith: store.OneTimePassword})
-	}
+	plain, ended, err := s.makePassword(c, a)
 	if err != nil {
 		return PasswordAnswer{}, err
 	}
 	a, err = s.cfg.Accounts.Account(c.Request().Context(), a.ID.String())
-	return PasswordAnswer{a, plain.Reveal()}, err
+	return PasswordAnswer{a, plain.Reveal(), &ended}, err
 }
 
 func (s *Server) adminDeleteUser(c echo.Context, _ nothing) (nothing, error) {
@@ -169,7 +164,8 @@ func (s *Server) adminDeleteUser(c echo.Context, _ nothing) (nothing, error) {
 	if err != nil {
 		return nothing{}, err
 	}
-	return nothing{}, s.cfg.Accounts.DeleteAccount(c.Request().Context(), actor(c), a.ID)
+	_, err = s.cfg.Accounts.DeleteAccount(c.Request().Context(), actor(c), a.ID)
+	return nothing{}, err
 }
 
 // tokenEvent is about a token of the admin API.

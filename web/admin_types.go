@@ -285,6 +285,8 @@ type PasswordAnswer struct {
 	store.Account
 
 	Password string `json:"password"`
+	// Ended is what the password before was good for.
+	Ended *store.Ended `json:"ended,omitempty"`
 }
 
 // ProfileAnswer is an embedding profile with how far it is filled.

@@ -104,9 +104,9 @@ type Opener interface {
 	Self(ctx context.Context, k store.Connection) (connectors.Principal, error)
 }
 
-// Syncer asks for a run of a lane; a live one is returned instead, with made false.
+// Syncer asks for runs, and records events in the transaction that does; a run that is live already is returned instead.
 type Syncer interface {
-	Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, approveDeletions bool) (run store.Run, made bool, err error)
-	// RequestKind records events with the request. A kind that the source cannot run is a *store.InputError.
+	RequestLanes(ctx context.Context, c store.Connection, lanes []store.Lane, cause string, approveDeletions bool, events ...audit.Event) ([]store.Run, error)
+	// RequestKind asks for a run of a kind, with made false for one that is live already. A kind that the source cannot run is a *store.InputError.
 	RequestKind(ctx context.Context, c store.Connection, kind store.RunKind, cause string, events ...audit.Event) (run store.Run, made bool, err error)
 }

@@ -164,25 +164,18 @@ func canSync(k store.Connection) error {
 	return nil
 }
 
-// maySync refuses a sync that cannot be, and records one that is asked for before it is.
-func (s *Server) maySync(c echo.Context, k store.Connection) error {
+// requestLanes asks for a run of each lane, and records that it was asked.
+func (s *Server) requestLanes(c echo.Context, k store.Connection, lanes []store.Lane) ([]store.Run, error) {
 	if err := canSync(k); err != nil {
-		return err
+		return nil, err
 	}
-	return s.cfg.OAuth.Store.Record(c.Request().Context(), connectionEvent(c, "connection.sync", k))
+	return s.cfg.OAuth.Syncer.RequestLanes(c.Request().Context(), k, lanes, "admin", false, connectionEvent(c, "connection.sync", k))
 }
 
 // syncConnection asks for a run of each lane.
 func (s *Server) syncConnection(c echo.Context, k store.Connection, _ map[string]string) error {
-	if err := s.maySync(c, k); err != nil {
-		return err
-	}
-	for _, lane := range store.Lanes() {
-		if _, _, err := s.cfg.OAuth.Syncer.Request(c.Request().Context(), k, lane, "admin", false); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := s.requestLanes(c, k, store.Lanes())
+	return err
 }
 
 func (s *Server) pauseConnection(pause bool) func(c echo.Context, k store.Connection, _ map[string]string) error {

@@ -38,10 +38,8 @@ func (s *Server) connectLocal(c echo.Context, spec connectors.Spec, f map[string
 	if err != nil {
 		return err
 	}
-	for _, lane := range store.Lanes() {
-		if _, _, err := o.Syncer.Request(c.Request().Context(), k, lane, "admin", false); err != nil {
-			return err
-		}
+	if _, err := o.Syncer.RequestLanes(c.Request().Context(), k, store.Lanes(), "admin", false); err != nil {
+		return err
 	}
 	return seeOther(c, "/connections/"+k.Name, "connected")
 }

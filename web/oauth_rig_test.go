@@ -66,13 +66,23 @@ type countingSyncer struct {
 	orders []string
 }
 
-func (s *countingSyncer) Request(ctx context.Context, c store.Connection, lane store.Lane, cause string, _ bool) (store.Run, bool, error) {
-	s.orders = append(s.orders, c.Name+" "+string(lane)+" "+cause)
-	kind := store.RunSnapshot
-	if lane == store.Permissions {
-		kind = store.RunPermissions
+func (s *countingSyncer) RequestLanes(ctx context.Context, c store.Connection, lanes []store.Lane, cause string, _ bool, events ...audit.Event) ([]store.Run, error) {
+	var reqs []store.RunRequest
+	for _, lane := range lanes {
+		s.orders = append(s.orders, c.Name+" "+string(lane)+" "+cause)
+		kind := store.RunSnapshot
+		if lane == store.Permissions {
+			kind = store.RunPermissions
+		}
+		reqs = append(reqs, store.RunRequest{ConnectionID: c.ID, Lane: lane, Kind: kind, Cause: cause})
 	}
-	return s.store.RequestRun(ctx, store.RunRequest{ConnectionID: c.ID, Lane: lane, Kind: kind, Cause: cause}, nil)
+	reqs[0].Events = events
+	list, err := s.store.RequestRuns(ctx, reqs, nil)
+	var runs []store.Run
+	for _, r := range list {
+		runs = append(runs, r.Run)
+	}
+	return runs, err
 }
 
 func (s *countingSyncer) RequestKind(ctx context.Context, c store.Connection, kind store.RunKind, cause string, events ...audit.Event) (store.Run, bool, error) {

@@ -67,7 +67,7 @@ func doneTexts() map[string]string {
 		"sessions":     "The other sessions have ended.",
 		"all-sessions": "All sessions of the account have ended.",
 		"role":         "The role is changed.",
-		"disabled":     "The account is disabled, and its sessions have ended.",
+		"disabled":     "The account is disabled, and its sessions and tokens have ended.",
 		"enabled":      "The account is enabled.",
 		"deleted":      "The account is deleted.",
 

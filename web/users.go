@@ -64,7 +64,7 @@ func (s *Server) createUser(c echo.Context) error {
 	if f["password"] != "" {
 		return seeOther(c, "/users/"+account.ID.String(), "")
 	}
-	return s.oneTime(c, account, plain)
+	return s.oneTime(c, account, plain, nil)
 }
 
 func (s *Server) makeUser(c echo.Context, f map[string]string) (store.Account, secret.Text, error) {
@@ -95,9 +95,9 @@ func (s *Server) makeUser(c echo.Context, f map[string]string) (store.Account, s
 	return account, plain, err
 }
 
-// oneTime shows a generated password, this once.
-func (s *Server) oneTime(c echo.Context, a store.Account, plain secret.Text) error {
-	return render(c, http.StatusOK, pages.OneTime(s.frame(c, "One-time password"), pages.OneTimeView{Account: a, Password: plain.Reveal(), URL: s.cfg.PublicURL.String()}))
+// oneTime shows a generated password, this once, and what it ended.
+func (s *Server) oneTime(c echo.Context, a store.Account, plain secret.Text, ended *store.Ended) error {
+	return render(c, http.StatusOK, pages.OneTime(s.frame(c, "One-time password"), pages.OneTimeView{Account: a, Password: plain.Reveal(), URL: s.cfg.PublicURL.String(), Ended: ended}))
 }
 
 // userOf reads the account that the path names.
@@ -169,7 +169,8 @@ func (s *Server) setUserRole(c echo.Context, a store.Account, f map[string]strin
 }
 
 func (s *Server) disableUser(c echo.Context, a store.Account, _ map[string]string) error {
-	return s.cfg.Accounts.DisableAccount(c.Request().Context(), actor(c), a.ID)
+	_, err := s.cfg.Accounts.DisableAccount(c.Request().Context(), actor(c), a.ID)
+	return err
 }
 
 func (s *Server) enableUser(c echo.Context, a store.Account, _ map[string]string) error {
@@ -190,16 +191,22 @@ func (s *Server) resetPassword(c echo.Context) error {
 	if _, err := formValues(c); err != nil {
 		return err
 	}
+	plain, ended, err := s.makePassword(c, a)
+	if err != nil {
+		return err
+	}
+	return s.oneTime(c, a, plain, &ended)
+}
+
+// makePassword gives the account a one-time password.
+func (s *Server) makePassword(c echo.Context, a store.Account) (secret.Text, store.Ended, error) {
 	plain := password.Generate()
 	hash, err := s.cfg.Passwords.Hash(c.Request().Context(), plain)
 	if err != nil {
-		return err
+		return plain, store.Ended{}, err
 	}
-	err = s.cfg.Accounts.SetPassword(c.Request().Context(), actor(c), a.ID, store.Password{Hash: hash, ChangeWith: store.OneTimePassword})
-	if err != nil {
-		return err
-	}
-	return s.oneTime(c, a, plain)
+	ended, err := s.cfg.Accounts.ResetPassword(c.Request().Context(), actor(c), a.ID, store.Password{Hash: hash, ChangeWith: store.OneTimePassword})
+	return plain, ended, err
 }
 
 // deleteUser removes an account whose name was written to confirm it.
@@ -219,7 +226,7 @@ func (s *Server) deleteUser(c echo.Context) error {
 	if f["confirm"] != a.Name {
 		return s.showUser(c, http.StatusUnprocessableEntity, a, "nothing is deleted: write the account's name to confirm")
 	}
-	err = s.cfg.Accounts.DeleteAccount(c.Request().Context(), actor(c), a.ID)
+	_, err = s.cfg.Accounts.DeleteAccount(c.Request().Context(), actor(c), a.ID)
 	if text, ok := formProblem(err); ok {
 		return s.showUser(c, http.StatusUnprocessableEntity, a, text)
 	}

@@ -154,7 +154,7 @@ func testDisabled(t *testing.T) {
 	bob := r.account("bob", store.RoleAdmin)
 	b := r.signedIn("bob")
 	cli := audit.Actor{Kind: audit.CLI, Name: "root@host"}
-	if err := r.store.DisableAccount(t.Context(), cli, bob.ID); err != nil {
+	if _, err := r.store.DisableAccount(t.Context(), cli, bob.ID); err != nil {
 		t.Fatal(err)
 	}
 	// Not within a second, but with the very next request.

@@ -149,7 +149,7 @@ func testUniform(t *testing.T) {
 	r := newRig(t, false, nil)
 	r.account("ada", store.RoleOwner)
 	bob := r.account("bob", store.RoleAdmin)
-	if err := r.store.DisableAccount(t.Context(), audit.Actor{Kind: audit.System, Name: "test"}, bob.ID); err != nil {
+	if _, err := r.store.DisableAccount(t.Context(), audit.Actor{Kind: audit.System, Name: "test"}, bob.ID); err != nil {
 		t.Fatal(err)
 	}
 	answers := map[string]page{}

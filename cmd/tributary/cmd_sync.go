@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tributary/internal/audit"
 	"tributary/internal/settings"
 	"tributary/store"
 )
@@ -75,12 +76,12 @@ func (f syncFlags) lanes() []store.Lane {
 	return lanes[:1]
 }
 
-// requestFlags asks for what the flags name.
-func (e *engine) requestFlags(ctx context.Context, c store.Connection, f syncFlags) ([]store.Run, error) {
+// requestFlags asks for what the flags name, and records the event with it.
+func (e *engine) requestFlags(ctx context.Context, c store.Connection, f syncFlags, event audit.Event) ([]store.Run, error) {
 	if f.kind == "" {
-		return e.requestSync(ctx, c, f.lanes(), "manual", f.approve)
+		return e.runner.RequestLanes(ctx, c, f.lanes(), "manual", f.approve, event)
 	}
-	run, made, err := e.runner.RequestKind(ctx, c, store.RunKind(f.kind), "manual")
+	run, made, err := e.runner.RequestKind(ctx, c, store.RunKind(f.kind), "manual", event)
 	if err != nil {
 		return nil, err
 	}
@@ -120,10 +121,10 @@ func (a *app) sync(ctx context.Context, st *store.Store, s settings.Settings, na
 	if f.approve {
 		detail["approve_deletions"] = "true"
 	}
-	if err := a.record(ctx, st, "connection.sync", connectionTarget(c), detail); err != nil { // before: nothing is asked for unseen
-		return err
+	if f.kind != "" {
+		detail["kind"] = f.kind
 	}
-	runs, err := e.requestFlags(ctx, c, f)
+	runs, err := e.requestFlags(ctx, c, f, a.event("connection.sync", connectionTarget(c), detail))
 	if err != nil {
 		return err
 	}

@@ -155,7 +155,7 @@ hours. A password from a file is good until it is changed.`,
 			if err := removeSetupToken(s); err != nil {
 				return err
 			}
-			return a.printPassword("Made account "+u.Name+", role "+string(u.Role)+".", u, plain, s.PublicURL.String())
+			return a.printPassword("Made account "+u.Name+", role "+string(u.Role)+".", u, plain, nil, s.PublicURL.String())
 		})
 	}
 	cmd.Flags().StringVar(&role, "role", string(store.RoleAdmin), "owner, admin or auditor")
@@ -212,12 +212,13 @@ func (a *app) readPassword(file string) (secret.Text, error) {
 }
 
 // printPassword tells what was done, and the password that was made for it.
-func (a *app) printPassword(done string, u store.Account, made secret.Text, publicURL string) error {
+func (a *app) printPassword(done string, u store.Account, made secret.Text, ended *store.Ended, publicURL string) error {
 	if a.json {
 		return a.printJSON(struct {
 			store.Account
-			Password string `json:"password,omitempty"`
-		}{u, made.Reveal()})
+			Password string       `json:"password,omitempty"`
+			Ended    *store.Ended `json:"ended,omitempty"`
+		}{u, made.Reveal(), ended})
 	}
 	a.printf("%s\n", done)
 	if made.IsSet() {
@@ -247,32 +248,34 @@ func usersSetRole(a *app) *cobra.Command {
 
 func usersDisable(a *app, disable bool) *cobra.Command {
 	cmd := &cobra.Command{Use: "enable NAME", Short: "Undo disable", Example: "  tributary users enable ada"}
-	done := "Enabled account "
 	if disable {
-		cmd = &cobra.Command{Use: "disable NAME", Short: "Keep an account from signing in, and end its sessions at once", Example: "  tributary users disable ada"}
-		done = "Disabled account "
+		cmd = &cobra.Command{Use: "disable NAME", Short: "Keep an account from signing in, and end its sessions and admin tokens at once", Example: "  tributary users disable ada"}
 	}
 	return storeCommand(a, cmd, []string{"NAME"}, func(ctx context.Context, st *store.Store, args []string) error {
 		u, err := findAccount(ctx, st, args[0])
 		if err != nil {
 			return err
 		}
-		change := st.EnableAccount
-		if disable {
-			change = st.DisableAccount
+		if !disable {
+			if err := st.EnableAccount(ctx, a.cliActor(), u.ID); err != nil {
+				return err
+			}
+			return a.done("Enabled account "+u.Name+".", map[string]any{"id": u.ID, "name": u.Name, "disabled": false})
 		}
-		if err := change(ctx, a.cliActor(), u.ID); err != nil {
+		ended, err := st.DisableAccount(ctx, a.cliActor(), u.ID)
+		if err != nil {
 			return err
 		}
-		return a.done(done+u.Name+".", map[string]any{"id": u.ID, "name": u.Name, "disabled": disable})
+		return a.done("Disabled account "+u.Name+": "+ended.String()+".", map[string]any{"id": u.ID, "name": u.Name, "disabled": true, "ended": ended})
 	})
 }
 
 func usersResetPassword(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "reset-password NAME", Short: "Give an account another password, and end its sessions",
-		Long: `Give an account another password and end its sessions. Without --password-file a
+		Use: "reset-password NAME", Short: "Give an account another password, and end its sessions and admin tokens",
+		Long: `Give an account another password, end its sessions and revoke its tokens of the
+admin API: whoever had the password before keeps no way in. Without --password-file a
 password is made and printed, once: whoever signs in with it has to choose
 another, within 72 hours. A password from a file is good until it is changed.`,
 		Example: "  tributary users reset-password ada\n  tributary users reset-password ops --password-file /run/secrets/ops-password",
@@ -288,13 +291,14 @@ another, within 72 hours. A password from a file is good until it is changed.`,
 			if err != nil {
 				return err
 			}
-			if err := st.SetPassword(ctx, a.cliActor(), u.ID, p); err != nil {
+			ended, err := st.ResetPassword(ctx, a.cliActor(), u.ID, p)
+			if err != nil {
 				return err
 			}
 			if u, err = st.Account(ctx, u.ID.String()); err != nil {
 				return err
 			}
-			return a.printPassword("Account "+u.Name+" has another password, and its sessions have ended.", u, plain, s.PublicURL.String())
+			return a.printPassword("Account "+u.Name+" has another password: "+ended.String()+".", u, plain, &ended, s.PublicURL.String())
 		})
 	}
 	cmd.Flags().StringVar(&file, "password-file", "", passwordFileHelp)
@@ -326,10 +330,11 @@ func usersDelete(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := st.DeleteAccount(ctx, a.cliActor(), u.ID); err != nil {
+		ended, err := st.DeleteAccount(ctx, a.cliActor(), u.ID)
+		if err != nil {
 			return err
 		}
-		return a.done("Deleted account "+u.Name+".", map[string]any{"deleted": u.Name})
+		return a.done("Deleted account "+u.Name+": "+ended.String()+".", map[string]any{"deleted": u.Name, "ended": ended})
 	})
 }
 

@@ -110,7 +110,7 @@ func (a *app) demoSyncOne(ctx context.Context, srv *service, c store.Connection,
 	if err != nil || (c.ContentAsOf != nil && c.PermissionsAsOf != nil) {
 		return err
 	}
-	runs, err := srv.engine.requestSync(ctx, c, syncFlags{}.lanes(), "setup", false)
+	runs, err := srv.engine.runner.RequestLanes(ctx, c, syncFlags{}.lanes(), "setup", false)
 	if err != nil {
 		return err
 	}

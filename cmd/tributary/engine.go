@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -140,17 +139,4 @@ func (a *app) cleaner() func(ctx context.Context, tables []string) (store.Cleane
 // close ends the jobs and waits for them until ctx ends.
 func (e *engine) close(ctx context.Context) error {
 	return errors.Join(e.runner.Stop(ctx), e.extractor.Close(ctx))
-}
-
-// requestSync asks for a run of each lane; approve lets held deletions pass.
-func (e *engine) requestSync(ctx context.Context, c store.Connection, lanes []store.Lane, cause string, approve bool) ([]store.Run, error) {
-	var runs []store.Run
-	for _, lane := range lanes {
-		run, _, err := e.runner.Request(ctx, c, lane, cause, approve && lane == store.Content)
-		if err != nil {
-			return nil, fmt.Errorf("asking for a %s run of %s: %w", lane, c.Name, err)
-		}
-		runs = append(runs, run)
-	}
-	return runs, nil
 }

@@ -164,13 +164,21 @@ func checkUsers(t *testing.T, s *site) {
 	}
 	s.must(exitUsage, "users", "reset-password", "bob", "--password-file", weak)
 	s.must(exitUsage, "users", "reset-password", "bob", "--password-file", filepath.Join(s.dir, "none"))
-	if r := mustJSON[made](s, exitOK, "users", "reset-password", "bob", "--password-file", good); r.Password != "" || r.PasswordExpiresAt != nil || r.Sessions != 0 {
+	s.must(exitOK, "tokens", "create", "bobs", "--account", "bob", "--role", "auditor")
+	r := mustJSON[struct {
+		made
+
+		Ended store.Ended
+	}](s, exitOK, "users", "reset-password", "bob", "--password-file", good)
+	if r.Password != "" || r.PasswordExpiresAt != nil || r.Sessions != 0 || r.Ended != (store.Ended{Sessions: 1, Tokens: 1}) {
 		t.Errorf("reset: %+v", r)
 	}
 	if status := signIn("green bicycles fly"); status != http.StatusSeeOther {
 		t.Errorf("with the password of the file: %d", status)
 	}
-	s.must(exitOK, "users", "disable", "bob")
+	if r := s.must(exitOK, "users", "disable", "bob"); r.stdout != "Disabled account bob: 1 session ended, 0 admin tokens revoked.\n" {
+		t.Errorf("disabling says %q", r.stdout)
+	}
 	if status := signIn("green bicycles fly"); status != http.StatusUnauthorized {
 		t.Errorf("disabled: %d", status)
 	}
