@@ -4,7 +4,12 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+
+	"tributary/connectors"
+	"tributary/connectors/reference"
 	"tributary/internal/pgtest"
 	"tributary/store"
 )
@@ -30,4 +35,60 @@ func TestSilentHolderOnThisHost(t *testing.T) {
 			t.Errorf("with a heartbeat %s ago %d slices are enqueued, want %d", age, n, want)
 		}
 	}
+}
+
+// heldBy makes a connection whose content run is a process's that has shown no
+// life since before.
+func (e *engine) heldBy(worker, since string) uuid.UUID {
+	e.t.Helper()
+	id := e.crowd("held", 1, "doc-000")[0]
+	run, _, err := e.store.RequestRun(e.t.Context(), store.RunRequest{ConnectionID: id, Lane: store.Content, Kind: store.RunSnapshot, Cause: "test"}, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.db.MustExec(e.t, `UPDATE sync_run SET state = 'running', worker = $2, heartbeat_at = clock() - $3::interval WHERE id = $1`, run.ID, worker, since)
+	return id
+}
+
+func (e *engine) synced(id uuid.UUID) bool {
+	return pgtest.Scalar[bool](e.t, e.db, `SELECT content_as_of IS NOT NULL FROM connection WHERE id = $1`, id)
+}
+
+// TestDeadHoldersRunGetsASlot: what takes every slot hands over for a run whose
+// holder is gone, although nothing else waits.
+func TestDeadHoldersRunGetsASlot(t *testing.T) {
+	t.Parallel()
+	w := small(300)
+	w.SetPageSize(1)
+	e := newEngine(t, w, func(c *Config) {
+		c.Workers, c.Tick, c.HandOver = 1, 200*time.Millisecond, 200*time.Millisecond
+		c.Connectors = map[string]connectors.Connector{reference.Source: slow{w.Connector(), 150 * time.Millisecond, 0}}
+	})
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day' WHERE lane = 'permissions'`)
+	e.start()
+	eventually(t, "the slot is taken", func() bool {
+		return pgtest.Scalar[bool](t, e.db, `SELECT EXISTS (SELECT FROM sync_run WHERE state = 'running' AND (counts ->> 'pages')::int > 0)`)
+	})
+	held := e.heldBy("elsewhere:1:dead", "61 seconds")
+	eventually(t, "the dead holder's run has been through", func() bool { return e.synced(held) })
+	if e.finished(store.Content) {
+		t.Fatal("the slot came free by itself")
+	}
+}
+
+// TestDeadHoldersRunIsFoundWithoutTicks: a process finds what lost its holder by
+// itself, however long it takes until somebody leads or looks for due work.
+func TestDeadHoldersRunIsFoundWithoutTicks(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t, small(5), func(c *Config) {
+		c.Tick, c.Repair, c.Heartbeat = time.Hour, time.Hour, 100*time.Millisecond
+	})
+	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock() + interval '1 day'`)
+	e.db.MustExec(t, `INSERT INTO river.river_leader (name, leader_id, elected_at, expires_at) VALUES ('default', 'hung', now(), now() + interval '1 day')`)
+	e.start()
+	eventually(t, "the first look is over", func() bool {
+		return pgtest.Scalar[bool](t, e.db, `SELECT count(*) FILTER (WHERE kind = 'tick' AND state = 'completed') = 1 FROM river.river_job`)
+	})
+	held := e.heldBy("elsewhere:1:dead", "61 seconds")
+	eventually(t, "the dead holder's run has been through", func() bool { return e.synced(held) })
 }

@@ -146,8 +146,8 @@ func TestRollingRestartLosesNothing(t *testing.T) {
 }
 
 // A run that a job is to begin soon is not given another one, however long it
-// waits for a slot; a job that is due much later keeps none from a run whose
-// holder died.
+// waits for a slot; a job that is due much later, or was due and is not made
+// available, keeps none from a run whose holder died.
 func TestWaitingRunIsNotEnqueuedTwice(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, small(1))
@@ -171,6 +171,14 @@ func TestWaitingRunIsNotEnqueuedTwice(t *testing.T) {
 	e.db.MustExec(t, `UPDATE sync_run SET state = 'running', worker = 'elsewhere:1:dead', heartbeat_at = clock() - interval '5 minutes'`)
 	if n := adopt(); n != 2 {
 		t.Fatalf("%d slices for run %s, whose holder died", n, run.ID)
+	}
+	e.db.MustExec(t, `UPDATE river.river_job SET scheduled_at = now() - interval '10 seconds', state = 'retryable'`)
+	if n := adopt(); n != 2 {
+		t.Fatalf("%d slices, and two were due a moment ago", n)
+	}
+	e.db.MustExec(t, `UPDATE river.river_job SET scheduled_at = now() - interval '1 minute'`)
+	if n := adopt(); n != 3 {
+		t.Fatalf("%d slices, and the two were due a minute ago and nobody made them available", n)
 	}
 }
 

@@ -69,7 +69,7 @@ type Config struct {
 	// where so many wait that their turns would not come within half a minute.
 	HandOver time.Duration
 	// Heartbeat is how often the holder of a run, and the process, show that they
-	// live: 15 s.
+	// live, and how often this one looks for runs that nobody works on: 15 s.
 	Heartbeat time.Duration
 	// Takeover is how long without a heartbeat a run may be taken over: 60 s.
 	Takeover time.Duration
@@ -212,6 +212,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	}
 	r.started = true
 	r.showing.Go(func() { r.show(ctx) })
+	r.showing.Go(func() { r.adopt(ctx) })
 	r.showing.Go(func() { r.repair(ctx) })
 	// A tick at once: runs whose process died are taken over now, not after
 	// River has elected a leader.

@@ -171,8 +171,10 @@ func (r *Runner) enqueueSliceAt(ctx context.Context, tx pgx.Tx, run store.Run, a
 
 // Priorities of slices: a run that begins goes before one that goes on, so that
 // a small connection does not wait for the turns of large ones. A slice that has
-// waited goes before both, by its age.
+// waited goes before both, by its age, and so does one of a run that lost its
+// holder.
 const (
+	priorityWaited = 1
 	priorityBegins = 2
 	priorityGoesOn = 3
 )

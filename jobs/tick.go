@@ -19,7 +19,7 @@ const dueBatch = 1000
 // and embedding queues without a drainer. It repairs what the job queue lost.
 func (r *Runner) tick(ctx context.Context) error {
 	return errors.Join(
-		r.enqueueDue(ctx), r.adoptOrphans(ctx), r.promoteSlices(ctx), r.wakeDrainers(ctx), r.adoptErasures(ctx), r.purgeHeld(ctx), r.closePushRuns(ctx),
+		r.adoptOrphans(ctx), r.enqueueDue(ctx), r.promoteSlices(ctx), r.wakeDrainers(ctx), r.adoptErasures(ctx), r.purgeHeld(ctx), r.closePushRuns(ctx),
 	)
 }
 
@@ -59,7 +59,9 @@ func (r *Runner) adoptOrphans(ctx context.Context) error {
 			continue
 		}
 		r.cfg.Log.Info("taking over a run that nobody works on", "run", run.ID, "connection", run.Connection, "last_worker", run.Worker)
-		slices = append(slices, sliceOf(run.ID, run.Lane, false))
+		slice := sliceOf(run.ID, run.Lane, false)
+		slice.InsertOpts.Priority = priorityWaited
+		slices = append(slices, slice)
 	}
 	if len(slices) == 0 {
 		return nil

@@ -39,6 +39,30 @@ func (r *Runner) show(ctx context.Context) {
 	}
 }
 
+// adopt looks for runs that nobody works on until ctx ends. Each process does so
+// by itself and does nothing else meanwhile: how soon a run that lost its holder
+// goes on depends neither on the process that leads nor on how long due work and
+// repairs take.
+func (r *Runner) adopt(ctx context.Context) {
+	every := time.NewTicker(r.cfg.Heartbeat)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.stopping:
+			return
+		case <-every.C:
+		}
+		look, cancel := context.WithTimeout(ctx, showTimeout)
+		err := r.adoptOrphans(look)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			r.cfg.Log.Warn("looking for runs that nobody works on", "error", err)
+		}
+	}
+}
+
 // repair does what the tick does until ctx ends: schedules and runs go on where
 // no process leads, or where the queue has lost the ticks.
 func (r *Runner) repair(ctx context.Context) {

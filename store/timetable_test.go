@@ -165,7 +165,8 @@ func TestStarvedAndStuck(t *testing.T) {
 	expect("taken after a long wait", "0 starved, 0 stuck")
 }
 
-// A registration takes no more than half the slots while runs of others wait.
+// A registration takes no more than half the slots while runs of others wait;
+// those of processes that show no life are nobody's.
 func TestRegistrationKeepsToItsShare(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -215,6 +216,13 @@ func TestRegistrationKeepsToItsShare(t *testing.T) {
 	if crowded(waits) {
 		t.Error("the other one is held back")
 	}
+	for since, want := range map[string]bool{"50 seconds": true, "70 seconds": false} {
+		r.db.MustExec(t, `UPDATE sync_run SET heartbeat_at = clock() - $1::interval WHERE worker <> ''`, since)
+		if crowded(runs[2]) != want {
+			t.Errorf("with holders that have been silent for %s a registration is held back: %t, want %t", since, !want, want)
+		}
+	}
+	r.db.MustExec(t, `UPDATE sync_run SET heartbeat_at = clock() WHERE worker <> ''`)
 	if _, err := r.store.ClaimRun(t.Context(), waits.ID, "w", time.Minute); err != nil {
 		t.Fatal(err)
 	}

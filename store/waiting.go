@@ -20,13 +20,15 @@ type Orphan struct {
 // Orphans returns live runs that may have nobody to work on them: their holder
 // has shown no heartbeat for takeover, they have waited that long past their
 // next try and no job is to begin them soon, or their holder is a process of host.
+// A job whose time has come and which nobody makes available is none: the process
+// that leads does that, and it may be the one that is gone.
 func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string) ([]Orphan, error) {
 	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+`, coalesce(r.worker = '' OR r.heartbeat_at < clock() - $1::interval, true)
 		FROM sync_run r JOIN connection c ON c.id = r.connection_id
 		WHERE r.kind <> 'push' AND ((r.state = 'running' AND r.worker <> '' AND (r.heartbeat_at < clock() - $1::interval OR split_part(r.worker, ':', 1) = $2))
 		   OR (r.state IN ('queued', 'running') AND r.worker = '' AND coalesce(r.next_try_at, r.heartbeat_at, r.queued_at) < clock() - $1::interval))
-		  AND NOT EXISTS (SELECT FROM river.river_job j WHERE j.kind = 'sync_slice' AND j.state IN ('available', 'scheduled', 'retryable', 'pending')
-			AND j.scheduled_at < now() + interval '1 minute' AND j.args ->> 'run_id' = r.id::text)
+		  AND NOT EXISTS (SELECT FROM river.river_job j WHERE j.kind = 'sync_slice' AND j.args ->> 'run_id' = r.id::text
+			AND (j.state = 'available' OR j.state IN ('scheduled', 'retryable', 'pending') AND j.scheduled_at BETWEEN now() - interval '20 seconds' AND now() + interval '1 minute'))
 		ORDER BY r.queued_at LIMIT 1000`, takeover, host)
 	if err != nil {
 		return nil, fmt.Errorf("looking for orphaned runs: %w", err)
@@ -41,9 +43,14 @@ func (s *Store) Orphans(ctx context.Context, takeover time.Duration, host string
 // waitsSince is when a run that nobody holds could have been worked on.
 const waitsSince = `greatest(r.waiting_since, r.next_try_at, r.queued_at)`
 
+// silent is true of a run whose holder has shown no life for as long as it takes
+// for another process to take it over.
+const silent = `r.worker <> '' AND r.heartbeat_at < clock() - interval '1 minute'`
+
 // Queue is how many runs of a lane nobody works on, and what works on them.
 type Queue struct {
-	// Waiting counts the runs that have waited for longer than a moment.
+	// Waiting counts the runs that have waited for longer than a moment, and those
+	// whose holder is silent.
 	Waiting int
 	// Slots is how many slices of the lane content the living processes work on
 	// at once.
@@ -54,7 +61,7 @@ type Queue struct {
 func (s *Store) Queue(ctx context.Context, lane Lane) (Queue, error) {
 	var q Queue
 	err := s.pool.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM sync_run r WHERE r.lane = $1 AND r.state = 'queued' AND r.worker = '' AND `+waitsSince+` < clock() - interval '1 second'),
+		SELECT (SELECT count(*) FROM sync_run r WHERE r.lane = $1 AND r.kind <> 'push' AND (r.state = 'queued' AND r.worker = '' AND `+waitsSince+` < clock() - interval '1 second' OR r.state = 'running' AND `+silent+`)),
 			(SELECT coalesce(sum(slots), 0) FROM worker WHERE seen_at > clock() - $2::interval)`, lane, workerAlive).Scan(&q.Waiting, &q.Slots)
 	if err != nil {
 		return q, fmt.Errorf("looking at what waits: %w", err)
@@ -64,14 +71,15 @@ func (s *Store) Queue(ctx context.Context, lane Lane) (Queue, error) {
 
 // Crowded reports whether the client registration of a run's connection has
 // more than its share of the slots while runs of others wait: more than half,
-// rounded up. Sources without consent have no registration and no share.
+// rounded up. A run whose holder is silent takes no slot. Sources without
+// consent have no registration and no share.
 func (s *Store) Crowded(ctx context.Context, run Run, slots int) (bool, error) {
 	var crowded bool
 	err := s.pool.QueryRow(ctx, `
 		WITH own AS (SELECT g.registration_id AS id FROM connection c JOIN oauth_grant g ON g.id = c.grant_id WHERE c.id = $1),
-		live AS (SELECT r.*, g.registration_id AS registration FROM sync_run r JOIN connection c ON c.id = r.connection_id
+		live AS (SELECT r.*, g.registration_id AS registration, `+silent+` AS silent FROM sync_run r JOIN connection c ON c.id = r.connection_id
 			LEFT JOIN oauth_grant g ON g.id = c.grant_id WHERE r.state IN ('queued', 'running') AND r.lane = $2)
-		SELECT coalesce((SELECT count(*) FROM live JOIN own ON live.registration = own.id WHERE live.state = 'running' AND live.worker <> '' AND live.id <> $3) >= ($4 + 1) / 2
+		SELECT coalesce((SELECT count(*) FROM live JOIN own ON live.registration = own.id WHERE live.state = 'running' AND live.worker <> '' AND NOT live.silent AND live.id <> $3) >= ($4 + 1) / 2
 			AND EXISTS (SELECT FROM live r, own WHERE r.registration IS DISTINCT FROM own.id AND r.state = 'queued' AND r.worker = '' AND `+waitsSince+` < clock()), false)`,
 		run.ConnectionID, run.Lane, run.ID, slots).Scan(&crowded)
 	if err != nil {
