@@ -271,7 +271,7 @@ func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 	for i := range w.b.Touched {
 		stored = append(stored, w.b.Touched[i].ExternalID)
 	}
-	over := slices.Concat(stored, w.b.Refused, w.b.Deleted)
+	over := slices.Concat(stored, w.b.Refused)
 	for _, s := range w.b.Skips {
 		over = append(over, s.Ref.ID)
 	}

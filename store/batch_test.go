@@ -115,6 +115,7 @@ func (m *model) draw(t *rapid.T, run store.Run, ids map[string]uuid.UUID) *store
 			b.Deleted = append(b.Deleted, id)
 			delete(m.documents, id)
 			delete(m.quarantined, id)
+			delete(m.skipped, id)
 		case !stored: // the rest is said of stored documents alone
 		case op == "touch":
 			w := document(id, connectors.ACL{})

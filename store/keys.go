@@ -108,8 +108,8 @@ func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams, events ...audi
 			own = &n
 		}
 		_, err := tx.Exec(ctx, `
-			INSERT INTO api_key (id, name, secret_hash, hint, reader_id, principal_id, rights, all_connections, connections, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+			INSERT INTO api_key (id, name, secret_hash, hint, reader_id, principal_id, rights, all_connections, connections, expires_at, mode)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $5::uuid IS NULL THEN 'own' ELSE 'bound' END)`,
 			id, p.Name, hash[:], secret[len(secret)-4:], p.ReaderID, own, p.Rights, p.AllConnections, append([]uuid.UUID{}, p.Connections...), p.ExpiresAt)
 		if pgCode(err) == stateUniqueViolation {
 			return fmt.Errorf("a key named %q exists: %w", p.Name, ErrConflict)

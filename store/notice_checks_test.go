@@ -98,7 +98,7 @@ func causes() map[string]cause {
 			`WITH c AS (SELECT $1::uuid) UPDATE client_registration SET credential_expires_at = clock() + interval '31 days'`,
 		},
 		"key_expiring": {
-			`WITH c AS (SELECT $1::uuid) INSERT INTO api_key (name, secret_hash, hint, rights, expires_at) VALUES ('k', '\x01', '', '{search}', clock() + interval '6 days')`,
+			`WITH c AS (SELECT $1::uuid) INSERT INTO api_key (name, secret_hash, hint, mode, rights, expires_at) VALUES ('k', '\x01', '', 'own', '{search}', clock() + interval '6 days')`,
 			`WITH c AS (SELECT $1::uuid) UPDATE api_key SET revoked_at = clock()`,
 		},
 		"token_expiring": {

@@ -234,8 +234,8 @@ func queueReaders(b *pgx.Batch, r worldRows, w oracle.World, now time.Time) {
 			conns = append(conns, r.connections[c])
 		}
 		hash := sha256.Sum256(r.keys[i][:])
-		b.Queue(`INSERT INTO api_key (id, name, secret_hash, hint, reader_id, principal_id, rights, all_connections, connections, expires_at, revoked_at)
-			VALUES ($1, $2, $3, '', $4, $5, '{search}', $6, $7, $8, $9)`, r.keys[i], fmt.Sprintf("k%d", i), hash[:], reader, own, k.All, conns, expires, revoked)
+		b.Queue(`INSERT INTO api_key (id, name, secret_hash, hint, reader_id, principal_id, rights, all_connections, connections, expires_at, revoked_at, mode)
+			VALUES ($1, $2, $3, '', $4, $5, '{search}', $6, $7, $8, $9, CASE WHEN $4::uuid IS NULL THEN 'own' ELSE 'bound' END)`, r.keys[i], fmt.Sprintf("k%d", i), hash[:], reader, own, k.All, conns, expires, revoked)
 	}
 }
 

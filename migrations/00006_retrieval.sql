@@ -1,0 +1,102 @@
+-- Who readers are and how they are found at sources, how keys name them, who
+-- read what, and the feed of changes.
+
+-- +goose Up
+
+-- Who a reader is to an identity provider; the subject is compared byte for byte.
+CREATE TABLE reader_identity (
+  issuer     text COLLATE "C" NOT NULL,
+  subject    text COLLATE "C" NOT NULL,
+  reader_id  uuid NOT NULL REFERENCES reader ON DELETE CASCADE,
+  how        text NOT NULL CHECK (how IN ('manual', 'import')),
+  created_at timestamptz NOT NULL DEFAULT clock(),
+  PRIMARY KEY (issuer, subject)
+);
+CREATE INDEX reader_identity_reader ON reader_identity (reader_id);
+
+-- An address that somebody who may say so confirmed to be the reader's. It maps
+-- to principals only in realms where an admin enabled that.
+CREATE TABLE reader_email (
+  reader_id  uuid NOT NULL REFERENCES reader ON DELETE CASCADE,
+  email      text COLLATE "C" NOT NULL,
+  how        text NOT NULL CHECK (how IN ('manual', 'import')),
+  created_at timestamptz NOT NULL DEFAULT clock(),
+  PRIMARY KEY (reader_id, email)
+);
+CREATE INDEX reader_email_email ON reader_email (email);
+
+-- What a source says of its people. Evidence per connection: the set is replaced
+-- by each complete reading of groups.
+CREATE TABLE principal_email (
+  connection_id uuid NOT NULL REFERENCES connection ON DELETE CASCADE,
+  principal_id  bigint NOT NULL REFERENCES principal,
+  email         text COLLATE "C" NOT NULL,
+  verified      boolean NOT NULL,
+  PRIMARY KEY (connection_id, principal_id, email)
+);
+CREATE INDEX principal_email_email ON principal_email (email);
+CREATE INDEX principal_email_principal ON principal_email (principal_id);
+
+-- Readers are mapped by verified e-mail in the connection's realm.
+ALTER TABLE connection ADD COLUMN map_email boolean NOT NULL DEFAULT false;
+
+-- How a key names its reader: bound to one; by a signed assertion with each
+-- request; as a trusted backend by plain id; or nobody's, which sees what was
+-- shared with the key.
+ALTER TABLE api_key
+  ADD COLUMN mode text NOT NULL DEFAULT 'bound' CHECK (mode IN ('bound', 'assertion', 'trusted', 'own')),
+  ADD COLUMN per_minute int CHECK (per_minute BETWEEN 1 AND 1000000),
+  ADD COLUMN created_by text NOT NULL DEFAULT '';
+UPDATE api_key SET mode = 'own' WHERE reader_id IS NULL;
+ALTER TABLE api_key ADD CHECK ((mode = 'bound') = (reader_id IS NOT NULL));
+ALTER TABLE api_key ADD CHECK (mode <> 'trusted' OR (NOT all_connections AND expires_at IS NOT NULL));
+
+-- The public keys that may sign assertions of a key.
+CREATE TABLE key_signer (
+  key_id     uuid NOT NULL REFERENCES api_key ON DELETE CASCADE,
+  kid        text NOT NULL,
+  algorithm  text NOT NULL CHECK (algorithm IN ('EdDSA', 'ES256', 'RS256', 'PS256')),
+  public_key bytea NOT NULL, -- PKIX, DER
+  created_at timestamptz NOT NULL DEFAULT clock(),
+  PRIMARY KEY (key_id, kid)
+);
+
+-- Assertions that were used, until they expire by themselves.
+CREATE TABLE assertion_used (
+  key_id   uuid NOT NULL REFERENCES api_key ON DELETE CASCADE,
+  jti_hash bytea NOT NULL,
+  until    timestamptz NOT NULL,
+  PRIMARY KEY (key_id, jti_hash)
+);
+CREATE INDEX assertion_used_until ON assertion_used (until);
+
+-- Who read which documents. Written in batches; lost says how many reads before
+-- this row could not be written.
+CREATE TABLE read_event (
+  id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at                timestamptz NOT NULL DEFAULT clock(),
+  reader_id         uuid,
+  key_id            uuid,
+  actor             text NOT NULL DEFAULT '', -- a bare principal, an SQL login, an admin who views as a reader
+  tool              text NOT NULL,
+  documents         uuid[] NOT NULL,
+  permissions_as_of jsonb NOT NULL DEFAULT '{}',
+  query             text,
+  lost              bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX read_event_at ON read_event (at);
+CREATE INDEX read_event_documents ON read_event USING gin (documents);
+
+-- The feed: one sequencer gives committed rows their positions, without gaps.
+ALTER TABLE outbox DROP CONSTRAINT outbox_kind_check;
+ALTER TABLE outbox ADD CONSTRAINT outbox_kind_check
+  CHECK (kind IN ('revision', 'hide', 'show', 'purge', 'acl', 'membership', 'stale')) NOT VALID;
+ALTER TABLE outbox
+  ADD COLUMN position bigint,
+  ADD COLUMN detail   jsonb;
+CREATE UNIQUE INDEX outbox_position ON outbox (position);
+CREATE INDEX outbox_waiting ON outbox (id) WHERE position IS NULL;
+
+-- +goose Down
+-- Migrations only go forward: restore a backup instead.
+SELECT 1;
