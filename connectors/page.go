@@ -19,8 +19,8 @@ type Page struct {
 	// inferred to be deleted.
 	Blocked []Container
 	// Containers are containers that the listing met, each with what it lies in.
-	// Sources whose containers nest, and whose ids are no paths, name them: what
-	// lies in a blocked one at any depth is known by them alone.
+	// Sources name them whose documents' containers nest and have ids that are no
+	// paths: what lies in a blocked one at any depth is known by them alone.
 	Containers []Place
 	// Next is the cursor after this page. It must differ from the cursor that
 	// the page was read at, and from every earlier one of the run; the engine
@@ -50,7 +50,8 @@ const (
 	Upsert Op = iota
 	// Delete is the source's own tombstone.
 	Delete
-	// SetACL replaces the ACL alone.
+	// SetACL replaces the ACL alone. In a listing the item counts as seen: it is
+	// there, while it cannot be told whether it is selected.
 	SetACL
 )
 

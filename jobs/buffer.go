@@ -64,6 +64,7 @@ func (b *buffer) add(it *item) error {
 		b.b.Deleted = append(b.b.Deleted, c.Ref.ID)
 		return nil
 	case connectors.SetACL:
+		b.seen(it)
 		b.b.ACLs = append(b.b.ACLs, store.ACLWrite{ExternalID: c.Ref.ID, ACL: c.ACL})
 		return nil
 	case connectors.Upsert:
@@ -136,6 +137,7 @@ func (b *buffer) addResult(it *item) error {
 		b.addSkip(connectors.Skip{Ref: ref, Path: pathOf(it.change), Reason: r.err.Error()})
 	case resultRefused:
 		b.seen(it)
+		b.b.Counts.Refused++
 		if it.known.ID != uuid.Nil {
 			b.b.Refused = append(b.b.Refused, ref.ID)
 		} else {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -116,6 +117,9 @@ func (s *syncer) verdict(ctx context.Context, swept store.Counts, note error) sl
 	if counts.Quarantined > 0 {
 		notes = append(notes, fmt.Errorf("%d items are quarantined: see `tributary documents quarantined %s`", counts.Quarantined, s.conn.Name))
 	}
+	if counts.Refused > 0 {
+		notes = append(notes, fmt.Errorf("the source refuses the content of %d items: give the account access to them, or exclude them", counts.Refused))
+	}
 	if counts.Blocked > 0 {
 		notes = append(notes, fmt.Errorf("%d containers could not be listed: nothing below them was inferred to be deleted", counts.Blocked))
 	}
@@ -138,7 +142,7 @@ func (s *syncer) plan(ctx context.Context, page connectors.Page) (*pageTask, err
 	}
 	var ids []string
 	for i := range page.Changes {
-		if page.Changes[i].Op == connectors.Upsert {
+		if page.Changes[i].Op != connectors.Delete && s.run.Lane == store.Content {
 			ids = append(ids, page.Changes[i].Ref.ID)
 		}
 	}
@@ -187,6 +191,9 @@ func storable(page connectors.Page) connectors.Page {
 	for _, b := range page.Blocked {
 		blocked = append(blocked, connectors.Container{ID: extract.CleanField(b.ID, maxField), Prefix: extract.CleanField(b.Prefix, maxField), Reason: extract.CleanField(b.Reason, maxTitle)})
 	}
+	page.Containers = slices.DeleteFunc(slices.Clone(page.Containers), func(c connectors.Place) bool {
+		return !store.UsableID(c.ID) || c.Parent != "" && !store.UsableID(c.Parent)
+	})
 	page.Changes, page.Skipped, page.Blocked = changes, skipped, blocked
 	return page
 }

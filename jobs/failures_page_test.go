@@ -47,8 +47,9 @@ func failures() string {
 ## How a run ends
 
 A run is ` + "`succeeded`, `partial`, `failed`, `cancelled` or `superseded`" + `. It is succeeded only if every item that the source listed is stored, was stored
-already, is one that is not ingested (an image, a file without text), or is refused by the source. Quarantined items, containers that could not be listed and held
-deletions make it partial. A run that failed has inferred no deletion; the next one goes on where it stopped.
+already, or is one that is not ingested (an image, a file without text). Quarantined items, items whose content the source refuses (401, 403, 404), containers
+that could not be listed and held deletions make it partial. What lies below a container that could not be listed is neither hidden nor purged. What is missing elsewhere may
+have been moved there: it is hidden, and purged once a listing of everything an hour later does not contain it either, or after 7 days. A run that failed has inferred no deletion; the next one goes on where it stopped.
 
 Every error of a source has one of these classes, and nothing but the class decides:
 

@@ -13,8 +13,8 @@ var errTurnOver = errors.New("the turn is over")
 
 // part is what was committed of a page whose end is not.
 type part struct {
-	listed, unchanged, skipped int64
-	documents                  int
+	listed, unchanged, skipped, refused int64
+	documents                           int
 	// failed is true where an item failed, or rests because it did: reading the
 	// page again would count that again.
 	failed bool
@@ -25,6 +25,7 @@ func (d *part) note(b *store.Batch) {
 	d.listed += b.Counts.Listed
 	d.unchanged += b.Counts.Unchanged
 	d.skipped += b.Counts.Skipped
+	d.refused += b.Counts.Refused
 	d.documents += len(b.Documents)
 	d.failed = d.failed || len(b.Quarantine) > 0 || b.Counts.Quarantined > 0
 }
@@ -63,7 +64,7 @@ func (p *pump) leave(ctx context.Context, b *buffer) error {
 	if all.note(b.b); all.failed {
 		b.reset()
 	}
-	b.b.Counts.Listed, b.b.Counts.Unchanged, b.b.Counts.Skipped = -done.listed, -done.unchanged, -done.skipped
+	b.b.Counts.Listed, b.b.Counts.Unchanged, b.b.Counts.Skipped, b.b.Counts.Refused = -done.listed, -done.unchanged, -done.skipped, -done.refused
 	if err := b.flush(ctx, nil); err != nil {
 		return err
 	}

@@ -238,6 +238,10 @@ func (p *planner) take(it *item) bool {
 		}
 		return false
 	case connectors.SetACL:
+		if before == nil && now.stored != uuid.Nil {
+			now.revision, now.path = "", ""
+			p.items[id] = now
+		}
 		return false
 	case connectors.Upsert:
 	}

@@ -317,6 +317,7 @@ func (c *Counts) addTo(t *Counts) {
 	t.Memberships += c.Memberships
 	t.Skipped += c.Skipped
 	t.Quarantined += c.Quarantined
+	t.Refused += c.Refused
 	t.Blocked += c.Blocked
 	t.Bytes += c.Bytes
 	t.ChunksWritten += c.ChunksWritten

@@ -59,6 +59,7 @@ type Counts struct {
 	Memberships   int64 `json:"memberships,omitempty"`
 	Skipped       int64 `json:"skipped,omitempty"`
 	Quarantined   int64 `json:"quarantined,omitempty"`
+	Refused       int64 `json:"refused,omitempty"`
 	Blocked       int64 `json:"blocked,omitempty"`
 	Bytes         int64 `json:"bytes,omitempty"`
 	ChunksWritten int64 `json:"chunks_written,omitempty"`

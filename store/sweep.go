@@ -16,8 +16,8 @@ type SweepRules struct {
 	// Settle is how long a document stays hidden before another complete
 	// listing may purge it.
 	Settle time.Duration
-	// RefusedGrace is how long a document whose content is refused stays
-	// hidden before it is purged.
+	// RefusedGrace is how long a document stays hidden before it is purged whose
+	// content is refused, or which may lie in a container that is not listed.
 	RefusedGrace time.Duration
 	// CapCount and CapShare bound inferred deletions: more than the larger of
 	// CapCount documents and CapShare of the connection's documents are held.
@@ -35,7 +35,9 @@ const sweepBatch = 500
 
 // SweepListing hides what a complete listing no longer contains and purges
 // what a complete listing at least Settle later still does not contain.
-// Documents below a blocked container are left alone. Where the documents to
+// Documents below a blocked container are left alone; what is absent elsewhere
+// may have been moved there, and is purged once it was hidden for RefusedGrace.
+// Where the documents to
 // hide, or those to purge, are more than the cap allows, the listing is empty, or
 // less is selected and no admin confirmed it, all of them make a hold; started
 // with ApproveDeletions, the run approves and purges it. What an admin confirmed
@@ -195,8 +197,11 @@ type absentee struct {
 // hidden without approval. Documents below blocked containers are left out, and
 // those whose deletion an admin rejected, unless the run lets deletions pass.
 func absentees(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) ([]absentee, int64, error) {
-	containers, prefixes := []string{}, []string{}
+	containers, prefixes, absent := []string{}, []string{}, rules.Settle
 	for _, b := range run.Blocked {
+		if b.Prefix == "" { // ids are no paths: what was moved there has the same id
+			absent = rules.RefusedGrace
+		}
 		if b.Prefix != "" || b.ID == "" {
 			prefixes = append(prefixes, likePrefix(b.Prefix))
 		}
@@ -206,13 +211,13 @@ func absentees(ctx context.Context, tx pgx.Tx, run Run, rules SweepRules) ([]abs
 		WITH RECURSIVE blocked (id) AS (
 			SELECT unnest($3::text[]) UNION SELECT c.id FROM blocked b JOIN container c ON c.connection_id = $1 AND c.parent = b.id)
 		SELECT d.id, coalesce(d.hidden_reason, ''),
-			(d.hidden_at <= clock() - CASE d.hidden_reason WHEN 'refused' THEN $6::interval ELSE $5::interval END AND d.hidden_at < $7) IS TRUE
+			(d.hidden_at <= clock() - CASE d.hidden_reason WHEN 'refused' THEN $6::interval WHEN 'absent' THEN $9::interval ELSE $5::interval END AND d.hidden_at < $7) IS TRUE
 		FROM document d
 		WHERE d.connection_id = $1
 		  AND (d.hidden_reason = 'refused' OR NOT EXISTS (SELECT FROM seen s WHERE s.connection_id = $1 AND s.listing = $2 AND s.document_id = d.id))
 		  AND NOT (d.container = ANY(ARRAY(SELECT id FROM blocked)) OR d.external_id LIKE ANY($4))
 		  AND ($8 OR NOT EXISTS (SELECT FROM held_document x JOIN deletion_hold h ON h.id = x.hold_id WHERE x.document_id = d.id AND h.state = 'rejected'))`,
-		run.ConnectionID, run.Listing, containers, prefixes, rules.Settle, rules.RefusedGrace, run.StartedAt, run.ApproveDeletions)
+		run.ConnectionID, run.Listing, containers, prefixes, rules.Settle, rules.RefusedGrace, run.StartedAt, run.ApproveDeletions, absent)
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading absent documents: %w", err)
 	}

@@ -156,12 +156,34 @@ func TestBlockedContainersKeepTheirSubtree(t *testing.T) {
 				}
 			}
 			s.db.Advance(t, 2*time.Hour)
+			if c.blocked.Prefix == "" {
+				s.db.Advance(t, rules.RefusedGrace)
+			}
 			s.db.MustExec(t, `UPDATE document SET hidden_reason = 'refused', hidden_at = clock() - interval '8 days' WHERE external_id = ANY($1)`, c.kept)
 			if got := s.list(t, rules, true, blocked, "stays"); got.Purged != int64(len(c.hidden)) {
 				t.Errorf("%d documents were purged, want the %d outside", got.Purged, len(c.hidden))
 			}
 		})
 	}
+}
+
+// TestWhatMayLieInABlockedContainerWaitsForTheGrace: moved there it is as absent
+// as if it were deleted, and it is not gone. A listing of everything knows.
+func TestWhatMayLieInABlockedContainerWaitsForTheGrace(t *testing.T) {
+	t.Parallel()
+	rules := store.DefaultSweepRules()
+	closed := []connectors.Container{{ID: "closed"}}
+	s, ids := swept(t, 30)
+	s.want(t, "moved into it", s.list(t, rules, false, closed, ids[2:]...), 2, 0, 0, 28)
+	s.db.Advance(t, 6*24*time.Hour)
+	s.want(t, "days later", s.list(t, rules, false, closed, ids[2:]...), 0, 0, 0, 28)
+	s.want(t, "found again", s.list(t, rules, false, nil, ids[1:]...), 0, 1, 0, 29)
+	s.want(t, "another", s.list(t, rules, false, closed, ids[3:]...), 2, 0, 0, 27)
+	s.db.Advance(t, rules.RefusedGrace)
+	s.want(t, "after the grace", s.list(t, rules, false, closed, ids[3:]...), 0, 2, 0, 27)
+	s.want(t, "ids that are paths", s.list(t, rules, false, []connectors.Container{{ID: "a", Prefix: "a/"}}, ids[4:]...), 1, 0, 0, 26)
+	s.db.Advance(t, rules.Settle)
+	s.want(t, "cannot be moved", s.list(t, rules, false, []connectors.Container{{ID: "a", Prefix: "a/"}}, ids[4:]...), 0, 1, 0, 26)
 }
 
 // TestRefusedContentHidesAtOnceAndPurgesAfterGrace, and is shown again as soon

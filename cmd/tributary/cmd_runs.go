@@ -175,6 +175,7 @@ func countRows(c store.Counts) []countRow {
 		{"memberships", c.Memberships},
 		{"skipped", c.Skipped},
 		{"quarantined", c.Quarantined},
+		{"refused by the source", c.Refused},
 		{"containers that could not be listed", c.Blocked},
 		{"bytes read", c.Bytes},
 		{"chunks written", c.ChunksWritten},

@@ -142,6 +142,9 @@ func brokenErrors() []breakage {
 		{name: "does not tell what is blocked", rule: "container-blocked", says: "in no blocked container", twist: func(*bench) twist {
 			return pageTwist(func(_ int, page *connectors.Page) { page.Blocked = nil }, snapshot)
 		}},
+		{name: "does not tell what containers lie in", rule: "container-blocked", says: "in no blocked container", twist: func(*bench) twist {
+			return pageTwist(func(_ int, page *connectors.Page) { page.Containers = nil }, snapshot)
+		}},
 		{name: "stops at a closed container", rule: "container-blocked", says: "with one container closed", twist: stopsAtClosed},
 		{name: "leaves out what it cannot read", rule: "item-alone", says: "counts as seen", twist: leavesOutUnreadable},
 	}

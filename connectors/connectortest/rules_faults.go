@@ -19,7 +19,8 @@ const blockedContainer = "a"
 
 func containerBlocked(p *probe) {
 	p.corpus()
-	before := p.modelOf(p.snapshot(p.open()))
+	whole := p.snapshot(p.open())
+	before, above := p.modelOf(whole), placesOf(whole)
 	judged := 0
 	for _, kind := range []FaultKind{Forbidden, NotFound, Gone} {
 		if !p.supported(p.fix.Site.Fail(Fault{On: OnContainer, Kind: kind, Name: blockedContainer}), "close a container") {
@@ -29,12 +30,12 @@ func containerBlocked(p *probe) {
 		w := p.read(p.open().Snapshot(p.ctx, nil), nil, nil)
 		p.whole("with one container closed by "+string(kind), w)
 		p.fix.Site.Mend()
-		p.judgeBlocked(kind, before, w)
+		p.judgeBlocked(kind, before, above, w)
 	}
 	p.judged(judged, "close a container")
 }
 
-func (p *probe) judgeBlocked(kind FaultKind, before model, w walk) {
+func (p *probe) judgeBlocked(kind FaultKind, before model, above map[string]string, w walk) {
 	var blocked []connectors.Container
 	for _, page := range w.pages {
 		blocked = append(blocked, page.Blocked...)
@@ -50,7 +51,7 @@ func (p *probe) judgeBlocked(kind FaultKind, before model, w walk) {
 			continue
 		}
 		missing++
-		covered := slices.ContainsFunc(blocked, func(b connectors.Container) bool { return covers(b, id, before[id]) })
+		covered := slices.ContainsFunc(blocked, func(b connectors.Container) bool { return covers(b, id, before[id], above) })
 		if !covered {
 			p.fail("%s on container %q: %q is missing and in no blocked container %+v", kind, blockedContainer, id, blocked)
 		}
@@ -60,9 +61,22 @@ func (p *probe) judgeBlocked(kind FaultKind, before model, w walk) {
 	}
 }
 
-func covers(b connectors.Container, id string, d stored) bool {
-	if b.ID == d.container {
-		return true
+// placesOf returns what the containers of a listing lie in.
+func placesOf(w walk) map[string]string {
+	above := map[string]string{}
+	for _, page := range w.pages {
+		for _, c := range page.Containers {
+			above[c.ID] = c.Parent
+		}
+	}
+	return above
+}
+
+func covers(b connectors.Container, id string, d stored, above map[string]string) bool {
+	for c, n := d.container, 0; c != "" && n <= len(above); c, n = above[c], n+1 {
+		if b.ID == c {
+			return true
+		}
 	}
 	return b.Prefix != "" && (strings.HasPrefix(id, b.Prefix) || strings.HasPrefix(d.path, b.Prefix))
 }

@@ -113,6 +113,13 @@ func broken(op string, err error) error {
 // refused reports whether err is the source's no to one item.
 func refused(err error) bool { return connectors.ClassOf(err) == connectors.ItemRefused }
 
+// forbidden reports whether err is a 403 about the one thing that was asked for:
+// it is there, and is not given out.
+func forbidden(err error) bool {
+	e, ok := errors.AsType[*httpx.StatusError](err)
+	return ok && e.Code == http.StatusForbidden && refused(err)
+}
+
 // corpus is a set of files with a list and a log of its own: a shared drive, or
 // for "" what is the account's and shared with it.
 type corpus string

@@ -217,6 +217,7 @@ func (f *feed) entries(ctx context.Context, all []change, at time.Time, page *co
 			}
 		}
 	}
+	t.tell(page)
 	return nil
 }
 
@@ -287,6 +288,7 @@ func (f *feed) walk(ctx context.Context, page *connectors.Page) error {
 			return err
 		}
 	}
+	t.tell(page)
 	if len(f.at.Walk) == 0 {
 		f.at.Walked = 0
 	}

@@ -40,7 +40,12 @@ func seen(ctx context.Context, t *tree, f *file, _ time.Time, page *connectors.P
 		return nil
 	}
 	if !t.s.sel.everything() {
-		if p, err := t.place(ctx, f); err != nil || !t.s.sel.has(p) {
+		p, err := t.place(ctx, f)
+		if err == nil && t.s.sel.unclear(p) {
+			page.Changes = append(page.Changes, keep(f))
+			return nil
+		}
+		if err != nil || !t.s.sel.has(p) {
 			return err
 		}
 	}
@@ -48,9 +53,18 @@ func seen(ctx context.Context, t *tree, f *file, _ time.Time, page *connectors.P
 	return nil
 }
 
+// keep is a change that leaves a document as it is, and lets nobody read it.
+func keep(f *file) connectors.Change {
+	return connectors.Change{Op: connectors.SetACL, Ref: connectors.ItemRef{ID: f.ID}}
+}
+
 // upsert adds a file of the selection: as a document, or as skipped.
 func upsert(ctx context.Context, t *tree, f *file, at time.Time, page *connectors.Page) error {
 	p, err := t.place(ctx, f)
+	if err == nil && t.s.sel.unclear(p) {
+		page.Changes = append(page.Changes, keep(f))
+		return nil
+	}
 	if err != nil || !t.s.sel.has(p) {
 		return err
 	}
@@ -165,5 +179,6 @@ func (s *session) fill(ctx context.Context, t *tree, c corpus, token string, l l
 			return "", err
 		}
 	}
+	t.tell(page)
 	return answer.Next, nil
 }

@@ -28,6 +28,10 @@ func (s *session) Permissions(ctx context.Context, from connectors.Cursor) iter.
 // setACL adds the ACL of a document of the selection.
 func setACL(ctx context.Context, t *tree, f *file, at time.Time, page *connectors.Page) error {
 	p, err := t.place(ctx, f)
+	if err == nil && t.s.sel.unclear(p) && formatOf(f).reason == "" {
+		page.Changes = append(page.Changes, keep(f))
+		return nil
+	}
 	if err != nil || !t.s.sel.has(p) || formatOf(f).reason != "" {
 		return err
 	}

@@ -58,6 +58,13 @@ func (s *selection) has(p place) bool {
 	return s.chosen(p) && s.paths.Has(p.path)
 }
 
+// unclear reports whether a file that lies at p may be selected and nobody can
+// tell, because its place is not known as far as a chosen folder or the patterns
+// need it.
+func (s *selection) unclear(p place) bool {
+	return p.closed && (!s.chosen(p) || !s.paths.All())
+}
+
 func (s *selection) chosen(p place) bool {
 	return len(s.containers) == 0 || slices.Contains(s.containers, p.container) ||
 		slices.ContainsFunc(p.above, func(folder *file) bool { return slices.Contains(s.containers, folder.ID) })

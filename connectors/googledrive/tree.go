@@ -37,12 +37,16 @@ type tree struct {
 	folders map[string]*file
 	listed  map[corpus]bool
 	misses  int
+	// closed are folders that answer 403: what lies below them cannot be told.
+	// Blocked are those that no page names yet.
+	closed  map[string]bool
+	blocked []connectors.Container
 	// grants are the permissions of folders and of files in shared drives.
 	grants map[string]granted
 }
 
 func (s *session) newTree(op string) *tree {
-	return &tree{s: s, op: op, folders: map[string]*file{}, listed: map[corpus]bool{}, grants: map[string]granted{}}
+	return &tree{s: s, op: op, folders: map[string]*file{}, listed: map[corpus]bool{}, closed: map[string]bool{}, grants: map[string]granted{}}
 }
 
 // note takes over a folder that a listing shows.
@@ -89,6 +93,10 @@ func (t *tree) get(ctx context.Context, id string, c corpus) (*file, error) {
 	f, _, err := t.s.file(ctx, t.op, id, folderFields)
 	if refused(err) || (err == nil && (f.ID != id || f.MimeType != typeFolder)) {
 		t.folders[id] = nil
+		if forbidden(err) {
+			t.closed[id] = true
+			t.blocked = append(t.blocked, connectors.Container{ID: id, Reason: "The folder is not given out to this account."})
+		}
 		return nil, nil
 	}
 	if err != nil {
@@ -108,6 +116,8 @@ type place struct {
 	// that they reach it.
 	above []*file
 	whole bool
+	// closed says that they end below a folder that answers 403.
+	closed bool
 }
 
 // place looks up the folders above f.
@@ -126,6 +136,7 @@ func (t *tree) place(ctx context.Context, f *file) (place, error) {
 			return p, err
 		}
 		if folder == nil {
+			p.closed = t.closed[id]
 			break
 		}
 		p.above = append(p.above, folder)
@@ -134,6 +145,11 @@ func (t *tree) place(ctx context.Context, f *file) (place, error) {
 	p.container = t.s.container(f, p)
 	p.path = t.s.path(f, p)
 	return p, nil
+}
+
+// tell puts on a page which folders were found to be closed.
+func (t *tree) tell(page *connectors.Page) {
+	page.Blocked, t.blocked = append(page.Blocked, t.blocked...), nil
 }
 
 // top returns the id of the folder above which there is nothing: the shared

@@ -174,10 +174,19 @@ func (s *Session) selected(p string) bool {
 func (s *Session) add(ctx context.Context, op string, page *connectors.Page, e entry, as shape) error {
 	ref := connectors.ItemRef{ID: e.ID, Revision: strconv.Itoa(e.revision)}
 	in := container(e.Path)
-	if s.world.closed(in) {
+	closed := s.world.closed(in)
+	if closed != nil {
+		in = *closed
 		if !slices.ContainsFunc(page.Blocked, func(c connectors.Container) bool { return c.ID == in }) {
 			page.Blocked = append(page.Blocked, connectors.Container{ID: in, Reason: "the world does not list it"})
 		}
+	}
+	for c := in; c != ""; c = container(c) {
+		if p := (connectors.Place{ID: c, Parent: container(c)}); !slices.Contains(page.Containers, p) {
+			page.Containers = append(page.Containers, p)
+		}
+	}
+	if closed != nil {
 		return nil
 	}
 	if e.Skip != "" {
@@ -202,11 +211,20 @@ func (s *Session) add(ctx context.Context, op string, page *connectors.Page, e e
 	return nil
 }
 
-// closed reports whether a fault lies on the container or on one above it.
-func (w *World) closed(c string) bool {
+// closed returns the container that a fault lies on, of c and those above it;
+// nil is none.
+func (w *World) closed(c string) *string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.strike(connectortest.OnContainer, c) != nil
+	f := w.strike(connectortest.OnContainer, c)
+	switch {
+	case f == nil:
+		return nil
+	case f.Name != "":
+		return &f.Name
+	default:
+		return &c
+	}
 }
 
 // acl asks for the permissions of an item. What is refused is the zero ACL;

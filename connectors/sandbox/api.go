@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -21,6 +22,13 @@ func judge(r httpx.Refusal) *connectors.Error {
 		return &connectors.Error{Op: r.Call.Op, Class: connectors.CursorExpired, Err: &httpx.StatusError{Code: r.Status}}
 	}
 	return nil
+}
+
+// forbidden reports whether err is a 403 about the one thing that was asked for:
+// it is there, and is not given out.
+func forbidden(err error) bool {
+	e, ok := errors.AsType[*httpx.StatusError](err)
+	return ok && e.Code == http.StatusForbidden && connectors.ClassOf(err) == connectors.ItemRefused
 }
 
 // itemPath is the path of an item's address.

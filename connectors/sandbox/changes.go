@@ -78,6 +78,7 @@ func (s *session) changes(ctx context.Context, op, token string) (page connector
 			page.Changes = append(page.Changes, ours)
 		}
 	}
+	f.tell(&page)
 	return page, answer.Next, answer.More, nil
 }
 
@@ -98,6 +99,9 @@ func (s *session) change(ctx context.Context, f *folders, c change) (connectors.
 	chain, whole, err := f.path(ctx, c.Item)
 	if err != nil {
 		return gone, false, err
+	}
+	if f.unclear(c.Item, chain) {
+		return keep(c.Item), true, nil
 	}
 	if !s.sel.file(c.Item, chain) || c.Item.Size > connectors.MaxBody {
 		return gone, true, nil

@@ -24,19 +24,41 @@ type folders struct {
 	s    *session
 	op   string
 	seen map[string]*item
+	// closed are those that answer 403: what lies below them cannot be told.
+	closed map[string]bool
+	// page is what is told of folders with the next page.
+	page connectors.Page
 	// left are the people who have left; nil until it is needed.
 	left map[string]bool
 }
 
 func (s *session) newFolders(op string) *folders {
-	return &folders{s: s, op: op, seen: map[string]*item{}}
+	return &folders{s: s, op: op, seen: map[string]*item{}, closed: map[string]bool{}}
 }
 
 // note takes over a folder that a listing shows.
 func (f *folders) note(it *item) {
 	if it.Kind == kindFolder {
 		f.seen[it.ID] = it
+		f.page.Containers = append(f.page.Containers, connectors.Place{ID: it.ID, Parent: it.container()})
 	}
+}
+
+// tell puts on a page what was learned of folders since the one before.
+func (f *folders) tell(page *connectors.Page) {
+	page.Containers, page.Blocked = append(page.Containers, f.page.Containers...), append(page.Blocked, f.page.Blocked...)
+	f.page = connectors.Page{}
+}
+
+// unclear reports whether it may be selected and nobody can tell, because chain
+// ends below a folder that answers 403.
+func (f *folders) unclear(it *item, chain []*item) bool {
+	return f.closed[chain[len(chain)-1].ParentID] && f.s.sel.paths.Has(it.Path) && !f.s.sel.file(it, chain)
+}
+
+// keep is a change that leaves a document as it is, and lets nobody read it.
+func keep(it *item) connectors.Change {
+	return connectors.Change{Op: connectors.SetACL, Ref: it.ref()}
 }
 
 // get returns a folder, or nil for one that the account cannot see.
@@ -52,6 +74,10 @@ func (f *folders) get(ctx context.Context, id string) (*item, error) {
 	case connectors.ClassOf(err) == connectors.ItemRefused:
 		delete(f.s.kept, id)
 		f.seen[id] = nil
+		if forbidden(err) {
+			f.closed[id] = true
+			f.page.Blocked = append(f.page.Blocked, connectors.Container{ID: id, Reason: "The folder is not given out to this account."})
+		}
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -63,7 +89,7 @@ func (f *folders) get(ctx context.Context, id string) (*item, error) {
 		f.seen[id] = nil
 		return nil, nil
 	}
-	f.seen[id] = &kept.item
+	f.note(&kept.item)
 	return &kept.item, nil
 }
 

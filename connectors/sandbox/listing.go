@@ -16,6 +16,9 @@ func (s *session) Snapshot(ctx context.Context, from connectors.Cursor) iter.Seq
 	const op = "listing sandbox items"
 	return s.list(ctx, op, from, func(ctx context.Context, f *folders, it *item, page *connectors.Page) error {
 		chain, whole, err := f.path(ctx, it)
+		if err == nil && f.unclear(it, chain) {
+			page.Changes = append(page.Changes, keep(it))
+		}
 		if err != nil || !s.sel.file(it, chain) {
 			return err
 		}
@@ -33,12 +36,15 @@ func (s *session) Snapshot(ctx context.Context, from connectors.Cursor) iter.Seq
 func (s *session) ListIDs(ctx context.Context, from connectors.Cursor) iter.Seq2[connectors.Page, error] {
 	const op = "listing sandbox ids"
 	return s.list(ctx, op, from, func(ctx context.Context, f *folders, it *item, page *connectors.Page) error {
-		selected, err := s.selected(ctx, f, it)
-		if err != nil || !selected {
-			return err
+		selected, unclear, err := s.selected(ctx, f, it)
+		switch {
+		case err != nil:
+		case unclear:
+			page.Changes = append(page.Changes, keep(it))
+		case selected:
+			page.Changes = append(page.Changes, connectors.Change{Op: connectors.Upsert, Ref: it.ref()})
 		}
-		page.Changes = append(page.Changes, connectors.Change{Op: connectors.Upsert, Ref: it.ref()})
-		return nil
+		return err
 	})
 }
 
@@ -87,6 +93,7 @@ func (s *session) next(
 			}
 		}
 	}
+	f.tell(page)
 	if answer.Next == "" {
 		page.Complete = true
 		return cursor{List: listItems, Token: at.Token, End: true}, nil

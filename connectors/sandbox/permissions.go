@@ -14,6 +14,9 @@ func (s *session) Permissions(ctx context.Context, from connectors.Cursor) iter.
 	const op = "listing sandbox permissions"
 	return s.list(ctx, op, from, func(ctx context.Context, f *folders, it *item, page *connectors.Page) error {
 		chain, whole, err := f.path(ctx, it)
+		if err == nil && f.unclear(it, chain) {
+			page.Changes = append(page.Changes, keep(it))
+		}
 		if err != nil || !s.sel.file(it, chain) || it.Size > connectors.MaxBody {
 			return err
 		}

@@ -35,11 +35,14 @@ func (s *selection) file(it *item, chain []*item) bool {
 }
 
 // selected is file for listings that need nothing else of the folders, which
-// are then not asked for.
-func (s *session) selected(ctx context.Context, f *folders, it *item) (bool, error) {
+// are then not asked for. Unclear says that nobody can tell.
+func (s *session) selected(ctx context.Context, f *folders, it *item) (selected, unclear bool, err error) {
 	if len(s.sel.folders) == 0 || !s.sel.paths.Has(it.Path) {
-		return s.sel.paths.Has(it.Path), nil
+		return s.sel.paths.Has(it.Path), false, nil
 	}
 	chain, _, err := f.path(ctx, it)
-	return s.sel.file(it, chain), err
+	if err != nil {
+		return false, false, err
+	}
+	return s.sel.file(it, chain), f.unclear(it, chain), nil
 }

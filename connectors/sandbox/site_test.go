@@ -40,9 +40,11 @@ type site struct {
 	bodies  int
 	asked   []string
 	matched int
-	// scopes are those of the token; hide are items that the account cannot see.
+	// scopes are those of the token; hide are items that the account cannot see,
+	// shut is a folder among them that answers 403.
 	scopes []string
 	hide   map[string]bool
+	shut   string
 	// spoil changes the answer of a listing of items.
 	spoil func(answer map[string]any, token string)
 }
@@ -268,6 +270,10 @@ func (s *site) path(id string) string {
 func (s *site) serveItem(w http.ResponseWriter, r *http.Request, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if id == s.shut {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
 	if s.items[id] == nil || s.hide[id] {
 		w.WriteHeader(http.StatusNotFound)
 		return

@@ -69,8 +69,8 @@ func (s *story) judge(conn store.Connection, run store.Run, on []trouble, before
 		to, shut := closed[id]
 		switch {
 		case !s.present[id]:
-		case shut && to != was.Container:
-			// It moved to where nobody may look: gone, as far as can be told.
+		case shut && to != was.Container && there:
+			// It moved to where nobody may look: absent, as far as can be told, and kept.
 		case !there:
 			s.fail("a wrong deletion: %s is purged by a run that ended %s under %v, and the source has it", id, run.State, on)
 		case was.Hidden == "" && (now.Hidden == "absent" || now.Hidden == "deleted"):
@@ -83,8 +83,8 @@ func (s *story) judge(conn store.Connection, run store.Run, on []trouble, before
 	if run.State != store.RunSucceeded {
 		return
 	}
-	if c := run.Counts; c.Quarantined+c.Blocked+c.Held > 0 {
-		s.fail("a run under %v is called succeeded with %d quarantined, %d blocked, %d held", on, c.Quarantined, c.Blocked, c.Held)
+	if c := run.Counts; c.Quarantined+c.Refused+c.Blocked+c.Held > 0 {
+		s.fail("a run under %v is called succeeded with %d quarantined, %d refused, %d blocked, %d held", on, c.Quarantined, c.Refused, c.Blocked, c.Held)
 	}
 	if run.Lane != store.Content || run.Kind != store.RunSnapshot || lied || !s.quiet || slices.Contains(on, refused) {
 		return

@@ -240,6 +240,7 @@ func runCounts(c store.Counts) string {
 		{c.Memberships, "memberships"},
 		{c.Skipped, "skipped"},
 		{c.Quarantined, "in quarantine"},
+		{c.Refused, "refused"},
 		{c.Blocked, "blocked"},
 	} {
 		if n.count > 0 {
