@@ -70,6 +70,7 @@ A document that cannot be downloaded or read is quarantined with its reason, and
 revision. What failed in passing (` + "`transient`, `unknown`" + `) is tried again at the end of the same run, where the source can give single items.
 ` + "`tributary documents quarantined NAME` lists them, `tributary quarantine retry NAME --all`" + ` lets them be tried again at once, and
 ` + "`tributary quarantine exclude NAME ID`" + ` leaves an item out for good and removes what is stored of it.
+` + "`tributary documents excluded NAME` lists those, and `tributary quarantine include NAME ID`" + ` takes one back.
 
 ## Limits of a run
 

@@ -233,7 +233,7 @@ func TestLongPageIsHandedOver(t *testing.T) {
 	w.SetPageSize(100)
 	e := newEngine(t, w, func(c *Config) {
 		c.Parallel, c.BytesInFlight, c.Slice, c.HandOver = 2, 256<<10, 150*time.Millisecond, 100*time.Millisecond
-		c.Connectors = map[string]connectors.Connector{reference.Source: slow{w.Connector(), 0, 20 * time.Millisecond}}
+		c.Connectors = map[string]connectors.Connector{reference.Source: slow{w.Connector(), 0, 60 * time.Millisecond}}
 	})
 	run := e.must(store.Content, store.RunSucceeded)
 	opened := e.world.Counts().Bodies

@@ -20,6 +20,7 @@ func TestConnectionOverviews(t *testing.T) {
 		Quarantine: []store.QuarantineWrite{{ExternalID: "q", Path: "q", Reason: "broken"}, {ExternalID: "q2", Path: "q2", Reason: "broken"}},
 	})
 	full.start(t, store.Permissions)
+	r.db.MustExec(t, `INSERT INTO exclusion (connection_id, id_hash, why) VALUES ($1, sha256('a'), 'excluded'), ($1, sha256('b'), 'erased')`, full.conn)
 	list, err := r.store.ConnectionOverviews(t.Context())
 	if err != nil || len(list) != 2 || list[0].Name != "empty" || list[1].Name != "full" {
 		t.Fatalf("%+v, %v", list, err)
@@ -30,7 +31,7 @@ func TestConnectionOverviews(t *testing.T) {
 			t.Errorf("%s: %+v in the list, %+v alone, %v", list[i].Name, list[i].Totals, totals, err)
 		}
 	}
-	if got := list[1].Totals; got.Documents != 3 || got.Hidden != 1 || got.Chunks != 3 || got.Quarantined != 2 || got.Skipped != 3 {
+	if got := list[1].Totals; got.Documents != 3 || got.Hidden != 1 || got.Chunks != 3 || got.Quarantined != 2 || got.Skipped != 3 || got.Excluded != 1 {
 		t.Errorf("totals %+v", got)
 	}
 	if list[0].LastRun != "" || list[1].LastRun != store.RunRunning {

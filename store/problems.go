@@ -41,6 +41,7 @@ type Totals struct {
 	Chunks      int64 `json:"chunks"`
 	Quarantined int64 `json:"quarantined"`
 	Skipped     int64 `json:"skipped"`
+	Excluded    int64 `json:"excluded"`
 }
 
 // Totals returns the totals of a connection.
@@ -48,8 +49,9 @@ func (s *Store) Totals(ctx context.Context, connection uuid.UUID) (Totals, error
 	var t Totals
 	err := s.pool.QueryRow(ctx, `
 		SELECT count(*) FILTER (WHERE hidden_reason IS NULL), count(*) FILTER (WHERE hidden_reason IS NOT NULL), coalesce(sum(chunk_count) FILTER (WHERE hidden_reason IS NULL), 0),
-			(SELECT count(*) FROM quarantine WHERE connection_id = $1), (SELECT count(*) FROM skip WHERE connection_id = $1)
-		FROM document WHERE connection_id = $1`, connection).Scan(&t.Documents, &t.Hidden, &t.Chunks, &t.Quarantined, &t.Skipped)
+			(SELECT count(*) FROM quarantine WHERE connection_id = $1), (SELECT count(*) FROM skip WHERE connection_id = $1),
+			(SELECT count(*) FROM exclusion WHERE connection_id = $1 AND why = 'excluded')
+		FROM document WHERE connection_id = $1`, connection).Scan(&t.Documents, &t.Hidden, &t.Chunks, &t.Quarantined, &t.Skipped, &t.Excluded)
 	if err != nil {
 		return t, fmt.Errorf("counting documents: %w", err)
 	}

@@ -135,6 +135,28 @@ func purgeExcluded(ctx context.Context, tx pgx.Tx, connection uuid.UUID, ids []s
 	return purgeDocuments(ctx, tx, stored)
 }
 
+// ExcludedItem is an item that an admin keeps out.
+type ExcludedItem struct {
+	ExternalID string    `json:"id"`
+	Path       string    `json:"path"`
+	Reason     string    `json:"reason"`
+	By         string    `json:"by"`
+	At         time.Time `json:"at"`
+}
+
+// Exclusions lists what admins keep out of a connection, by path. What was
+// erased stays out too, and is known by no more than a hash.
+func (s *Store) Exclusions(ctx context.Context, connection uuid.UUID) ([]ExcludedItem, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT external_id, path, reason, by, at FROM exclusion
+		WHERE connection_id = $1 AND why = 'excluded' AND external_id IS NOT NULL ORDER BY path, external_id`, connection)
+	if err != nil {
+		return nil, translate("listing exclusions", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ExcludedItem])
+	return list, translate("listing exclusions", err)
+}
+
 // IncludeItems takes back an exclusion, and the change feed's position, so that
 // the next run lists everything and finds the items again. What was erased
 // stays out. It returns how many were excluded.

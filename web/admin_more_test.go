@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -114,13 +115,21 @@ func TestAdminProblems(t *testing.T) {
 	change("exclude", `{"ids": ["q2", "q3"], "reason": "hopeless"}`, 2)
 	change("exclude", `{"ids": ["q2", "q3"], "reason": "hopeless"}`, 0)
 	quarantine("q1", "q4")
+	o.db.MustExec(t, `INSERT INTO exclusion (connection_id, id_hash, why) VALUES ($1, sha256('erased'), 'erased')`, k.ID)
+	excluded := p.call(http.MethodGet, "/connections/files/exclusions?limit=1", "").is(http.StatusOK)
+	rest := p.call(http.MethodGet, "/connections/files/exclusions?cursor="+fmt.Sprint(excluded["next_cursor"]), "")
+	if got, _ := excluded["items"].([]any); len(got) != 1 || !slices.Equal(rest.names("id"), []string{"q3"}) {
+		t.Errorf("excluded are %v and %v", excluded, rest.body)
+	} else if q2, _ := got[0].(map[string]any); q2["id"] != "q2" || q2["path"] != "/q2" || q2["reason"] != "hopeless" || q2["by"] != "ci" {
+		t.Errorf("excluded is %v", q2)
+	}
 	change("include", `{"ids": ["q3"]}`, 1)
 	if out, err := o.store.Excluded(t.Context(), k.ID, []string{"q2", "q3"}); err != nil || len(out) != 1 || !out["q2"] {
 		t.Errorf("excluded are %v, %v", out, err)
 	}
 	p.call(http.MethodPost, "/connections/files/quarantine/retry", `{}`).refuses(http.StatusBadRequest, "invalid_request", "ids")
 	p.call(http.MethodPost, "/connections/files/quarantine/retry", `{"ids": [""]}`).refuses(http.StatusBadRequest, "invalid_request", "ids")
-	by := pgtest.Scalar[string](t, o.db, `SELECT string_agg(by || ' ' || reason, ';') FROM exclusion`)
+	by := pgtest.Scalar[string](t, o.db, `SELECT string_agg(by || ' ' || reason, ';') FROM exclusion WHERE why = 'excluded'`)
 	if by != "ci hopeless" {
 		t.Errorf("excluded by %q", by)
 	}

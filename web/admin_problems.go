@@ -19,6 +19,7 @@ type AdminProblemStore interface {
 	Quarantined(ctx context.Context, connection uuid.UUID) ([]store.QuarantinedItem, error)
 	RetryQuarantined(ctx context.Context, connection uuid.UUID, ids []string, events ...audit.Event) (int, error)
 	ExcludeItems(ctx context.Context, connection uuid.UUID, ids []string, reason, by string, events ...audit.Event) (int, error)
+	Exclusions(ctx context.Context, connection uuid.UUID) ([]store.ExcludedItem, error)
 	IncludeItems(ctx context.Context, connection uuid.UUID, ids []string, events ...audit.Event) (int, error)
 }
 
@@ -27,6 +28,7 @@ func (s *Server) adminProblemRoutes() []route {
 	return []route{
 		operation(get, "/notices", accessTokenAuditor, s.adminNotices),
 		operation(get, "/connections/:name/quarantine", accessTokenAuditor, s.adminQuarantine),
+		operation(get, "/connections/:name/exclusions", accessTokenAuditor, s.adminExclusions),
 		operation(post, "/connections/:name/quarantine/retry", accessTokenAdmin, s.adminItems(s.retryItems)),
 		operation(post, "/connections/:name/quarantine/exclude", accessTokenAdmin, s.adminItems(s.excludeItems)),
 		operation(post, "/connections/:name/quarantine/include", accessTokenAdmin, s.adminItems(s.includeItems)),
@@ -69,6 +71,19 @@ func (s *Server) adminQuarantine(c echo.Context, in pageQuery) (Page[store.Quara
 		return Page[store.QuarantinedItem]{}, err
 	}
 	return pageOf(list, in.Limit, in.Cursor, func(i store.QuarantinedItem) string { return i.ExternalID })
+}
+
+// adminExclusions lists what admins keep out of a connection.
+func (s *Server) adminExclusions(c echo.Context, in pageQuery) (Page[store.ExcludedItem], error) {
+	k, err := s.connectionOf(c)
+	if err != nil {
+		return Page[store.ExcludedItem]{}, err
+	}
+	list, err := s.cfg.Admin.Store.Exclusions(c.Request().Context(), k.ID)
+	if err != nil {
+		return Page[store.ExcludedItem]{}, err
+	}
+	return pageOf(list, in.Limit, in.Cursor, func(i store.ExcludedItem) string { return i.ExternalID })
 }
 
 // Bounds of what one request names.

@@ -68,18 +68,18 @@ func TestEnginePages(t *testing.T) {
 	o.ada.get("/notices?all=yes").says(t, http.StatusOK, "the run", "cleared")
 
 	path := "/connections/files/schedule"
-	o.ada.get(path).has(t, `value="15m"`, `value="5m"`, `value="168h"`, `value="UTC"`)
-	form := []string{"content", "0 3 * * 1-5", "permissions", "10m", "reconcile", "48h", "zone", "Europe/Berlin", "quiet", "mon-fri 08:00-18:00\n"}
+	o.ada.get(path).has(t, `value="15m"`, `value="5m"`, `value="7d"`, `value="UTC"`)
+	form := []string{"content", "0 3 * * 1-5", "permissions", "10m", "reconcile", "2d", "zone", "Europe/Berlin", "quiet", "mon-fri 08:00-18:00\n"}
 	if p := o.ada.post(path, form...); p.status != http.StatusSeeOther {
 		t.Errorf("saving: %d\n%s", p.status, p.text())
 	}
-	o.ada.get(path).has(t, `value="0 3 * * 1-5"`, `value="10m"`, `value="48h"`, `value="Europe/Berlin"`, "08:00-18:00")
+	o.ada.get(path).has(t, `value="0 3 * * 1-5"`, `value="10m"`, `value="2d"`, `value="Europe/Berlin"`, "08:00-18:00")
 	for i, bad := range map[int]string{1: "soon", 3: "0", 7: "Moon/Crater", 9: "sometimes"} {
 		wrong := append([]string{}, form...)
 		wrong[i] = bad
 		o.ada.post(path, wrong...).says(t, http.StatusUnprocessableEntity, bad)
 	}
-	o.ada.get("/connections/files").says(t, http.StatusOK, "by 0 3 * * 1-5", "every 10m")
+	o.ada.get("/connections/files").says(t, http.StatusOK, ", by 0 3 * * 1-5", ", every 10m")
 
 	o.db.MustExec(t, `INSERT INTO quarantine (connection_id, external_id, path, source_revision, class, reason, attempts, run_id)
 		SELECT $1, 'q' || n, '/q' || n, 'v1', 'item_skipped', 'it is broken', 3, gen_random_uuid() FROM generate_series(1, 3) n`, k.ID)
@@ -95,6 +95,12 @@ func TestEnginePages(t *testing.T) {
 	o.ada.get(path).says(t, http.StatusOK, "waits to be tried again")
 	if n := pgtest.Scalar[int](t, o.db, `SELECT count(*) FILTER (WHERE retry_at IS NOT NULL)::int * 10 + (SELECT count(*) FROM exclusion WHERE external_id = 'q1' AND by = 'ada')::int FROM quarantine`); n != 21 {
 		t.Errorf("got %d", n)
+	}
+	o.ada.get(path).says(t, http.StatusOK, "Excluded", "/q1", "hopeless", "ada", "Include again")
+	o.ada.get("/connections/files").says(t, http.StatusOK, "2 in quarantine, 1 excluded")
+	o.ada.post(path, "do", "include", "id", "q1")
+	if n := pgtest.Scalar[int](t, o.db, `SELECT count(*)::int FROM exclusion`); n != 0 || strings.Contains(o.ada.get(path).body, "hopeless") {
+		t.Errorf("%d are excluded after the one was taken back", n)
 	}
 	if p := o.ada.post(path, "do", "eat", "id", "q2"); p.status != http.StatusBadRequest {
 		t.Errorf("another button: %d", p.status)

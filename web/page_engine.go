@@ -73,12 +73,17 @@ func (s *Server) saveSchedule(c echo.Context) error {
 	return seeOther(c, "/connections/"+k.Name+"/schedule", "scheduled")
 }
 
-// rhythmOf reads an interval, or a cron expression, which has several words.
+// rhythmOf reads an interval or a cron expression; nothing is the default.
 func rhythmOf(text string) LaneSchedule {
-	if text = strings.TrimSpace(text); strings.ContainsAny(text, " \t@") {
-		return LaneSchedule{Cron: text}
+	text = strings.TrimSpace(text)
+	every, cron, err := timetable.ParseRhythm(text)
+	switch {
+	case text == "" || err != nil:
+		return LaneSchedule{Every: text} // what reads it says what is wrong
+	case every > 0:
+		return LaneSchedule{Every: every.String()}
 	}
-	return LaneSchedule{Every: text}
+	return LaneSchedule{Cron: cron}
 }
 
 // shownQuarantine bounds what the page of a quarantine shows.
@@ -99,13 +104,18 @@ func (s *Server) showQuarantine(c echo.Context, status int, k store.Connection, 
 		return err
 	}
 	v := pages.QuarantineView{Connection: k, Items: list[:min(len(list), shownQuarantine)], Total: len(list), MayAct: mayAct(c, store.RoleAdmin) && k.State != store.StateClosing}
+	excluded, err := s.cfg.Admin.Store.Exclusions(c.Request().Context(), k.ID)
+	if err != nil {
+		return err
+	}
+	v.Excluded, v.AllExcluded = excluded[:min(len(excluded), shownQuarantine)], len(excluded)
 	if v.Now, err = s.cfg.OAuth.Store.Now(c.Request().Context()); err != nil {
 		return err
 	}
 	return render(c, status, pages.Quarantine(s.showProblem(c, "Quarantine of "+k.Name, text), v))
 }
 
-// actOnQuarantine tries items again, or excludes one.
+// actOnQuarantine tries items again, excludes one, or takes an exclusion back.
 func (s *Server) actOnQuarantine(c echo.Context) error {
 	k, err := s.connectionOf(c)
 	if err != nil {
@@ -121,6 +131,8 @@ func (s *Server) actOnQuarantine(c echo.Context) error {
 	case "retry":
 	case "exclude":
 		act, done = s.excludeItems, "excluded"
+	case "include":
+		act, done = s.includeItems, "included"
 	case "retry-all":
 		list, err := s.cfg.Admin.Store.Quarantined(c.Request().Context(), k.ID)
 		if err != nil {

@@ -85,6 +85,7 @@ func doneTexts() map[string]string {
 		"scheduled":            "The schedule is saved.",
 		"cancelled":            "The run is cancelled; what it had committed stays.",
 		"retry":                "It is tried again with the next sync.",
+		"included":             "It is no longer excluded. The next run lists everything and finds it.",
 		"excluded":             "It is excluded, and what was stored of it is deleted.",
 		"approved":             "The deletions are approved. What is still missing is deleted now.",
 		"rejected":             "The deletions are rejected. The documents stay.",

@@ -17,7 +17,7 @@ func documentsCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "documents", Short: "The documents that somebody may read, and what was left out",
 		Example: "  tributary documents list --as unix:ada --connection docs\n  tributary documents skipped docs",
-	}, documentsList(a), documentsShow(a), documentsText(a), documentsChunks(a), documentsSkipped(a), documentsQuarantined(a))
+	}, documentsList(a), documentsShow(a), documentsText(a), documentsChunks(a), documentsSkipped(a), documentsQuarantined(a), documentsExcluded(a))
 }
 
 // asCommand makes a command that reads as somebody.
@@ -261,5 +261,32 @@ tried at once, and tributary quarantine exclude leaves it out for good.`,
 			t.add(item.ExternalID, item.Path, item.Class, item.Reason, tries, stamp(&item.FirstAt), stamp(&item.LastAt))
 		}
 		return t.write(a.stdout, "Nothing is quarantined.")
+	})
+}
+
+func documentsExcluded(a *app) *cobra.Command {
+	return storeCommand(a, &cobra.Command{
+		Use: "excluded CONNECTION", Short: "List what admins keep out of a connection, with who did and why",
+		Long: `List what admins keep out of a connection, with who did and why. tributary
+quarantine include takes an item back. What was erased stays out as well and is
+not listed: no more than a hash is kept of it.`,
+		Example: "  tributary documents excluded docs\n  tributary quarantine include docs old/broken.pdf",
+	}, []string{"CONNECTION"}, func(ctx context.Context, st *store.Store, args []string) error {
+		c, err := st.Connection(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		list, err := st.Exclusions(ctx, c.ID)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(nonNil(list))
+		}
+		t := newTable("ID", "PATH", "REASON", "BY", "SINCE")
+		for _, item := range list {
+			t.add(item.ExternalID, item.Path, item.Reason, item.By, stamp(&item.At))
+		}
+		return t.write(a.stdout, "Nothing is excluded.")
 	})
 }

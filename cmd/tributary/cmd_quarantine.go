@@ -134,7 +134,7 @@ func quarantineExclude(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.printChanged(n, len(ids), "they are not ingested; take it back with tributary quarantine include "+c.Name)
+		return a.printChanged(n, len(ids), "they are not ingested; tributary documents excluded "+c.Name+" lists them, and tributary quarantine include takes them back")
 	})
 	o.flags(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for other admins")
@@ -144,7 +144,7 @@ func quarantineExclude(a *app) *cobra.Command {
 func quarantineInclude(a *app) *cobra.Command {
 	return itemsCommand(a, &cobra.Command{
 		Use: "include CONNECTION ID…", Short: "Take back the exclusion of items; the next run lists everything and finds them",
-		Example: "  tributary quarantine include docs old/broken.pdf",
+		Example: "  tributary documents excluded docs\n  tributary quarantine include docs old/broken.pdf",
 	}, func(ctx context.Context, st *store.Store, c store.Connection, ids []string) error {
 		if len(ids) == 0 {
 			return usagef("name the items by their ids")
@@ -153,7 +153,11 @@ func quarantineInclude(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.printChanged(n, len(ids), "the next content run lists everything: tributary sync "+c.Name)
+		text := "the next content run lists everything: tributary sync " + c.Name
+		if c.Source == store.PushSource {
+			text = "they are taken when they are pushed again"
+		}
+		return a.printChanged(n, len(ids), text)
 	})
 }
 

@@ -66,6 +66,15 @@ func TestEraseFromTheCommandLine(t *testing.T) {
 			t.Errorf("it names what was erased: %.600s", said)
 		}
 	}
+	// What an admin excludes is listed until it is taken back; what was erased is not.
+	s.must(exitOK, "quarantine", "exclude", "docs", "handbook.md", "--reason", "old")
+	if list := mustJSON[[]store.ExcludedItem](s, exitOK, "documents", "excluded", "docs"); len(list) != 1 || list[0].ExternalID != "handbook.md" || list[0].Path != "handbook.md" || list[0].Reason != "old" || list[0].By == "" {
+		t.Errorf("excluded are %+v", list)
+	}
+	s.must(exitOK, "quarantine", "include", "docs", "handbook.md")
+	if text := s.must(exitOK, "documents", "excluded", "docs").stdout; text != "Nothing is excluded.\n" {
+		t.Errorf("excluded are %s", text)
+	}
 	s.must(exitOK, "erase", "connection", "docs", "--yes")
 	if list := mustJSON[[]store.Connection](s, exitOK, "connections", "list"); len(list) != 0 {
 		t.Errorf("the connection is still there: %+v", list)
