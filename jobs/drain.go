@@ -24,6 +24,10 @@ const (
 	claimLease   = 10 * time.Minute
 	drainerLease = 5 * time.Minute
 	fillBatch    = 2000
+	// keepEvery is how often vectors that could not be stored are tried again,
+	// keepTimeout bounds one try.
+	keepEvery   = time.Second
+	keepTimeout = 30 * time.Second
 	// refusedWait is how long a chunk that the model refuses rests.
 	refusedWait = 24 * time.Hour
 	// brokenWait is how long a profile rests whose settings or key are wrong.
@@ -146,6 +150,10 @@ func (r *Runner) fill(ctx context.Context, profile int16) error {
 // drainOnce embeds one claim. Whatever vectors arrive are stored, also when
 // the call fails as a whole; equal inputs are sent once.
 func (r *Runner) drainOnce(ctx context.Context, profile store.Profile, embedder Embedder) (more bool, pause time.Duration, err error) {
+	if err := r.store.Writable(ctx); err != nil {
+		r.cfg.Log.Warn("nothing is embedded while PostgreSQL takes no writes", "error", err)
+		return false, noRoomWait, nil
+	}
 	claim := uuid.New()
 	todos, err := r.store.ClaimTodo(ctx, profile.ID, claim, drainInputs, drainTokens, claimLease)
 	if err != nil || len(todos) == 0 {
@@ -153,9 +161,6 @@ func (r *Runner) drainOnce(ctx context.Context, profile store.Profile, embedder 
 	}
 	inputs, groups := distinct(todos)
 	res, callErr := embedder.EmbedBatch(ctx, inputs)
-	// What was paid for is stored even when the process is being stopped.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
 	var got []store.Embedded
 	var failures []store.TodoFailure
 	pause, reason := r.pauseFor(profile.ID, callErr)
@@ -166,13 +171,38 @@ func (r *Runner) drainOnce(ctx context.Context, profile store.Profile, embedder 
 		}
 		failures = append(failures, failuresOf(group, res.Errs[i], reason, pause)...)
 	}
-	if _, err := r.store.SettleTodo(ctx, profile.ID, got); err != nil {
+	if err := r.keep(ctx, profile.ID, got); err != nil {
 		return false, pause, err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
+	defer cancel()
 	if err := r.store.FailTodo(ctx, profile.ID, claim, failures); err != nil {
 		return false, pause, err
 	}
 	return true, pause, r.store.SetProfileError(ctx, profile.ID, reason)
+}
+
+// keep stores vectors. What was paid for is stored even when the process is being
+// stopped; while PostgreSQL has no room for it, or is away, it is kept and tried
+// again for as long as nobody else may claim its chunks.
+func (r *Runner) keep(ctx context.Context, profile int16, got []store.Embedded) error {
+	ctx = context.WithoutCancel(ctx)
+	again := time.NewTicker(keepEvery)
+	defer again.Stop()
+	for began := time.Now(); ; {
+		try, cancel := context.WithTimeout(ctx, keepTimeout)
+		_, err := r.store.SettleTodo(try, profile, got)
+		cancel()
+		if !store.IsTrouble(err) || time.Since(began) > claimLease-2*keepTimeout {
+			return err
+		}
+		r.cfg.Log.Warn("vectors wait for PostgreSQL", "profile", profile, "vectors", len(got), "error", err)
+		select {
+		case <-r.stopping:
+			return err
+		case <-again.C:
+		}
+	}
 }
 
 // distinct groups chunks by what is embedded for them, in order.

@@ -111,9 +111,14 @@ func (s *syncer) pause(ctx context.Context) time.Duration {
 }
 
 // holdBack says for how long the slice of a run has to wait before it may begin:
-// its next try has not come, or its client registration has its share of the
-// slots. The job waits, and no worker with it.
+// what the source would answer could not be stored, the run's next try has not
+// come, or its client registration has its share of the slots. The job waits, and
+// no worker with it.
 func (r *Runner) holdBack(ctx context.Context, id uuid.UUID) (time.Duration, error) {
+	if err := r.store.Writable(ctx); err != nil {
+		r.cfg.Log.Warn("nothing is asked of a source while PostgreSQL takes no writes", "error", err)
+		return noRoomWait, nil
+	}
 	run, err := r.store.Run(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
 		return 0, nil

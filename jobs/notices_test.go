@@ -86,17 +86,7 @@ func TestReadOnlyDatabaseIsToldAndOver(t *testing.T) {
 	if err := e.store.Writable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	full := func(on bool) {
-		e.db.MustExec(t, `CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$`)
-		for _, table := range []string{"chunk", "notice"} {
-			if on {
-				e.db.MustExec(t, `CREATE TRIGGER full_disk BEFORE INSERT ON `+table+` EXECUTE FUNCTION full_disk()`)
-			} else {
-				e.db.MustExec(t, `DROP TRIGGER full_disk ON `+table)
-			}
-		}
-	}
-	full(true)
+	e.db.Full(t, true, "chunk", "notice")
 	conn, err := e.store.Connection(t.Context(), e.conn.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +104,7 @@ func TestReadOnlyDatabaseIsToldAndOver(t *testing.T) {
 	if err := e.store.Writable(t.Context()); err == nil || !strings.Contains(err.Error(), "53100") {
 		t.Errorf("a full disk is ready: %v", err)
 	}
-	full(false)
+	e.db.Full(t, false, "chunk", "notice")
 	if err := e.store.Writable(t.Context()); err != nil {
 		t.Errorf("with space again: %v", err)
 	}

@@ -61,6 +61,9 @@ func outcomeOf(class connectors.Class) outcome {
 const (
 	firstWait = 2 * time.Second
 	longest   = 15 * time.Minute
+	// noRoomWait is how long whatever would ask a source, or pay, waits while
+	// PostgreSQL takes no writes.
+	noRoomWait = 10 * time.Second
 	// maxRetryAfter caps what a source may ask for.
 	maxRetryAfter = time.Hour
 )
@@ -104,6 +107,9 @@ func (r *Runner) release(run store.Run, end sliceEnd) store.Release {
 	// What PostgreSQL refuses for want of space says nothing of the source.
 	rel.CountAttempt = !end.progress && class != connectors.RateLimited && !trouble
 	rel.RetryIn = waitFor(end.err, run.Attempt)
+	if trouble && store.RefusesWrites(end.err) {
+		rel.RetryIn = max(rel.RetryIn, noRoomWait)
+	}
 	return rel
 }
 

@@ -34,9 +34,9 @@ func IsTrouble(err error) bool {
 	}
 }
 
-// refusesWrites reports an error by which PostgreSQL says that it is there and
+// RefusesWrites reports an error by which PostgreSQL says that it is there and
 // takes no writes.
-func refusesWrites(err error) bool {
+func RefusesWrites(err error) bool {
 	code := pgCode(err)
 	return code == "25006" || code == "58030" || len(code) == 5 && code[:2] == "53"
 }
@@ -44,7 +44,7 @@ func refusesWrites(err error) bool {
 // noteTrouble remembers that PostgreSQL refused a write, until Writable finds
 // that it takes them again.
 func (s *Store) noteTrouble(err error) {
-	if err != nil && refusesWrites(err) {
+	if err != nil && RefusesWrites(err) {
 		s.trouble.Store(&err)
 	}
 }

@@ -205,6 +205,35 @@ func (db *DB) Advance(tb testing.TB, d time.Duration) {
 	db.MustExec(tb, `UPDATE test_clock SET at = at + make_interval(secs => $1)`, d.Seconds())
 }
 
+// ReadOnly makes the role app's sessions refuse writes, or take them again, and
+// ends those that it has.
+func (db *DB) ReadOnly(tb testing.TB, on bool) {
+	tb.Helper()
+	set := `ALTER ROLE ` + rolePrefix + `_app IN DATABASE ` + db.Name + ` RESET default_transaction_read_only`
+	if on {
+		set = `ALTER ROLE ` + rolePrefix + `_app IN DATABASE ` + db.Name + ` SET default_transaction_read_only = on`
+	}
+	end := `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '` + db.Name + `' AND usename = '` + rolePrefix + `_app'`
+	for _, sql := range []string{set, end} {
+		if err := shared.exec(context.Background(), sql); err != nil {
+			tb.Fatalf("executing %s: %v", sql, err)
+		}
+	}
+}
+
+// Full makes inserts into tables fail as on a disk without room, or no more.
+func (db *DB) Full(tb testing.TB, on bool, tables ...string) {
+	tb.Helper()
+	db.MustExec(tb, `CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`)
+	for _, table := range tables {
+		if on {
+			db.MustExec(tb, `CREATE TRIGGER full_disk BEFORE INSERT ON `+table+` EXECUTE FUNCTION full_disk()`)
+		} else {
+			db.MustExec(tb, `DROP TRIGGER full_disk ON `+table)
+		}
+	}
+}
+
 // MustExec runs sql as the role owner.
 func (db *DB) MustExec(tb testing.TB, sql string, args ...any) {
 	tb.Helper()
