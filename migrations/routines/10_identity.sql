@@ -78,15 +78,16 @@ BEGIN
 END
 $$;
 
--- search_scope is P: for every connection that may be asked (allowed by the
+-- search_closure is P: for every connection that may be asked (allowed by the
 -- key, named by the filters, not closing, permissions young enough), the
--- closure of the seeds over that connection's own membership rows. A principal
+-- closure of seeds over that connection's own membership rows. A principal
 -- of another realm than the connection's never counts. Where documents are
 -- pushed, every user of the realm is anyone of it: no source lists them. conns numbers the
 -- connections from 1; an element of held is principal << 16 | number. too_old
 -- says that a connection in which a seed lives is hidden by the age of its
 -- permissions.
-CREATE OR REPLACE FUNCTION tributary.search_scope(names text[], sources text[],
+CREATE OR REPLACE FUNCTION tributary.search_closure(
+  seeds bigint[], everybody boolean, all_connections boolean, connections uuid[], names text[], sources text[],
   OUT conns uuid[], OUT held bigint[], OUT too_old boolean)
 LANGUAGE plpgsql STABLE
 SET plan_cache_mode = force_custom_plan
@@ -97,8 +98,7 @@ DECLARE
   at timestamptz := tributary.clock();
 BEGIN
   conns := '{}'; held := '{}'; too_old := false;
-  SELECT * INTO who FROM tributary.session_seeds();
-  IF NOT who.known THEN RETURN; END IF;
+  SELECT $1 AS seeds, $2 AS everybody, $3 AS all_connections, $4 AS connections INTO who;
   WITH RECURSIVE asked AS MATERIALIZED (
     SELECT c.id, c.realm_id, c.source = 'push' AS pushed, coalesce(c.permissions_as_of > at - c.max_permission_age, false) AS young
     FROM tributary.connection c
@@ -136,5 +136,22 @@ BEGIN
   IF cardinality(conns) > 65535 THEN
     RAISE EXCEPTION 'filters.connection: name at most 65535 connections' USING ERRCODE = '22023';
   END IF;
+END
+$$;
+
+-- search_scope is what the session's identity holds; see search_closure.
+CREATE OR REPLACE FUNCTION tributary.search_scope(names text[], sources text[],
+  OUT conns uuid[], OUT held bigint[], OUT too_old boolean)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  who record;
+  s record;
+BEGIN
+  conns := '{}'; held := '{}'; too_old := false;
+  SELECT * INTO who FROM tributary.session_seeds();
+  IF NOT who.known THEN RETURN; END IF;
+  SELECT * INTO s FROM tributary.search_closure(who.seeds, who.everybody, who.all_connections, who.connections, names, sources);
+  conns := s.conns; held := s.held; too_old := s.too_old;
 END
 $$;

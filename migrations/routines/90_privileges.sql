@@ -35,7 +35,7 @@ DECLARE
   f record;
   entrances constant text[] := ARRAY['current_reader', 'search', 'document', 'document_text', 'document_chunks', 'neighbours',
     'lineage', 'embeddings', 'visible_count', 'visible_list'];
-  internals constant text[] := ARRAY['session_identity', 'session_seeds', 'search_scope', 'acl_match', 'visible_documents',
+  internals constant text[] := ARRAY['session_identity', 'session_seeds', 'search_closure', 'search_scope', 'acl_match', 'visible_documents',
     'visible_stream', 'filter_matches', 'bad_input', 'filter_strings', 'path_regex', 'search_filters', 'search_option',
     'search_stream', 'search_allows', 'search_vector_exact', 'search_vector_near', 'search_languages', 'search_terms',
     'search_slots', 'search_join', 'search_seen', 'search_breadth', 'search_ranked',
