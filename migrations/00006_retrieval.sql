@@ -87,15 +87,29 @@ CREATE TABLE read_event (
 CREATE INDEX read_event_at ON read_event (at);
 CREATE INDEX read_event_documents ON read_event USING gin (documents);
 
--- The feed: one sequencer gives committed rows their positions, without gaps.
+-- The feed. A row says what changed and holds none of it; the one sequencer
+-- gives committed rows their positions, without gaps. Of kind membership, detail
+-- lists pairs of group and member.
 ALTER TABLE outbox DROP CONSTRAINT outbox_kind_check;
 ALTER TABLE outbox ADD CONSTRAINT outbox_kind_check
-  CHECK (kind IN ('revision', 'hide', 'show', 'purge', 'acl', 'membership', 'stale')) NOT VALID;
+  CHECK (kind IN ('revision', 'fields', 'embed', 'hide', 'show', 'purge', 'acl', 'membership', 'stale')) NOT VALID;
 ALTER TABLE outbox
   ADD COLUMN position bigint,
   ADD COLUMN detail   jsonb;
 CREATE UNIQUE INDEX outbox_position ON outbox (position);
 CREATE INDEX outbox_waiting ON outbox (id) WHERE position IS NULL;
+
+-- How far the feed is: its last position, and the last that was dropped because
+-- of its age. Whoever gives positions holds this row.
+CREATE TABLE feed_head (
+  one          boolean PRIMARY KEY DEFAULT true CHECK (one),
+  position     bigint NOT NULL DEFAULT 0,
+  dropped      bigint NOT NULL DEFAULT 0,
+  sequenced_at timestamptz NOT NULL DEFAULT clock()
+);
+INSERT INTO feed_head DEFAULT VALUES;
+-- Whether the feed says that the connection's permissions are too old.
+ALTER TABLE connection ADD COLUMN told_stale boolean NOT NULL DEFAULT true;
 
 -- +goose Down
 -- Migrations only go forward: restore a backup instead.

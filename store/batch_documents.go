@@ -236,6 +236,9 @@ func (w *batchWriter) touch(ctx context.Context) error {
 	for i := range w.b.Touched {
 		x := &w.b.Touched[i]
 		w.counts.Unchanged++
+		if k, ok := w.stored[x.ExternalID]; ok {
+			w.note("fields", []itemRow{{ID: k.ID}})
+		}
 		batch.Queue(`
 			UPDATE document SET source_revision = $3, title = $4, url = $5, path = $6, container = $7, kind = $8, author = $9, metadata = $10,
 				source_created_at = $11, source_updated_at = $12, updated_at = $13

@@ -99,6 +99,12 @@ func (s *Store) ClaimTodo(ctx context.Context, profile int16, claim uuid.UUID, l
 	return list, err
 }
 
+// tellVectors writes to the outbox of which chunks the statement that ends in it
+// has put vectors of the active profile, $1.
+const tellVectors = `INSERT INTO outbox (kind, connection_id, document_id, added)
+	SELECT 'embed', d.connection_id, d.id, array_agg(put.chunk_id ORDER BY put.chunk_id) FROM put JOIN document d ON d.id = put.document_id
+	WHERE EXISTS (SELECT FROM embedding_profile p WHERE p.id = $1 AND p.state = 'active') GROUP BY d.id`
+
 // settleKnownInputs gives waiting chunks the vector of an equal input that was
 // embedded since they were queued.
 func settleKnownInputs(ctx context.Context, tx pgx.Tx, profile int16) error {
@@ -108,8 +114,9 @@ func settleKnownInputs(ctx context.Context, tx pgx.Tx, profile int16) error {
 			SELECT t.document_id, t.chunk_id, t.input_hash, x.v
 			FROM (SELECT * FROM embed_todo WHERE profile_id = $1 AND next_try_at <= clock() ORDER BY next_try_at LIMIT 500 FOR UPDATE SKIP LOCKED) t
 			CROSS JOIN LATERAL (SELECT v FROM `+table+` WHERE input_hash = t.input_hash LIMIT 1) x),
-		gone AS (DELETE FROM embed_todo t USING hit WHERE t.profile_id = $1 AND t.document_id = hit.document_id AND t.chunk_id = hit.chunk_id)
-		INSERT INTO `+table+` (document_id, chunk_id, input_hash, v) SELECT document_id, chunk_id, input_hash, v FROM hit ON CONFLICT DO NOTHING`, profile)
+		gone AS (DELETE FROM embed_todo t USING hit WHERE t.profile_id = $1 AND t.document_id = hit.document_id AND t.chunk_id = hit.chunk_id),
+		put AS (INSERT INTO `+table+` (document_id, chunk_id, input_hash, v) SELECT document_id, chunk_id, input_hash, v FROM hit ON CONFLICT DO NOTHING RETURNING document_id, chunk_id)
+		`+tellVectors, profile)
 	return err
 }
 
@@ -134,15 +141,17 @@ func (s *Store) SettleTodo(ctx context.Context, profile int16, vectors []Embedde
 		if err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `
+		err = tx.QueryRow(ctx, `
 			WITH got AS (SELECT h, v FROM unnest($2::bytea[], $3::halfvec[]) AS u(h, v)),
 			gone AS (
 				DELETE FROM embed_todo t USING got WHERE t.profile_id = $1 AND t.input_hash = got.h
-				RETURNING t.document_id, t.chunk_id, t.input_hash, got.v)
-			INSERT INTO `+vectorTable(profile)+` (document_id, chunk_id, input_hash, v)
-			SELECT g.document_id, g.chunk_id, g.input_hash, g.v FROM gone g JOIN chunk c ON c.document_id = g.document_id AND c.id = g.chunk_id
-			ON CONFLICT DO NOTHING`, profile, hashes, values)
-		n = tag.RowsAffected()
+				RETURNING t.document_id, t.chunk_id, t.input_hash, got.v),
+			put AS (
+				INSERT INTO `+vectorTable(profile)+` (document_id, chunk_id, input_hash, v)
+				SELECT g.document_id, g.chunk_id, g.input_hash, g.v FROM gone g JOIN chunk c ON c.document_id = g.document_id AND c.id = g.chunk_id
+				ON CONFLICT DO NOTHING RETURNING document_id, chunk_id),
+			told AS (`+tellVectors+`)
+			SELECT count(*) FROM put`, profile, hashes, values).Scan(&n)
 		return err
 	})
 	return n, err

@@ -45,10 +45,7 @@ func (s *Store) ReplaceMemberships(ctx context.Context, run Run, realm int64, ms
 			return err
 		}
 		changed += tag.RowsAffected()
-		if changed > 0 {
-			_, err = tx.Exec(ctx, `INSERT INTO outbox (kind, connection_id) VALUES ('membership', $1)`, run.ConnectionID)
-		}
-		return err
+		return nil
 	})
 	return changed, err
 }

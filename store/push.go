@@ -180,11 +180,6 @@ func (s *Store) ReplaceGroup(ctx context.Context, run Run, realm int64, group co
 			}
 			changed += tag.RowsAffected()
 		}
-		if changed > 0 {
-			if _, err := tx.Exec(ctx, `INSERT INTO outbox (kind, connection_id) VALUES ('membership', $1)`, run.ConnectionID); err != nil {
-				return err
-			}
-		}
 		if _, err := addCounts(ctx, tx, run.ID, Counts{Memberships: changed}); err != nil {
 			return err
 		}

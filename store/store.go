@@ -59,6 +59,8 @@ type Store struct {
 	acls *aclCache
 	// trouble is why PostgreSQL refused a write; nil while it takes them.
 	trouble atomic.Pointer[error]
+	// feed wakes those who wait for the feed to have more.
+	feed wakers
 }
 
 // Open connects as the role app. It returns a *SchemaError where the schema is

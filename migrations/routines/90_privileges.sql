@@ -22,36 +22,42 @@ REVOKE ALL ON SEQUENCE audit_event_id_seq FROM {{app}};
 -- Secrets of keys are not among the columns.
 GRANT USAGE ON SCHEMA tributary TO {{search_definer}};
 GRANT SELECT ON setting, realm, principal, connection, schedule, sync_run, acl_set, acl_entry, membership,
-  document, revision, chunk, embedding_profile, embed_todo, reader, reader_principal, sql_login TO {{search_definer}};
-GRANT SELECT (id, reader_id, principal_id, all_connections, connections, expires_at, revoked_at) ON api_key TO {{search_definer}};
+  document, revision, chunk, embedding_profile, embed_todo, reader, reader_principal, sql_login,
+  outbox, feed_head TO {{search_definer}};
+GRANT SELECT (id, reader_id, principal_id, all_connections, connections, expires_at, revoked_at, rights, mode) ON api_key TO {{search_definer}};
 
 -- SQL readers: the query functions.
 GRANT USAGE ON SCHEMA tributary TO {{reader}};
 
 -- Functions of the query path belong to search_definer; the internal ones are
--- for it alone, the entrances for app and reader too. Everything else is app's.
+-- for it alone, the entrances for app and reader too, those of the feed for app.
+-- Everything else is app's.
 DO $$
 DECLARE
   f record;
   entrances constant text[] := ARRAY['current_reader', 'search', 'document', 'document_text', 'document_chunks', 'neighbours',
     'lineage', 'embeddings', 'visible_count', 'visible_list'];
+  feed constant text[] := ARRAY['feed_status', 'feed_changes', 'feed_list', 'feed_documents', 'feed_chunks', 'feed_vectors', 'feed_sets',
+    'feed_members', 'feed_pairs', 'feed_principals'];
   internals constant text[] := ARRAY['session_identity', 'session_seeds', 'search_closure', 'search_scope', 'acl_match', 'visible_documents',
     'visible_stream', 'filter_matches', 'bad_input', 'filter_strings', 'path_regex', 'search_filters', 'search_option',
     'search_stream', 'search_allows', 'search_vector_exact', 'search_vector_near', 'search_languages', 'search_terms',
     'search_slots', 'search_join', 'search_seen', 'search_breadth', 'search_ranked',
     'likeness', 'search_keyword', 'search_vector', 'search_fuse', 'search_run', 'search_pending',
-    'search_freshness', 'search_check', 'search_state', 'readable'];
+    'search_freshness', 'search_check', 'search_state', 'readable', 'feed_scope'];
   t record;
 BEGIN
   GRANT CREATE ON SCHEMA tributary TO {{search_definer}};
   FOR f IN SELECT p.oid::regprocedure AS signature, p.proname AS name FROM pg_proc p
     WHERE p.pronamespace = 'tributary'::regnamespace LOOP
     EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC, {{app}}, {{reader}}, {{search_definer}}', f.signature);
-    IF f.name = ANY (entrances || internals) THEN
+    IF f.name = ANY (entrances || feed || internals) THEN
       EXECUTE format('ALTER ROUTINE %s OWNER TO {{search_definer}}', f.signature);
       EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO {{search_definer}}', f.signature);
       IF f.name = ANY (entrances) THEN
         EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO {{app}}, {{reader}}', f.signature);
+      ELSIF f.name = ANY (feed) THEN
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO {{app}}', f.signature);
       END IF;
     ELSE
       EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO {{app}}', f.signature);
