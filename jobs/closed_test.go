@@ -2,10 +2,12 @@ package jobs
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
+	"tributary/connectors"
 	"tributary/connectors/connectortest"
 	"tributary/connectors/reference"
 	"tributary/internal/pgtest"
@@ -84,6 +86,27 @@ func TestMovedIntoAClosedFolder(t *testing.T) {
 		t.Error("it is another document")
 	}
 	e.wantTruth()
+}
+
+// TestListedWithoutItsPlace: an item of which a listing gives an ACL alone is
+// there. It is not hidden, what is stored of it stays, and what is not is not stored.
+func TestListedWithoutItsPlace(t *testing.T) {
+	t.Parallel()
+	unclear := false
+	e := newEngine(t, small(0), withPages(small(0), numbered(func(int) connectors.Page {
+		page := connectors.Page{Changes: []connectors.Change{upsert("a"), upsert("b")}, Complete: true}
+		if unclear {
+			for i, id := range []string{"a", "never stored"} {
+				page.Changes[i] = connectors.Change{Op: connectors.SetACL, Ref: connectors.ItemRef{ID: id}}
+			}
+		}
+		return page
+	})))
+	e.must(store.Content, store.RunSucceeded)
+	unclear = true
+	if c := e.must(store.Content, store.RunSucceeded).Counts; c.Hidden != 1 || !maps.Equal(e.documents(), map[string]string{"a": "text of a"}) {
+		t.Errorf("%+v: %v", c, e.documents())
+	}
 }
 
 // TestRefusedContentIsNoSuccess: one item that is not given out is hidden and

@@ -38,11 +38,12 @@ func (s hostileSession) Snapshot(context.Context, connectors.Cursor) iter.Seq2[c
 	named := upsert("named" + x)
 	return func(yield func(connectors.Page, error) bool) {
 		yield(connectors.Page{
-			Changes:  []connectors.Change{odd, upsert("plain"), named, {Op: connectors.Delete, Ref: connectors.ItemRef{ID: "gone" + x}}},
-			Skipped:  []connectors.Skip{{Ref: connectors.ItemRef{ID: "skip" + x, Revision: x}, Path: x, Reason: x}},
-			Blocked:  []connectors.Container{{ID: "blocked" + x, Prefix: "blocked/" + x, Reason: x}},
-			Next:     connectors.Cursor(`{"end":true}`),
-			Complete: true,
+			Changes:    []connectors.Change{odd, upsert("plain"), named, {Op: connectors.Delete, Ref: connectors.ItemRef{ID: "gone" + x}}},
+			Skipped:    []connectors.Skip{{Ref: connectors.ItemRef{ID: "skip" + x, Revision: x}, Path: x, Reason: x}},
+			Blocked:    []connectors.Container{{ID: "blocked" + x, Prefix: "blocked/" + x, Reason: x}},
+			Containers: []connectors.Place{{ID: x, Parent: x}, {ID: "in" + x}, {ID: "x", Parent: strings.Repeat("x", 5000)}},
+			Next:       connectors.Cursor(`{"end":true}`),
+			Complete:   true,
 		}, nil)
 	}
 }

@@ -44,6 +44,11 @@ func onDrive(t *testing.T, choose func(d *drive) connectors.Selection) (*story, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		for _, err := range s.problems {
+			t.Error(err)
+		}
+	})
 	if run := s.list(); run.State != store.RunSucceeded {
 		t.Fatalf("the first run ended %s: %s", run.State, run.Error)
 	}
@@ -61,7 +66,7 @@ func (s *story) sync(kind store.RunKind) store.Run {
 		run, err = s.runner.RunHere(s.ctx, run.ID, nil)
 	}
 	if err != nil {
-		s.t.Error(err)
+		s.fail("running %s: %w", kind, err)
 	}
 	return run
 }
