@@ -3,6 +3,62 @@
 
 -- +goose Up
 
+-- search_words writes runs of letters without spaces between words (Chinese,
+-- Japanese, Korean, Thai, Lao, Khmer, Burmese) as overlapping pairs, which text
+-- search then takes for words, and with ends the last letter of each run by
+-- itself, so that every letter begins a word. Full-width and half-width letters
+-- become ordinary ones. A letter is what a reader sees as one: with its marks.
+-- Chunks hold what it returned: a change of its body needs a new wordsVersion.
+-- +goose StatementBegin
+CREATE FUNCTION search_words(txt text, ends boolean) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+DECLARE
+  -- Thai, Lao, Burmese, Khmer, Kana, Bopomofo, Han: a line may break anywhere.
+  joined constant text := '\u0E01-\u0E3A\u0E40-\u0E4E\u0E81-\u0ECE\u1000-\u103F\u1050-\u108F\u109A-\u109D\u1780-\u17D3\u17D7\u17DC\u17DD\u3005-\u3007\u3041-\u3096\u3099-\u309F\u30A1-\u30FA\u30FC-\u312F\u31A0-\u31BF\u31F0-\u31FF\u3400-\u4DBF\u4E00-\u9FFF\uA9E0-\uA9FE\uAA60-\uAA7F\uF900-\uFAFF\U00020000-\U000323AF';
+  hangul constant text := '\uAC00-\uD7A3';
+  marks constant text := '\u0E31\u0E33-\u0E3A\u0E47-\u0E4E\u0EB1\u0EB3-\u0EBC\u0EC8-\u0ECE\u102B-\u103E\u1056-\u1059\u105E-\u1060\u1062-\u1064\u1067-\u106D\u1071-\u1074\u1082-\u108D\u109A-\u109D\u17B4-\u17D3\u17DD\u3099\u309A';
+BEGIN
+  IF octet_length(txt) = length(txt) THEN RETURN txt; END IF;
+  IF txt ~ '[\u2E80-\u2FDF\u3200-\u33FF\uFB00-\uFB06\uFF01-\uFFEE]' THEN txt := normalize(txt, NFKC); END IF;
+  IF txt !~ ('[' || joined || hangul || ']') THEN RETURN txt; END IF;
+  -- Line breaks and invisible separators inside a run are no gaps.
+  txt := regexp_replace(translate(txt, E'\u0001\u0002', ''), '([' || joined || '])(?:[\u200B-\u200D\u2060]+|\n)(?=[' || joined || '])', '\1', 'g');
+  -- ABC becomes (A AB BC C), of which the first goes, and the last unless ends.
+  txt := regexp_replace(txt, '([' || joined || hangul || ']+)', E'\u0001\\1\u0002', 'g');
+  txt := regexp_replace(txt, '([' || joined || hangul || '][' || marks || ']*)', '\1 \1', 'g');
+  txt := regexp_replace(txt, E'\u0001[^ ]+ ', '  ', 'g');
+  IF NOT ends THEN txt := regexp_replace(txt, E'([^ ]) [^ ]+\u0002', '\1 ', 'g'); END IF;
+  RETURN translate(txt, E'\u0002', ' ');
+END
+$$;
+-- +goose StatementEnd
+
+-- to_tsv is the text search vector of a chunk: words of a heading line weigh A.
+-- It is immutable because a stored column depends on it; a change of its body
+-- needs a new wordsVersion, by which migrating rebuilds chunk.tsv.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION to_tsv(lang text, txt text) RETURNS tsvector
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+DECLARE
+  config regconfig := CASE WHEN lang = 'simple' THEN 'pg_catalog.simple'::regconfig
+                           ELSE ('pg_catalog.' || quote_ident(lang))::regconfig END;
+  eol int;
+BEGIN
+  IF left(txt, 1) <> '#' THEN
+    RETURN to_tsvector(config, tributary.search_words(txt, true));
+  END IF;
+  eol := position(E'\n' IN txt);
+  IF eol = 0 THEN
+    RETURN setweight(to_tsvector(config, tributary.search_words(txt, true)), 'A');
+  END IF;
+  RETURN setweight(to_tsvector(config, tributary.search_words(left(txt, eol), true)), 'A')
+    || to_tsvector(config, tributary.search_words(substr(txt, eol + 1), true));
+END
+$$;
+-- +goose StatementEnd
+
 -- Who a reader is to an identity provider; the subject is compared byte for byte.
 CREATE TABLE reader_identity (
   issuer     text COLLATE "C" NOT NULL,

@@ -175,7 +175,10 @@ func (m *migrator) run(ctx context.Context) (report MigrateReport, err error) { 
 		report.Routines, err = m.applyRoutines(ctx, report.To)
 		return err
 	})
-	return report, err
+	if err != nil {
+		return report, err
+	}
+	return report, m.rebuildWords(ctx)
 }
 
 func (m *migrator) migrateRiver(ctx context.Context) error {

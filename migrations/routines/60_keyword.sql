@@ -22,7 +22,7 @@ CREATE OR REPLACE FUNCTION tributary.search_terms(query text)
 RETURNS TABLE (lang text, config regconfig, words tsquery[], places int[], every tsquery, phrase tsquery)
 LANGUAGE sql STABLE
 AS $$
-  SELECT l.lang, c.config, w.words, w.places, w.every, phraseto_tsquery(c.config, query)
+  SELECT l.lang, c.config, w.words, w.places, w.every, phraseto_tsquery(c.config, tributary.search_words(query, false))
   FROM tributary.search_languages() l (lang)
   JOIN pg_catalog.pg_ts_config t ON t.cfgname = l.lang AND t.cfgnamespace = 'pg_catalog'::regnamespace
   CROSS JOIN LATERAL (SELECT t.oid::regconfig AS config) c
@@ -31,7 +31,7 @@ AS $$
            array_agg(q.place ORDER BY q.place, q.word::text) AS places,
            string_agg(q.word::text, ' & ' ORDER BY q.place, q.word::text)::tsquery AS every
     FROM (SELECT ('''' || replace(replace(u.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS word, u.positions[1]::int AS place
-          FROM unnest(to_tsvector(c.config, query)) u
+          FROM unnest(to_tsvector(c.config, tributary.search_words(query, false))) u
           ORDER BY u.positions[1], u.lexeme LIMIT 32) q
   ) w
   WHERE w.words IS NOT NULL
@@ -154,7 +154,7 @@ LANGUAGE sql STABLE
 AS $$
   SELECT count(*) FILTER (WHERE h.v @@ w.word)::float8 / cardinality($2)
        * least(1, count(*) FILTER (WHERE h.v @@ w.word)::float8 / greatest(1, length(h.v)))
-  FROM (SELECT to_tsvector($1, left($3, 1000)) AS v OFFSET 0) h, unnest($2) w (word)
+  FROM (SELECT to_tsvector($1, tributary.search_words(left($3, 1000), false)) AS v OFFSET 0) h, unnest($2) w (word)
   GROUP BY h.v
 $$;
 

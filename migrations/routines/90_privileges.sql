@@ -65,6 +65,7 @@ BEGIN
   END LOOP;
   REVOKE CREATE ON SCHEMA tributary FROM {{search_definer}};
   GRANT EXECUTE ON FUNCTION tributary.clock() TO {{search_definer}};
+  GRANT EXECUTE ON FUNCTION tributary.search_words(text, boolean) TO {{search_definer}};
   -- Vector tables are made at run time, by create_vector_table.
   FOR t IN SELECT format('tributary.%I', 'vec_' || p.id) AS name FROM embedding_profile p
     WHERE to_regclass(format('tributary.%I', 'vec_' || p.id)) IS NOT NULL LOOP
