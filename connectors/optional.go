@@ -36,6 +36,24 @@ type GroupLister interface {
 	Groups(ctx context.Context) iter.Seq2[Membership, error]
 }
 
+// PeopleLister is implemented by sessions of sources that say which e-mail
+// address somebody has.
+type PeopleLister interface {
+	// People yields the addresses of the realm's active users, each of them as
+	// the source writes it; of several addresses of one user each is yielded. The
+	// set replaces the stored one only if the sequence ends without an error.
+	People(ctx context.Context) iter.Seq2[Person, error]
+}
+
+// Person is a user with an address.
+type Person struct {
+	Principal Principal `json:"principal"`
+	Email     string    `json:"email"`
+	// Verified is true only where the source itself says that the address is
+	// this user's; what users merely claim is not verified.
+	Verified bool `json:"verified"`
+}
+
 // Fetcher is implemented by sessions that can read one item again, by id. An
 // item that is gone is an error of class ItemRefused.
 type Fetcher interface {

@@ -124,6 +124,7 @@ const (
 	CanListIDs     Capability = "list-ids"
 	CanPermissions Capability = "permissions"
 	CanGroups      Capability = "groups"
+	CanPeople      Capability = "people"
 	CanFetch       Capability = "fetch"
 	CanChoose      Capability = "choose"
 	CanVerify      Capability = "verify"
@@ -190,6 +191,8 @@ func Claims(session Session, c Capability) bool {
 		_, ok = session.(PermissionFeed)
 	case CanGroups:
 		_, ok = session.(GroupLister)
+	case CanPeople:
+		_, ok = session.(PeopleLister)
 	case CanFetch:
 		_, ok = session.(Fetcher)
 	case CanChoose:
@@ -208,7 +211,7 @@ func Claims(session Session, c Capability) bool {
 
 // Capabilities returns every capability, in a fixed order.
 func Capabilities() []Capability {
-	return []Capability{CanChanges, CanListIDs, CanPermissions, CanGroups, CanFetch, CanChoose, CanVerify, CanRealm, CanName, CanSelf}
+	return []Capability{CanChanges, CanListIDs, CanPermissions, CanGroups, CanPeople, CanFetch, CanChoose, CanVerify, CanRealm, CanName, CanSelf}
 }
 
 var sourceName = regexp.MustCompile(`^[a-z][a-z0-9]{1,30}$`)

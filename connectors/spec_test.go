@@ -65,6 +65,7 @@ type everything struct {
 	connectors.IDLister
 	connectors.PermissionFeed
 	connectors.GroupLister
+	connectors.PeopleLister
 	connectors.Fetcher
 	connectors.Chooser
 	connectors.Verifier
@@ -91,6 +92,10 @@ func TestClaims(t *testing.T) {
 		connectors.CanGroups: struct {
 			bare
 			connectors.GroupLister
+		}{},
+		connectors.CanPeople: struct {
+			bare
+			connectors.PeopleLister
 		}{},
 		connectors.CanFetch: struct {
 			bare

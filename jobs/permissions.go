@@ -3,19 +3,26 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"tributary/connectors"
 	"tributary/store"
 )
 
-// maxMemberships bounds what a group listing may hold in memory.
-const maxMemberships = 5_000_000
+// What a listing of groups or people may hold in memory.
+const (
+	maxMemberships = 5_000_000
+	maxPeople      = 2_000_000
+)
 
-// permissions advances a run of lane permissions: first the memberships, as a
-// whole, then every document's ACL.
+// permissions advances a run of lane permissions: first the memberships and the
+// addresses of people, each as a whole, then every document's ACL.
 func (s *syncer) permissions(ctx context.Context) sliceEnd {
 	if s.run.Cursor.IsZero() {
 		if err := s.memberships(ctx); err != nil {
+			return sliceEnd{err: err}
+		}
+		if err := s.people(ctx); err != nil {
 			return sliceEnd{err: err}
 		}
 	}
@@ -70,5 +77,35 @@ func (s *syncer) memberships(ctx context.Context) error {
 		counts.Extra = map[string]int64{"memberships_unusable": unusable}
 	}
 	_, err = s.r.store.AddCounts(ctx, s.run, counts)
+	return err
+}
+
+// people replaces what the source says of its people's addresses if, and only
+// if, the source gave all of it.
+func (s *syncer) people(ctx context.Context) error {
+	lister, ok := s.session.(connectors.PeopleLister)
+	if !ok || !s.spec.Has(connectors.CanPeople) {
+		return nil
+	}
+	var all []connectors.Person
+	for p, err := range lister.People(ctx) {
+		if err != nil {
+			return err
+		}
+		if len(all) == maxPeople {
+			return bug("more than %d addresses", maxPeople)
+		}
+		all = append(all, p)
+	}
+	read, err := s.r.store.ReplaceEmails(ctx, s.run, s.realm, all)
+	if err != nil {
+		return fmt.Errorf("replacing e-mails: %w", err)
+	}
+	extra := map[string]int64{"emails_changed": read.Changed, "emails_unusable": read.Unusable, "readers_mapped": read.Made, "readers_unmapped": read.Ended}
+	maps.DeleteFunc(extra, func(_ string, n int64) bool { return n == 0 })
+	if len(extra) == 0 {
+		return nil
+	}
+	_, err = s.r.store.AddCounts(ctx, s.run, store.Counts{Extra: extra})
 	return err
 }

@@ -18,6 +18,7 @@ import (
 const changedRows = `SELECT md5(concat(
 	(SELECT string_agg(x::text, '|' ORDER BY x::text) FROM connection x), (SELECT string_agg(x::text, '|' ORDER BY x::text) FROM schedule x),
 	(SELECT string_agg(x::text, '|' ORDER BY x::text) FROM reader x), (SELECT string_agg(x::text, '|' ORDER BY x::text) FROM reader_principal x),
+	(SELECT string_agg(x::text, '|' ORDER BY x::text) FROM reader_identity x), (SELECT string_agg(x::text, '|' ORDER BY x::text) FROM reader_email x),
 	(SELECT string_agg(x::text, '|' ORDER BY x::text) FROM api_key x), (SELECT string_agg(x::text, '|' ORDER BY x::text) FROM embedding_profile x)))`
 
 // TestWBChangesWithTheirEvents: what the command line changes stands in the database with its event, or not at all.
@@ -60,6 +61,25 @@ func TestWBChangesWithTheirEvents(t *testing.T) {
 		{"reader.disable", func(ctx context.Context, e audit.Event) error { return s.DisableReader(ctx, reader.ID, e) }},
 		{"reader.enable", func(ctx context.Context, e audit.Event) error { return s.EnableReader(ctx, reader.ID, e) }},
 		{"reader.unlink", func(ctx context.Context, e audit.Event) error { return s.UnlinkReader(ctx, reader.ID, link(), e) }},
+		{"reader.identity_add", func(ctx context.Context, e audit.Event) error {
+			return s.AddReaderIdentity(ctx, reader.ID, store.ReaderIdentity{Issuer: "i", Subject: "s"}, e)
+		}},
+		{"reader.identity_remove", func(ctx context.Context, e audit.Event) error {
+			return s.RemoveReaderIdentity(ctx, reader.ID, store.ReaderIdentity{Issuer: "i", Subject: "s"}, e)
+		}},
+		{"reader.email_add", func(ctx context.Context, e audit.Event) error {
+			_, err := s.AddReaderEmail(ctx, reader.ID, "ada@example.com", e)
+			return err
+		}},
+		{"reader.email_remove", func(ctx context.Context, e audit.Event) error {
+			_, err := s.RemoveReaderEmail(ctx, reader.ID, "ada@example.com", e)
+			return err
+		}},
+		{"connection.map_email", func(ctx context.Context, e audit.Event) error {
+			_, err := s.SetMapEmail(ctx, conn.ID, true, e)
+			return err
+		}},
+		{"reader.delete", func(ctx context.Context, e audit.Event) error { return s.DeleteReader(ctx, reader.ID, e) }},
 		{"api_key.create", func(ctx context.Context, e audit.Event) error {
 			_, _, err := s.CreateKey(ctx, store.CreateKeyParams{Name: "k", AllConnections: true, Rights: []string{store.RightSearch}}, e)
 			return err
@@ -84,7 +104,7 @@ func TestWBChangesWithTheirEvents(t *testing.T) {
 		{"connection.delete", func(ctx context.Context, e audit.Event) error { return s.DeleteConnection(ctx, conn.ID, e) }},
 	} {
 		e := audit.Event{Actor: audit.Actor{Kind: audit.CLI, Name: "ada@host"}, Action: "cut.here", Target: audit.Target{Kind: "x"}, Outcome: audit.OK}
-		if slices.Contains([]string{"api_key.revoke", "reader.unlink", "reader.disable", "reader.enable"}, c.name) { // they make no id
+		if slices.Contains([]string{"api_key.revoke", "reader.identity_remove", "reader.disable", "reader.enable"}, c.name) { // they make no id
 			e.Target.ID = uuid.NewString()
 		}
 		before := pgtest.Scalar[string](t, db, changedRows)

@@ -67,6 +67,8 @@ type Connection struct {
 	NeededScopes []string           `json:"needed_scopes,omitempty"`
 	ExpiresAt    *time.Time         `json:"expires_at,omitempty"`
 	AtExpiry     oauthflow.AtExpiry `json:"at_expiry,omitempty"`
+	// MapEmail says that verified addresses map readers to its people.
+	MapEmail bool `json:"map_email"`
 }
 
 // NewConnection describes a connection to make. Intervals of zero become the
@@ -94,7 +96,7 @@ const (
 
 const connectionColumns = `c.id, c.name, c.source, c.realm_id, c.settings, c.selection, c.selection_version, c.state, c.state_reason,
 	c.state_since, c.throttled_until, c.feed_cursor, c.permissions_as_of, c.content_as_of, c.max_permission_age, c.created_at, c.updated_at,
-	c.grant_id, c.needed_scopes, c.expires_at, c.at_expiry`
+	c.grant_id, c.needed_scopes, c.expires_at, c.at_expiry, c.map_email`
 
 // CreateConnection makes a connection whose lanes are due at once, or of source
 // push without any, and records events with it. A name that is taken is ErrConflict, an unusable one an

@@ -125,6 +125,7 @@ func (x *eraser) forgetPrincipals(ctx context.Context) error {
 				DELETE FROM principal WHERE id = ANY(ARRAY(SELECT p.id FROM principal p WHERE p.realm_id = $1
 				  AND NOT EXISTS (SELECT FROM acl_entry e WHERE e.principal_id = p.id) AND NOT EXISTS (SELECT FROM reader_principal l WHERE l.principal_id = p.id)
 				  AND NOT EXISTS (SELECT FROM membership m WHERE m.member_id = p.id) AND NOT EXISTS (SELECT FROM membership m WHERE m.group_id = p.id)
+				  AND NOT EXISTS (SELECT FROM principal_email e WHERE e.principal_id = p.id)
 				  AND NOT EXISTS (SELECT FROM api_key k WHERE k.principal_id = p.id) LIMIT $2))`, realm, eraseRows)
 			more = removed["principal"] == eraseRows
 			if err != nil || more {

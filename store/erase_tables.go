@@ -112,8 +112,18 @@ func (x *eraser) sweepTable(ctx context.Context, t eraseTable, where string) err
 	for {
 		n := int64(0)
 		err := x.step(ctx, "erasing", func(tx pgx.Tx, removed map[string]int64) error {
+			if t.Name == "principal_email" {
+				if err := lockEmails(ctx, tx); err != nil {
+					return err
+				}
+			}
 			err := removeRows(ctx, tx, removed, t.Name, q, x.e.ConnectionID, eraseRows)
 			n = removed[t.Name]
+			if err != nil || t.Name != "principal_email" {
+				return err
+			}
+			m, err := mapEmails(ctx, tx)
+			removed["reader_principal"] += m.Ended
 			return err
 		})
 		if err != nil || n < eraseRows {

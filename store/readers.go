@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -30,6 +31,10 @@ type Reader struct {
 	DisabledAt *time.Time   `json:"disabled_at,omitempty"`
 	CreatedAt  time.Time    `json:"created_at"`
 	Links      []ReaderLink `json:"links"`
+	// Identities are who the reader is to identity providers, Emails the
+	// addresses that map it where mapping by e-mail is on.
+	Identities []ReaderIdentity `json:"identities"`
+	Emails     []string         `json:"emails"`
 }
 
 // ReaderLink is a principal that was confirmed to be the reader.
@@ -57,33 +62,92 @@ const (
 
 const maxReaderName = 200
 
+// NewReader describes a reader to make.
+type NewReader struct {
+	Name       string
+	Kind       ReaderKind
+	Identities []ReaderIdentity
+	Emails     []string
+}
+
+func (n NewReader) validate() error {
+	if n.Name == "" || len(n.Name) > maxReaderName || !storableText(n.Name) {
+		return &InputError{Field: "name", Problem: fmt.Sprintf("must have 1 to %d bytes", maxReaderName)}
+	}
+	if _, err := uuid.Parse(n.Name); err == nil {
+		return &InputError{Field: "name", Problem: "must not look like an id"}
+	}
+	if n.Kind != Person && n.Kind != Application {
+		return &InputError{Field: "kind", Problem: "must be person or application"}
+	}
+	for _, i := range n.Identities {
+		if err := i.validate(); err != nil {
+			return err
+		}
+	}
+	for _, e := range n.Emails {
+		if _, ok := NormalEmail(e); !ok {
+			return badEmail("email")
+		}
+	}
+	return nil
+}
+
 // CreateReader makes a reader without links, and records events with it. A name
 // that is taken is ErrConflict.
 func (s *Store) CreateReader(ctx context.Context, name string, kind ReaderKind, events ...audit.Event) (Reader, error) {
-	if name == "" || len(name) > maxReaderName {
-		return Reader{}, &InputError{Field: "name", Problem: fmt.Sprintf("must have 1 to %d bytes", maxReaderName)}
+	return s.MakeReader(ctx, NewReader{Name: name, Kind: kind}, events...)
+}
+
+// MakeReader makes a reader whom its identities name and its addresses map, and
+// records events with it. A name or an identity that is taken is ErrConflict.
+func (s *Store) MakeReader(ctx context.Context, n NewReader, events ...audit.Event) (Reader, error) {
+	if err := n.validate(); err != nil {
+		return Reader{}, err
 	}
-	if _, err := uuid.Parse(name); err == nil {
-		return Reader{}, &InputError{Field: "name", Problem: "must not look like an id"}
-	}
-	if kind != Person && kind != Application {
-		return Reader{}, &InputError{Field: "kind", Problem: "must be person or application"}
-	}
-	r := Reader{Name: name, Kind: kind, Links: []ReaderLink{}}
+	var id uuid.UUID
 	err := s.inTxErr(ctx, "creating reader", func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `INSERT INTO reader (name, kind) VALUES ($1, $2) RETURNING id, created_at`, name, kind).Scan(&r.ID, &r.CreatedAt)
+		if len(n.Emails) > 0 {
+			if err := lockEmails(ctx, tx); err != nil {
+				return err
+			}
+		}
+		err := tx.QueryRow(ctx, `INSERT INTO reader (name, kind) VALUES ($1, $2) RETURNING id`, n.Name, n.Kind).Scan(&id)
 		if pgCode(err) == stateUniqueViolation {
-			return fmt.Errorf("a reader named %q exists: %w", name, ErrConflict)
+			return fmt.Errorf("a reader named %q exists: %w", n.Name, ErrConflict)
 		}
 		if err != nil {
 			return err
 		}
-		return recordAll(ctx, tx, r.ID.String(), events)
+		for _, i := range n.Identities {
+			if err := addIdentity(ctx, tx, id, i); err != nil {
+				return err
+			}
+		}
+		if err := addEmails(ctx, tx, id, n.Emails); err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, id.String(), events)
 	})
 	if err != nil {
 		return Reader{}, err
 	}
-	return r, nil
+	return s.Reader(ctx, id.String())
+}
+
+// addEmails gives a reader addresses, and maps anew if there are any.
+func addEmails(ctx context.Context, tx pgx.Tx, reader uuid.UUID, emails []string) error {
+	for _, e := range emails {
+		normal, _ := NormalEmail(e)
+		if _, err := tx.Exec(ctx, `INSERT INTO reader_email (reader_id, email, how) VALUES ($1, $2, 'manual') ON CONFLICT DO NOTHING`, reader, normal); err != nil {
+			return err
+		}
+	}
+	if len(emails) == 0 {
+		return nil
+	}
+	_, err := mapEmails(ctx, tx)
+	return err
 }
 
 // ListReaders lists every reader by name, with links.
@@ -110,6 +174,8 @@ func (s *Store) Reader(ctx context.Context, nameOrID string) (Reader, error) {
 func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reader, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT r.id, r.name, r.kind, r.disabled_at, r.created_at,
+		       (SELECT jsonb_agg(jsonb_build_object('issuer', i.issuer, 'subject', i.subject) ORDER BY i.issuer, i.subject) FROM reader_identity i WHERE i.reader_id = r.id),
+		       ARRAY(SELECT e.email FROM reader_email e WHERE e.reader_id = r.id ORDER BY e.email),
 		       p.id, m.source, m.external_id, p.kind, p.external_id, p.name, l.how
 		FROM reader r
 		LEFT JOIN (reader_principal l JOIN principal p ON p.id = l.principal_id JOIN realm m ON m.id = p.realm_id) ON l.reader_id = r.id
@@ -120,11 +186,18 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 	list := []Reader{}
 	var r Reader
 	var id *int64
+	var identities []byte
 	var source, realm, kind, external, name, how *string
-	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.Name, &r.Kind, &r.DisabledAt, &r.CreatedAt, &id, &source, &realm, &kind, &external, &name, &how}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.Name, &r.Kind, &r.DisabledAt, &r.CreatedAt, &identities, &r.Emails, &id, &source, &realm, &kind, &external, &name, &how}, func() error {
 		if len(list) == 0 || list[len(list)-1].ID != r.ID {
-			r.Links = []ReaderLink{}
+			r.Links, r.Identities = []ReaderLink{}, []ReaderIdentity{}
+			if identities != nil {
+				if err := json.Unmarshal(identities, &r.Identities); err != nil {
+					return err
+				}
+			}
 			list = append(list, r)
+			r.Emails = nil
 		}
 		if id != nil {
 			last := &list[len(list)-1]
@@ -142,7 +215,7 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 
 // LinkReader stores that the reader is this principal of the realm of a
 // connection, and records events with it. A link that stands keeps how it was
-// confirmed.
+// confirmed; one by e-mail becomes this one, and so outlives the address.
 func (s *Store) LinkReader(ctx context.Context, reader uuid.UUID, p PrincipalIn, how LinkHow, events ...audit.Event) error {
 	if err := (connectors.ACL{AllOf: [][]connectors.Principal{{p.Principal}}}).Validate(); err != nil {
 		return &InputError{Field: "principal", Problem: "must have a kind and an id"}
@@ -166,7 +239,8 @@ func (s *Store) LinkReader(ctx context.Context, reader uuid.UUID, p PrincipalIn,
 		tag, err := tx.Exec(ctx, `
 			INSERT INTO reader_principal (reader_id, principal_id, how, created_at)
 			SELECT id, $2, $3, clock() FROM reader WHERE id = $1
-			ON CONFLICT (reader_id, principal_id) DO UPDATE SET how = reader_principal.how`, reader, ids[0], how)
+			ON CONFLICT (reader_id, principal_id) DO UPDATE
+			SET how = CASE reader_principal.how WHEN 'email' THEN excluded.how ELSE reader_principal.how END`, reader, ids[0], how)
 		if err == nil && tag.RowsAffected() == 0 {
 			return ErrNotFound
 		}
@@ -178,9 +252,32 @@ func (s *Store) LinkReader(ctx context.Context, reader uuid.UUID, p PrincipalIn,
 }
 
 // UnlinkReader removes a link, and records events with it; it takes effect with
-// the next question.
+// the next question. A link by e-mail ends only with what makes it: that is an
+// *InputError. Where an address makes the link that was removed, it stands as
+// one by e-mail.
 func (s *Store) UnlinkReader(ctx context.Context, reader uuid.UUID, principal int64, events ...audit.Event) error {
-	return s.changeOne(ctx, "unlinking reader", events, `DELETE FROM reader_principal WHERE reader_id = $1 AND principal_id = $2`, reader, principal)
+	return s.inTxErr(ctx, "unlinking reader", func(tx pgx.Tx) error {
+		if err := lockEmails(ctx, tx); err != nil {
+			return err
+		}
+		var how LinkHow
+		err := tx.QueryRow(ctx, `SELECT how FROM reader_principal WHERE reader_id = $1 AND principal_id = $2 FOR UPDATE`, reader, principal).Scan(&how)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return ErrNotFound
+		case err != nil:
+			return err
+		case how == LinkEmail:
+			return &InputError{Field: "principal", Problem: "is linked by e-mail: remove the address from the reader, or turn mapping by e-mail off for the connection"}
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM reader_principal WHERE reader_id = $1 AND principal_id = $2`, reader, principal); err != nil {
+			return err
+		}
+		if _, err := mapEmails(ctx, tx); err != nil {
+			return err
+		}
+		return recordAll(ctx, tx, reader.String(), events)
+	})
 }
 
 // DisableReader ends what the reader and the reader's keys may see, at once, and

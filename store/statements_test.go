@@ -117,7 +117,7 @@ func sqlArgument(call *ast.CallExpr) (int, bool) {
 	case *ast.Ident:
 		name = f.Name
 	}
-	arg, ok := map[string]int{"Query": 1, "QueryRow": 1, "Exec": 1, "Queue": 0, "changeOne": 3, "oneOf": 5, "removeRows": 4, "readTargets": 2}[name]
+	arg, ok := map[string]int{"Query": 1, "QueryRow": 1, "Exec": 1, "Queue": 0, "changeOne": 3, "changeEmails": 4, "oneOf": 5, "removeRows": 4, "readTargets": 2}[name]
 	return arg, ok
 }
 
@@ -181,6 +181,7 @@ func dynamicStatements() map[string]string {
 		"asOwner":         "a utility statement with a quoted name",
 		"locking":         "utility statements, run by the tests of erasures",
 		"changeOne":       "its callers' texts are prepared",
+		"changeEmails":    "its callers' texts are prepared",
 		"oneOf":           "its callers' texts are prepared",
 		"readAdminTokens": "the condition is a constant of its callers, which the tests of admin tokens run",
 		"readKeys":        "the condition is a constant of its callers, which the tests of keys run",

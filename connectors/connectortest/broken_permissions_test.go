@@ -125,6 +125,15 @@ func brokenGroups() []breakage {
 			}}
 		}},
 		{name: "keeps the first memberships", rule: "groups-change", says: "not at the site", twist: keepsGroups},
+		{name: "believes what people claim", rule: "people-equal", says: "not so at the site", twist: func(*bench) twist {
+			return peopleTwist(func(p connectors.Person, err error) (connectors.Person, bool, error) {
+				p.Verified = true
+				return p, true, err
+			})
+		}},
+		{name: "takes an error for the end of people", rule: "people-failed", says: "without an error", twist: func(*bench) twist {
+			return peopleTwist(func(p connectors.Person, err error) (connectors.Person, bool, error) { return p, err == nil, nil })
+		}},
 		{name: "takes an error for the end", rule: "groups-failed", says: "without an error", twist: func(*bench) twist {
 			return twist{groups: func(ctx context.Context, next func(context.Context) members) members {
 				return func(yield func(connectors.Membership, error) bool) {
@@ -137,6 +146,20 @@ func brokenGroups() []breakage {
 			}}
 		}},
 	}
+}
+
+// peopleTwist changes each entry of the listing of people, or leaves it out.
+func peopleTwist(change func(connectors.Person, error) (connectors.Person, bool, error)) twist {
+	return twist{people: func(ctx context.Context, next func(context.Context) persons) persons {
+		return func(yield func(connectors.Person, error) bool) {
+			for p, err := range next(ctx) {
+				p, keep, err := change(p, err)
+				if keep && !yield(p, err) {
+					return
+				}
+			}
+		}
+	}}
 }
 
 // keepsGroups answers with the memberships of the first time it was asked.

@@ -18,6 +18,7 @@ import (
 type (
 	pages   = iter.Seq2[connectors.Page, error]
 	members = iter.Seq2[connectors.Membership, error]
+	persons = iter.Seq2[connectors.Person, error]
 )
 
 // lane is the sequence of a session that a breakage twists.
@@ -60,6 +61,7 @@ type twist struct {
 	open    func(ctx context.Context, env connectors.Env, next opener) (connectors.Session, error)
 	seq     func(l lane, ctx context.Context, from connectors.Cursor, next reader) pages
 	groups  func(ctx context.Context, next func(context.Context) members) members
+	people  func(ctx context.Context, next func(context.Context) persons) persons
 	start   func(c connectors.Cursor, err error) (connectors.Cursor, error)
 	fetch   func(c connectors.Change, err error) (connectors.Change, error)
 	verify  func(summary string, err error) (string, error)
@@ -154,6 +156,13 @@ func (s *twistedSession) Groups(ctx context.Context) members {
 		return s.Session.Groups(ctx)
 	}
 	return s.twist.groups(ctx, s.Session.Groups)
+}
+
+func (s *twistedSession) People(ctx context.Context) persons {
+	if s.twist.people == nil {
+		return s.Session.People(ctx)
+	}
+	return s.twist.people(ctx, s.Session.People)
 }
 
 func (s *twistedSession) Start(ctx context.Context) (connectors.Cursor, error) {

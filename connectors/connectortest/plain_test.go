@@ -75,6 +75,7 @@ func TestClaimsMayNotBeSkipped(t *testing.T) {
 	for rule, capability := range map[string]connectors.Capability{
 		"acl-feed-same": connectors.CanPermissions,
 		"groups-equal":  connectors.CanGroups,
+		"people-equal":  connectors.CanPeople,
 		"feed-expired":  connectors.CanChanges,
 		"class-feed":    connectors.CanChanges,
 		"name-resolves": connectors.CanName,

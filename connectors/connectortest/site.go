@@ -39,6 +39,9 @@ type Site interface {
 	// ChangeMembership adds one membership and removes another.
 	ChangeMembership() error
 
+	// Emails returns the addresses that PeopleLister must yield.
+	Emails() ([]connectors.Person, error)
+
 	// Fail sets a fault, beside those already set.
 	Fail(f Fault) error
 	// Mend takes away every fault and releases every answer held by Slow.
@@ -102,6 +105,9 @@ const (
 	OnACL Place = "acl"
 	// OnGroups is the listing of memberships; it fails part way where it can.
 	OnGroups Place = "groups"
+	// OnPeople is the listing of people and their addresses; it fails part way
+	// where it can.
+	OnPeople Place = "people"
 )
 
 // FaultKind is what goes wrong.
@@ -156,6 +162,9 @@ func (Limited) Memberships() ([]connectors.Membership, error) { return nil, erro
 
 // ChangeMembership is unsupported.
 func (Limited) ChangeMembership() error { return errors.ErrUnsupported }
+
+// Emails is unsupported.
+func (Limited) Emails() ([]connectors.Person, error) { return nil, errors.ErrUnsupported }
 
 // Fail is unsupported.
 func (Limited) Fail(Fault) error { return errors.ErrUnsupported }

@@ -195,6 +195,9 @@ func (s *site) Memberships() ([]connectors.Membership, error) {
 	return s.w.memberships(), nil
 }
 
+// Emails is what the source does not tell.
+func (s *site) Emails() ([]connectors.Person, error) { return nil, errors.ErrUnsupported }
+
 // ChangeMembership takes bob out of the readers and puts dave in, in every organisation.
 func (s *site) ChangeMembership() error {
 	s.mu.Lock()

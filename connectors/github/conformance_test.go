@@ -215,6 +215,9 @@ func (s *site) Memberships() ([]connectors.Membership, error) {
 	return ms, nil
 }
 
+// Emails is what the source does not tell.
+func (s *site) Emails() ([]connectors.Person, error) { return nil, errors.ErrUnsupported }
+
 // ChangeMembership changes who owns the organisations and who is in a team.
 func (s *site) ChangeMembership() error {
 	s.mu.Lock()

@@ -121,6 +121,19 @@ func (s *site) Share(id string, with connectortest.Audience) error {
 	return nil
 }
 
+// Emails are those of the organisation's people: suspended accounts have none.
+func (s *site) Emails() ([]connectors.Person, error) {
+	var all []connectors.Person
+	for id, p := range s.people {
+		for _, address := range append([]string{p.email}, p.alias...) {
+			if p.active && !p.outside {
+				all = append(all, connectors.Person{Principal: connectors.Principal{Kind: connectors.User, ID: "directory:1" + id}, Email: address, Verified: true})
+			}
+		}
+	}
+	return all, nil
+}
+
 // Memberships are those of shared drives, and of the groups and domains that
 // something is shared with; people are joined to their permissions.
 func (s *site) Memberships() ([]connectors.Membership, error) {

@@ -69,6 +69,7 @@ var (
 	_ connectors.IDLister       = (*session)(nil)
 	_ connectors.PermissionFeed = (*session)(nil)
 	_ connectors.GroupLister    = (*session)(nil)
+	_ connectors.PeopleLister   = (*session)(nil)
 	_ connectors.Fetcher        = (*session)(nil)
 	_ connectors.Chooser        = (*session)(nil)
 	_ connectors.Verifier       = (*session)(nil)

@@ -233,13 +233,8 @@ func (d *directoryReader) who(person connectors.Principal, addresses ...string) 
 // users reads the people of the organisation, joins them to their permissions
 // and puts them into their domains. Who is suspended can open nothing.
 func (d *directoryReader) users(ctx context.Context) ([]directoryUser, error) {
-	query := url.Values{
-		"customer": {"my_customer"}, "maxResults": {strconv.Itoa(min(d.s.pageSize, 500))},
-		"fields": {"nextPageToken,users(id,primaryEmail,aliases,customerId,suspended,archived,name/fullName)"},
-	}
 	var all []directoryUser
-	list := directoryPages(ctx, d.s, d.op, "users", scopeUsers, query, connectors.ItemRef{}, func(p usersPage) ([]directoryUser, string) { return p.Users, p.Next })
-	for u, err := range list {
+	for u, err := range d.s.accounts(ctx, d.op) {
 		if err != nil {
 			return nil, err
 		}

@@ -214,7 +214,7 @@ func (s *site) user(id string) map[string]any {
 }
 
 func (s *site) serveUsers(x *exchange) {
-	if x.get("pageToken") != "" && s.struck(x, connectortest.OnGroups, "") {
+	if x.get("pageToken") != "" && (s.struck(x, connectortest.OnGroups, "") || s.struck(x, connectortest.OnPeople, "")) {
 		return
 	}
 	s.mu.Lock()

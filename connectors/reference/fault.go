@@ -206,7 +206,7 @@ func (c *Counts) count(on connectortest.Place) {
 		c.Feeds++
 	case connectortest.OnBody:
 		c.Bodies++
-	case connectortest.OnContainer, connectortest.OnACL, connectortest.OnGroups:
+	case connectortest.OnContainer, connectortest.OnACL, connectortest.OnGroups, connectortest.OnPeople:
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 var (
 	_ connectors.GroupLister    = (*Session)(nil)
+	_ connectors.PeopleLister   = (*Session)(nil)
 	_ connectors.Fetcher        = (*Session)(nil)
 	_ connectors.Chooser        = (*Session)(nil)
 	_ connectors.Verifier       = (*Session)(nil)
@@ -43,6 +44,32 @@ func (s *Session) Groups(ctx context.Context) iter.Seq2[connectors.Membership, e
 		}
 		if broken != nil {
 			yield(connectors.Membership{}, broken)
+		}
+	}
+}
+
+// People yields an address of everybody: verified, but for the last of them. A
+// fault strikes in the middle of them.
+func (s *Session) People(ctx context.Context) iter.Seq2[connectors.Person, error] {
+	const op = "listing people of a world"
+	return func(yield func(connectors.Person, error) bool) {
+		struck, err := s.world.request(ctx, connectortest.OnPeople, "")
+		if err != nil {
+			yield(connectors.Person{}, &connectors.Error{Op: op, Class: connectors.Transient, Err: err})
+			return
+		}
+		broken := failure(op, struck, false, connectors.ItemRef{})
+		all := s.world.Emails()
+		for i, p := range all {
+			if broken != nil && i == len(all)/2 {
+				break
+			}
+			if !yield(p, nil) {
+				return
+			}
+		}
+		if broken != nil {
+			yield(connectors.Person{}, broken)
 		}
 	}
 }

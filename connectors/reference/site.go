@@ -126,6 +126,9 @@ func (s *Site) Share(id string, with connectortest.Audience) error {
 // Memberships returns the world's memberships.
 func (s *Site) Memberships() ([]connectors.Membership, error) { return s.world.Memberships(), nil }
 
+// Emails returns the addresses of the world's people.
+func (s *Site) Emails() ([]connectors.Person, error) { return s.world.Emails(), nil }
+
 // ChangeMembership takes alice out of the space and puts dave in.
 func (s *Site) ChangeMembership() error {
 	s.world.Leave(User("alice"), Group("space"))

@@ -29,6 +29,16 @@ func (w *World) People() []connectors.Principal {
 	return slices.Clone(w.people)
 }
 
+// Emails returns an address of everybody, verified but for the last of them.
+func (w *World) Emails() []connectors.Person {
+	people := w.People()
+	all := make([]connectors.Person, len(people))
+	for i, p := range people {
+		all[i] = connectors.Person{Principal: p, Email: p.ID + "@world.example", Verified: i < len(people)-1}
+	}
+	return all
+}
+
 // Memberships returns every membership, that of each person in [Everyone]
 // included, in a fixed order.
 func (w *World) Memberships() []connectors.Membership {

@@ -50,6 +50,25 @@ func (s *session) Groups(ctx context.Context) iter.Seq2[connectors.Membership, e
 	}
 }
 
+// People yields the address of everybody who is there, verified where the
+// organisation has verified it.
+func (s *session) People(ctx context.Context) iter.Seq2[connectors.Person, error] {
+	return func(yield func(connectors.Person, error) bool) {
+		for p, err := range s.people(ctx, "listing sandbox people") {
+			switch {
+			case err != nil:
+				yield(connectors.Person{}, err)
+				return
+			case !p.Active || p.Email == "":
+				continue
+			}
+			if !yield(connectors.Person{Principal: connectors.Principal{Kind: connectors.User, ID: p.ID, Name: p.Name}, Email: p.Email, Verified: p.Verified}, nil) {
+				return
+			}
+		}
+	}
+}
+
 // circles returns what a person belongs to without being in a group: the
 // organisation by the address's domain, and the domain once it is verified.
 func circles(p person, org, orgDomain string) []connectors.Membership {

@@ -147,7 +147,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	case rest == "groups":
 		s.serveList(w, r, connectortest.OnGroups, "groups", anySlice(s.groups))
 	case rest == "people":
-		s.serveList(w, r, "", "people", anySlice(s.people))
+		s.serveList(w, r, connectortest.OnPeople, "people", anySlice(s.people))
 	default:
 		w.WriteHeader(http.StatusNotFound)
 	}

@@ -191,6 +191,17 @@ func (s *site) Memberships() ([]connectors.Membership, error) {
 	return ms, nil
 }
 
+// Emails are those of the people who still are there.
+func (s *site) Emails() ([]connectors.Person, error) {
+	var all []connectors.Person
+	for _, p := range s.people {
+		if p.ID != "former" && p.Email != "" {
+			all = append(all, connectors.Person{Principal: user(p.ID), Email: p.Email, Verified: p.Verified})
+		}
+	}
+	return all, nil
+}
+
 func user(id string) connectors.Principal {
 	return connectors.Principal{Kind: connectors.User, ID: id}
 }

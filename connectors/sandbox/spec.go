@@ -43,7 +43,7 @@ func (c *Connector) Spec() connectors.Spec {
 			},
 		},
 		Provides: []connectors.Capability{
-			connectors.CanChanges, connectors.CanListIDs, connectors.CanPermissions, connectors.CanGroups, connectors.CanFetch,
+			connectors.CanChanges, connectors.CanListIDs, connectors.CanPermissions, connectors.CanGroups, connectors.CanPeople, connectors.CanFetch,
 			connectors.CanChoose, connectors.CanVerify, connectors.CanRealm, connectors.CanName, connectors.CanSelf,
 		},
 		Limits: []string{

@@ -159,6 +159,8 @@ func words(c connectors.Capability) string {
 		return "permissions are read again on their own schedule, without text."
 	case connectors.CanGroups:
 		return "memberships are read from the source."
+	case connectors.CanPeople:
+		return "verified e-mail addresses can map readers to its people, where an admin allows it."
 	case connectors.CanFetch:
 		return "one document can be read again."
 	case connectors.CanChoose:

@@ -79,6 +79,15 @@ func actionWords() map[string]string {
 		"reader.unlink":  "A reader was unlinked from a principal",
 		"reader.disable": "A reader was disabled",
 		"reader.enable":  "A reader was enabled again",
+		"reader.delete":  "A reader was deleted, and its keys were revoked",
+
+		"reader.identity_add":    "An identity was added to a reader",
+		"reader.identity_remove": "An identity was taken from a reader",
+		"reader.email_add":       "An e-mail address was added to a reader",
+		"reader.email_remove":    "An e-mail address was taken from a reader",
+		"reader.import":          "Readers were imported",
+		"connection.map_email":   "Mapping of readers by e-mail was switched",
+
 		"api_key.create": "An API key was made",
 		"api_key.revoke": "An API key was revoked",
 
