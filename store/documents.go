@@ -133,21 +133,6 @@ type LineageProfile struct {
 	InputHash  string `json:"input_hash"`
 }
 
-// DocumentSummary is a line of ListDocuments.
-type DocumentSummary struct {
-	ID              uuid.UUID  `json:"document_id"`
-	Connection      string     `json:"connection"`
-	Title           string     `json:"title"`
-	URL             string     `json:"url"`
-	Path            string     `json:"path"`
-	Kind            string     `json:"kind"`
-	MediaType       string     `json:"media_type"`
-	Revision        int        `json:"revision"`
-	Chunks          int        `json:"chunks"`
-	SourceUpdatedAt *time.Time `json:"source_updated_at"`
-	UpdatedAt       time.Time  `json:"updated_at"`
-}
-
 // Document returns one document. One that who may not see and one that does
 // not exist are both ErrNotFound.
 func (s *Store) Document(ctx context.Context, who Identity, id uuid.UUID) (Document, error) {
@@ -198,31 +183,6 @@ func (s *Store) DocumentChunks(ctx context.Context, who Identity, id uuid.UUID) 
 // Lineage returns where a chunk comes from; errors as for Document.
 func (s *Store) Lineage(ctx context.Context, who Identity, id ChunkID) (Lineage, error) {
 	return oneOf(ctx, s, who, "reading lineage", scanLineage, `SELECT * FROM tributary.lineage($1, $2)`, id.Document, id.Number)
-}
-
-// VisibleCount counts the documents and chunks that who may see.
-func (s *Store) VisibleCount(ctx context.Context, who Identity, f Filters) (documents, chunks int64, err error) {
-	err = s.asIdentity(ctx, "counting documents", who, func(tx pgx.Tx) error {
-		return tx.QueryRow(ctx, `SELECT documents, chunks FROM tributary.visible_count($1)`, f).Scan(&documents, &chunks)
-	})
-	return documents, chunks, err
-}
-
-// ListDocuments lists documents that who may see, in id order, after the id
-// last (the zero id starts), at most limit.
-func (s *Store) ListDocuments(ctx context.Context, who Identity, f Filters, last uuid.UUID, limit int) ([]DocumentSummary, error) {
-	var list []DocumentSummary
-	err := s.asIdentity(ctx, "listing documents", who, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			SELECT document_id, connection, title, url, path, kind, media_type, revision, chunk_count, source_updated_at, updated_at
-			FROM tributary.visible_list($1, $2, $3)`, f, last, limit)
-		if err != nil {
-			return err
-		}
-		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[DocumentSummary])
-		return err
-	})
-	return list, err
 }
 
 // oneOf returns the one row of a query of the query path, or ErrNotFound.

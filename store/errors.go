@@ -45,6 +45,8 @@ const (
 	stateInvalidParameter = "22023"
 	stateQueryCanceled    = "57014"
 	stateLockNotAvailable = "55P03"
+	stateBadEncoding      = "22021"
+	stateBadUnicode       = "22P05"
 )
 
 // inputMessage is the form "field: problem" in which the query path raises

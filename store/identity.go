@@ -112,5 +112,8 @@ func (s *Store) asIdentity(ctx context.Context, op string, who Identity, fn func
 		}
 		return fn(tx)
 	})
+	if code := pgCode(err); code == stateBadEncoding || code == stateBadUnicode {
+		return &InputError{Problem: "must be UTF-8 text without NUL characters"}
+	}
 	return translate(op, err)
 }

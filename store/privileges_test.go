@@ -51,7 +51,7 @@ func TestReaderMayOnlyExecute(t *testing.T) {
 	if len(held) > 0 {
 		t.Errorf("reader has rights on %s", strings.Join(held, ", "))
 	}
-	want := []string{"current_reader", "document", "document_chunks", "document_text", "embeddings", "lineage", "neighbours", "search", "visible_count", "visible_list"}
+	want := []string{"chunk", "current_reader", "document", "document_chunks", "document_text", "embeddings", "lineage", "neighbours", "search", "section", "visible_count", "visible_export", "visible_list"}
 	got := list(t, db, `SELECT DISTINCT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'tributary'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE') ORDER BY 1`, role)
 	if !slices.Equal(got, want) {
 		t.Errorf("reader may execute\n%v, want\n%v", got, want)

@@ -56,6 +56,7 @@ const (
 	IncludeLineage   = "lineage"
 	IncludeScores    = "scores"
 	IncludeEmbedding = "embedding"
+	IncludeParent    = "parent"
 )
 
 // Limits of a SearchRequest.
@@ -118,6 +119,7 @@ type SearchResult struct {
 	Lineage    *Lineage    `json:"lineage,omitempty"`
 	Embedding  []float32   `json:"embedding,omitempty"`
 	Neighbours *Neighbours `json:"neighbours,omitempty"`
+	Parent     *Section    `json:"parent,omitempty"`
 
 	Context string `json:"-"`
 	Path    string `json:"-"`
@@ -169,7 +171,7 @@ func (r *SearchRequest) normalise() (offset int, err error) {
 	if r.Neighbours < 0 || r.Neighbours > MaxNeighbours {
 		return 0, &InputError{Field: "neighbours", Problem: fmt.Sprintf("must be 0 to %d", MaxNeighbours)}
 	}
-	known := []string{IncludeLineage, IncludeScores, IncludeEmbedding}
+	known := []string{IncludeLineage, IncludeScores, IncludeEmbedding, IncludeParent}
 	for _, in := range r.Include {
 		if !slices.Contains(known, in) {
 			return 0, &InputError{Field: "include", Problem: "must be some of " + strings.Join(known, ", ")}

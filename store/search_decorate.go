@@ -28,42 +28,26 @@ func decorate(ctx context.Context, tx pgx.Tx, req SearchRequest, results []Searc
 	}
 	if req.Neighbours > 0 {
 		for i := range results {
-			n, err := neighbours(ctx, tx, results[i].ChunkID, req.Neighbours)
+			n, err := neighbours(ctx, tx, results[i].ChunkID, req.Neighbours, req.Neighbours)
 			if err != nil {
 				return err
 			}
 			results[i].Neighbours = n
 		}
 	}
+	if slices.Contains(req.Include, IncludeParent) {
+		for i := range results {
+			p, err := section(ctx, tx, results[i].ChunkID)
+			if err != nil {
+				return err
+			}
+			results[i].Parent = p
+		}
+	}
 	if slices.Contains(req.Include, IncludeEmbedding) && req.Profile != 0 {
 		return addEmbeddings(ctx, tx, req.Profile, results)
 	}
 	return nil
-}
-
-func neighbours(ctx context.Context, tx pgx.Tx, id ChunkID, n int) (*Neighbours, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT distance, document_id_, chunk_id_, text, heading_path, start_, end_, start_cp, end_cp
-		FROM tributary.neighbours($1, $2, $3, $3)`, id.Document, id.Number, n)
-	if err != nil {
-		return nil, err
-	}
-	out := &Neighbours{Before: []Neighbour{}, After: []Neighbour{}}
-	var distance int
-	var x Neighbour
-	_, err = pgx.ForEachRow(rows, []any{
-		&distance, &x.ChunkID.Document, &x.ChunkID.Number, &x.Text, &x.HeadingPath, &x.Start, &x.End, &x.StartCP, &x.EndCP,
-	}, func() error {
-		next := x
-		next.HeadingPath = nonNilStrings(slices.Clone(x.HeadingPath))
-		if distance < 0 {
-			out.Before = append(out.Before, next)
-		} else {
-			out.After = append(out.After, next)
-		}
-		return nil
-	})
-	return out, err
 }
 
 func addEmbeddings(ctx context.Context, tx pgx.Tx, profile int16, results []SearchResult) error {

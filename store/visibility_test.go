@@ -104,10 +104,13 @@ var routes = []struct{ name, sql string }{
 	{"document", `EXISTS (SELECT FROM tributary.document(u))`},
 	{"document_text", `EXISTS (SELECT FROM tributary.document_text(u))`},
 	{"document_chunks", `EXISTS (SELECT FROM tributary.document_chunks(u))`},
+	{"chunk", `EXISTS (SELECT FROM tributary.chunk(u, 1))`},
+	{"section", `EXISTS (SELECT FROM tributary.section(u, 1, 1000))`},
 	{"lineage", `EXISTS (SELECT FROM tributary.lineage(u, 1))`},
 	{"neighbours", `EXISTS (SELECT FROM tributary.neighbours(u, 1, 1, 1))`},
 	{"embeddings", `EXISTS (SELECT FROM tributary.embeddings($2, ARRAY[u], ARRAY[1]))`},
 	{"visible_list", `u IN (SELECT document_id FROM tributary.visible_list('{}', NULL, 1000))`},
+	{"visible_export", `u IN (SELECT document_id FROM tributary.visible_export('{}', NULL, 1000, 1 << 30))`},
 }
 
 func (f *fixture) compareRoutes(ctx context.Context, who store.Identity, rows worldRows, want map[uuid.UUID]bool) string {

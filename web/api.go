@@ -24,6 +24,11 @@ type Store interface {
 	DocumentText(ctx context.Context, who store.Identity, id uuid.UUID) (store.DocumentText, error)
 	DocumentChunks(ctx context.Context, who store.Identity, id uuid.UUID) ([]store.DocumentChunk, error)
 	Lineage(ctx context.Context, who store.Identity, id store.ChunkID) (store.Lineage, error)
+	Chunk(ctx context.Context, who store.Identity, id store.ChunkID) (store.CitedChunk, error)
+	ChunkNeighbours(ctx context.Context, who store.Identity, id store.ChunkID, before, after int) (store.Neighbours, error)
+	VisibleCount(ctx context.Context, who store.Identity, f store.Filters) (documents, chunks int64, err error)
+	ListDocuments(ctx context.Context, who store.Identity, f store.Filters, last uuid.UUID, limit int) (list []store.DocumentSummary, more bool, err error)
+	ExportDocuments(ctx context.Context, who store.Identity, f store.Filters, last uuid.UUID, limit int) (list []store.ExportedDocument, more bool, err error)
 	// Connections lists every connection, Now is the clock of its times.
 	Connections(ctx context.Context) ([]store.Connection, error)
 	Now(ctx context.Context) (time.Time, error)

@@ -96,9 +96,14 @@ func (s *Server) routes() {
 		route{method: http.MethodGet, path: "/readyz", access: accessPublic, handler: s.readyz},
 
 		route{method: http.MethodPost, path: "/v1/search", access: accessKey, right: store.RightSearch, handler: s.search},
+		route{method: http.MethodGet, path: "/v1/documents", access: accessKey, right: store.RightDocuments, handler: s.listDocuments},
+		route{method: http.MethodGet, path: "/v1/count", access: accessKey, right: store.RightDocuments, handler: s.count},
+		route{method: http.MethodGet, path: "/v1/export", access: accessKey, right: store.RightExport, handler: s.export},
 		route{method: http.MethodGet, path: "/v1/documents/:id", access: accessKey, right: store.RightDocuments, handler: s.document},
 		route{method: http.MethodGet, path: "/v1/documents/:id/text", access: accessKey, right: store.RightDocuments, handler: s.documentText},
 		route{method: http.MethodGet, path: "/v1/documents/:id/chunks", access: accessKey, right: store.RightDocuments, handler: s.documentChunks},
+		route{method: http.MethodGet, path: "/v1/chunks/:id", access: accessKey, right: store.RightDocuments, handler: s.chunk},
+		route{method: http.MethodGet, path: "/v1/chunks/:id/neighbours", access: accessKey, right: store.RightDocuments, handler: s.chunkNeighbours},
 		route{method: http.MethodGet, path: "/v1/chunks/:id/lineage", access: accessKey, right: store.RightDocuments, handler: s.lineage},
 	)
 	s.add(s.signInRoutes()...)

@@ -104,6 +104,26 @@ func (f *fakeStore) Lineage(_ context.Context, _ store.Identity, id store.ChunkI
 	return store.Lineage{ChunkID: id, DocumentID: id.Document}, nil
 }
 
+func (f *fakeStore) Chunk(_ context.Context, _ store.Identity, id store.ChunkID) (store.CitedChunk, error) {
+	return store.CitedChunk{DocumentID: id.Document, DocumentChunk: store.DocumentChunk{ChunkID: id}}, nil
+}
+
+func (f *fakeStore) ChunkNeighbours(context.Context, store.Identity, store.ChunkID, int, int) (store.Neighbours, error) {
+	return store.Neighbours{}, nil
+}
+
+func (f *fakeStore) VisibleCount(context.Context, store.Identity, store.Filters) (documents, chunks int64, err error) {
+	return 1, 2, nil
+}
+
+func (f *fakeStore) ListDocuments(context.Context, store.Identity, store.Filters, uuid.UUID, int) (list []store.DocumentSummary, more bool, err error) {
+	return []store.DocumentSummary{}, false, nil
+}
+
+func (f *fakeStore) ExportDocuments(context.Context, store.Identity, store.Filters, uuid.UUID, int) (list []store.ExportedDocument, more bool, err error) {
+	return nil, false, nil
+}
+
 type fakeEmbedder struct{ err error }
 
 func (f fakeEmbedder) EmbedQuery(context.Context, string) ([]float32, int16, error) {

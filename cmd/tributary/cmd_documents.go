@@ -87,21 +87,18 @@ func documentsList(a *app) *cobra.Command {
 	return cmd
 }
 
-// listPage bounds one question to the store.
-const listPage = 1000
-
 func listDocuments(ctx context.Context, st *store.Store, who store.Identity, f store.Filters, limit int) ([]store.DocumentSummary, error) {
 	var all []store.DocumentSummary
 	var last uuid.UUID
 	for len(all) < limit {
-		page, err := st.ListDocuments(ctx, who, f, last, min(listPage, limit-len(all)))
+		page, more, err := st.ListDocuments(ctx, who, f, last, limit-len(all))
 		if err != nil {
 			return nil, err
 		}
-		if len(page) == 0 {
+		all = append(all, page...)
+		if !more {
 			break
 		}
-		all = append(all, page...)
 		last = page[len(page)-1].ID
 	}
 	return all, nil

@@ -77,6 +77,72 @@ AS $$
   ORDER BY l.at
 $$;
 
+-- chunk is one chunk of the current revision with what a citation needs.
+CREATE OR REPLACE FUNCTION tributary.chunk(document_id uuid, chunk_id int)
+RETURNS TABLE (
+  document_id_ uuid, chunk_id_ int, place int, revision int, text text, context text, heading_path text[], tokens int, lang text,
+  start_ int, end_ int, start_cp int, end_cp int,
+  connection text, source text, title text, url text, path text, media_type text, source_updated_at timestamptz, permissions_as_of timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, tributary, public, pg_temp
+AS $$
+  SELECT d.id, c.id, l.at, d.revision, c.text, c.context, c.heading_path, c.tokens, c.lang,
+         v.starts[l.at], v.ends[l.at], v.starts_cp[l.at], v.ends_cp[l.at],
+         n.name, n.source, d.title, d.url, d.path, d.media_type, d.source_updated_at, n.permissions_as_of
+  FROM tributary.readable($1) d
+  JOIN tributary.connection n ON n.id = d.connection_id
+  JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
+  CROSS JOIN LATERAL (SELECT array_position(v.chunk_ids, $2) AS at) l
+  JOIN tributary.chunk c ON c.document_id = d.id AND c.id = v.chunk_ids[l.at]
+$$;
+
+-- section is the text around a chunk that stands under the same heading,
+-- headings below it included: the chunks beside it, outwards, while they
+-- belong to it and all of it has at most most code points. Where the chunk has
+-- no heading, so has the section. whole says that nothing was left off.
+CREATE OR REPLACE FUNCTION tributary.section(document_id uuid, chunk_id int, most int)
+RETURNS TABLE (
+  document_id_ uuid, chunk_ids int[], heading_path text[], text text, start_ int, end_ int, start_cp int, end_cp int, whole boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, tributary, public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  v tributary.revision;
+  own text[];
+  lo int; hi int;
+  up boolean := true; down boolean := true;
+  cut boolean := false;
+BEGIN
+  SELECT r.* INTO v FROM tributary.readable(section.document_id) d
+  JOIN tributary.revision r ON r.document_id = d.id AND r.number = d.revision;
+  lo := array_position(v.chunk_ids, section.chunk_id);
+  IF lo IS NULL THEN RETURN; END IF;
+  hi := lo;
+  SELECT c.heading_path INTO own FROM tributary.chunk c WHERE c.document_id = v.document_id AND c.id = section.chunk_id;
+  WHILE up OR down LOOP
+    down := down AND tributary.under_heading(v.document_id, v.chunk_ids[hi + 1], own);
+    IF down AND v.ends_cp[hi + 1] - v.starts_cp[lo] > most THEN down := false; cut := true; END IF;
+    IF down THEN hi := hi + 1; END IF;
+    up := up AND tributary.under_heading(v.document_id, v.chunk_ids[lo - 1], own);
+    IF up AND v.ends_cp[hi] - v.starts_cp[lo - 1] > most THEN up := false; cut := true; END IF;
+    IF up THEN lo := lo - 1; END IF;
+  END LOOP;
+  RETURN QUERY SELECT v.document_id, v.chunk_ids[lo:hi], own, substr(v.text, v.starts_cp[lo] + 1, v.ends_cp[hi] - v.starts_cp[lo]),
+    v.starts[lo], v.ends[hi], v.starts_cp[lo], v.ends_cp[hi], NOT cut;
+END
+$$;
+
+-- under_heading says whether a chunk stands under a heading path, {} being what
+-- stands in front of every heading.
+CREATE OR REPLACE FUNCTION tributary.under_heading(document_id uuid, chunk_id int, path text[]) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+  SELECT EXISTS (
+    SELECT FROM tributary.chunk c WHERE c.document_id = $1 AND c.id = $2
+      AND CASE WHEN cardinality($3) = 0 THEN cardinality(c.heading_path) = 0 ELSE c.heading_path[1:cardinality($3)] = $3 END)
+$$;
+
 -- lineage says where a chunk comes from: chunk, revision, run, connection, and
 -- the versions of what made it.
 CREATE OR REPLACE FUNCTION tributary.lineage(document_id uuid, chunk_id int)
@@ -136,49 +202,5 @@ BEGIN
      JOIN tributary.%I v ON v.document_id = x.d AND v.chunk_id = x.c
      JOIN tributary.visible_documents($3, $4) o ON o.id = x.d', 'vec_' || profile)
   USING documents, chunks, s.conns, s.held;
-END
-$$;
-
--- visible_count is how many documents and chunks may be seen after the filters.
-CREATE OR REPLACE FUNCTION tributary.visible_count(filters jsonb DEFAULT '{}', OUT documents bigint, OUT chunks bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, tributary, public, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
-DECLARE
-  f record; s record;
-BEGIN
-  SELECT * INTO f FROM tributary.search_filters(filters);
-  SELECT * INTO s FROM tributary.search_scope(f.names, f.sources);
-  SELECT count(*), coalesce(sum(v.chunk_count), 0) INTO documents, chunks
-  FROM tributary.visible_stream(s.conns, s.held) v
-  WHERE tributary.filter_matches(v.kind, v.media_type, v.path, coalesce(v.source_updated_at, v.updated_at), v.metadata,
-                                 f.types, f.paths, f.updated_after, f.contains);
-END
-$$;
-
--- visible_list pages through the documents that may be seen, in id order,
--- after the document named last.
-CREATE OR REPLACE FUNCTION tributary.visible_list(filters jsonb, last uuid, most int)
-RETURNS TABLE (document_id uuid, connection text, title text, url text, path text, kind text, media_type text, revision int,
-  chunk_count int, source_updated_at timestamptz, updated_at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, tributary, public, pg_temp
-SET plan_cache_mode = force_custom_plan
-AS $$
-#variable_conflict use_column
-DECLARE
-  f record; s record;
-BEGIN
-  SELECT * INTO f FROM tributary.search_filters(filters);
-  SELECT * INTO s FROM tributary.search_scope(f.names, f.sources);
-  RETURN QUERY
-  SELECT v.id, c.name, v.title, v.url, v.path, v.kind, v.media_type, v.revision, v.chunk_count, v.source_updated_at, v.updated_at
-  FROM tributary.visible_stream(s.conns, s.held) v
-  JOIN tributary.connection c ON c.id = v.connection_id
-  WHERE (last IS NULL OR v.id > last)
-    AND tributary.filter_matches(v.kind, v.media_type, v.path, coalesce(v.source_updated_at, v.updated_at), v.metadata,
-                                 f.types, f.paths, f.updated_after, f.contains)
-  ORDER BY v.id LIMIT least(greatest(most, 1), 1000);
 END
 $$;

@@ -36,7 +36,7 @@ DO $$
 DECLARE
   f record;
   entrances constant text[] := ARRAY['current_reader', 'search', 'document', 'document_text', 'document_chunks', 'neighbours',
-    'lineage', 'embeddings', 'visible_count', 'visible_list'];
+    'chunk', 'section', 'lineage', 'embeddings', 'visible_count', 'visible_list', 'visible_export'];
   feed constant text[] := ARRAY['feed_status', 'feed_changes', 'feed_list', 'feed_documents', 'feed_chunks', 'feed_vectors', 'feed_sets',
     'feed_members', 'feed_pairs', 'feed_principals'];
   internals constant text[] := ARRAY['session_identity', 'session_seeds', 'search_closure', 'search_scope', 'acl_match', 'visible_documents',
@@ -44,7 +44,7 @@ DECLARE
     'search_stream', 'search_allows', 'search_vector_exact', 'search_vector_near', 'search_languages', 'search_terms',
     'search_slots', 'search_join', 'search_seen', 'search_breadth', 'search_ranked',
     'likeness', 'search_keyword', 'search_vector', 'search_fuse', 'search_run', 'search_pending',
-    'search_freshness', 'search_check', 'search_state', 'readable', 'feed_scope'];
+    'search_freshness', 'search_check', 'search_state', 'readable', 'under_heading', 'visible_page', 'feed_scope'];
   t record;
 BEGIN
   GRANT CREATE ON SCHEMA tributary TO {{search_definer}};
