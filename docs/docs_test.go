@@ -280,6 +280,7 @@ func TestSecurityNamesEveryConnection(t *testing.T) {
 		"cmd/tributary/cmd_doctor.go":          "`tributary doctor`",
 		"cmd/tributary/demo.go":                "`go env GOROOT`",
 		"cmd/tributary/cmd_connect_oauth.go":   "`tributary connect`",
+		"cmd/tributary/push_client.go":         "`tributary push`",
 		"internal/demo/player/browser.go":      "`tributary up --demo`",
 		"connectors/folder/accounts_system.go": "`getent`",
 	}

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -18,6 +19,7 @@ func (it *pushed) add(s *syncer, b *store.Batch, vectors [][][][]float32) {
 	switch {
 	case it.out.Status == PushFailed:
 		addExtra(&b.Counts, "rejected")
+		it.reject(b)
 		return
 	case it.item.Delete:
 		b.Deleted = append(b.Deleted, it.item.ID)
@@ -64,6 +66,21 @@ func (it *pushed) addStanding(s *syncer, b *store.Batch) {
 	b.Counts.Unchanged++
 	b.Seen = append(b.Seen, it.known.ID)
 	it.addACL(b)
+}
+
+// reject lists the item among what the run did.
+//
+// SECURITY: an item that an admin erased or excluded is not named again.
+func (it *pushed) reject(b *store.Batch) {
+	problem, ok := errors.AsType[*PushError](it.out.Err)
+	if !ok || problem.Code == PushExcluded {
+		return
+	}
+	r := store.RejectedItem{Reason: extract.CleanField(problem.Error(), 500)}
+	if store.UsableID(it.item.ID) {
+		r.ExternalID = it.item.ID
+	}
+	b.Rejected = append(b.Rejected, r)
 }
 
 func (it *pushed) touch(b *store.Batch, doc store.DocumentWrite) {

@@ -164,6 +164,52 @@ func TestPushStoresTheRestOfABatch(t *testing.T) {
 	if run.State != store.RunPartial || run.Counts.Added != 2 || run.Counts.Updated != 1 || run.Counts.Quarantined != 1 || run.Counts.Extra["rejected"] != 6 {
 		t.Errorf("run %s, %+v", run.State, run.Counts)
 	}
+	events, err := e.store.RunEvents(t.Context(), run.ID, 0, 10)
+	if err != nil || len(events) != 2 || events[0].Code != store.EventSliceStarted || events[1].Code != store.EventEnded || events[1].Level != store.LevelWarning ||
+		!strings.HasPrefix(events[1].Message, "partial: 4 listed, +2 ~1 -0 !1: 7 items") {
+		t.Errorf("the log of the run is %+v, %v", events, err)
+	}
+	refused, err := e.store.RunItems(t.Context(), run.ID, store.ItemRefused, 0, 10)
+	var said []string
+	for _, i := range refused {
+		said = append(said, i.ExternalID+" "+i.Reason[:min(len(i.Reason), 6)])
+	}
+	if want := []string{"noacl /acl: ", "kind /acl/a", " /colou", "type /conte", " /id: m", " must b"}; err != nil || !slices.Equal(said, want) {
+		t.Errorf("refused are %q, want %q, %v", said, want, err)
+	}
+	if broken, err := e.store.RunItems(t.Context(), run.ID, store.ItemQuarantined, 0, 10); err != nil || len(broken) != 1 || broken[0].ExternalID != "binary" {
+		t.Errorf("quarantined are %+v, %v", broken, err)
+	}
+}
+
+// What an admin excluded is refused, and the log of the run does not name it again.
+func TestPushedAgainAfterItsExclusion(t *testing.T) {
+	t.Parallel()
+	e := newPush(t)
+	e.wantPush(`[{"id": "canary", "content": "Text.", `+alices+`}]`, "canary created")
+	if n, err := e.store.ExcludeItems(t.Context(), e.conn.ID, []string{"canary"}, "", "test"); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	e.wantPush(`[{"id": "canary", "content": "Text.", `+alices+`}, {"id": "canary", "content": "Text."}]`, "canary failed excluded /id", "canary failed excluded /id")
+	run := e.lastRun()
+	if items, err := e.store.RunItems(t.Context(), run.ID, store.ItemRefused, 0, 10); err != nil || len(items) != 0 || run.Counts.Extra["rejected"] != 2 {
+		t.Errorf("refused are %+v of %+v, %v", items, run.Counts, err)
+	}
+	if _, err := e.store.IncludeItems(t.Context(), e.conn.ID, []string{"canary"}); err != nil {
+		t.Fatal(err)
+	}
+	e.wantPush(`[{"id": "canary", "content": "Text.", `+alices+`}]`, "canary created")
+	// A run that an admin ends has its end in its log, and the next one its start.
+	if err := e.store.CancelRun(t.Context(), run.ID); err != nil {
+		t.Fatal(err)
+	}
+	e.wantPush(`[{"id": "next", "content": "Text.", `+alices+`}]`, "next created")
+	if events, err := e.store.RunEvents(t.Context(), run.ID, 0, 10); err != nil || len(events) == 0 || !strings.HasPrefix(events[len(events)-1].Message, "cancelled: ") {
+		t.Errorf("the log of the cancelled run is %+v, %v", events, err)
+	}
+	if again := e.lastRun(); again.ID == run.ID {
+		t.Error("it went on")
+	}
 }
 
 func (e *engine) lastRun() store.Run {

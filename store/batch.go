@@ -32,6 +32,8 @@ type Batch struct {
 	Deleted    []string
 	Skips      []connectors.Skip
 	Quarantine []QuarantineWrite
+	// Rejected are items that were pushed and cannot be stored, with why.
+	Rejected []RejectedItem
 	// Resting are quarantined items that were listed and not tried again.
 	Resting []string
 	// Based names the stored documents that the batch was made from, by external
@@ -101,6 +103,12 @@ type ChunkWrite struct {
 	Start, End  int
 	StartCP     int
 	EndCP       int
+}
+
+// RejectedItem is an item that was pushed and is not stored. ExternalID is "" where it has none that can be.
+type RejectedItem struct {
+	ExternalID string
+	Reason     string
 }
 
 // ACLWrite replaces the ACL of one stored document.

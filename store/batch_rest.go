@@ -264,6 +264,7 @@ func (w *batchWriter) writeQuarantine(ctx context.Context) error {
 		batch.Queue(`UPDATE quarantine SET run_id = $3 WHERE connection_id = $1 AND external_id = ANY($2)`, w.b.Run.ConnectionID, w.b.Resting, w.b.Run.ID)
 	}
 	w.queueItems(batch)
+	w.queueRejected(batch)
 	stored := slices.Clone(w.b.Deleted)
 	for i := range w.docs {
 		stored = append(stored, w.docs[i].w.ExternalID)

@@ -93,6 +93,9 @@ func (b *Batch) items() []string {
 	for i := range b.Quarantine {
 		ids = append(ids, b.Quarantine[i].ExternalID)
 	}
+	for i := range b.Rejected {
+		ids = append(ids, b.Rejected[i].ExternalID)
+	}
 	ids = append(ids, b.Refused...)
 	ids = append(ids, b.Resting...)
 	return append(ids, b.Deleted...)
@@ -117,6 +120,7 @@ func (b *Batch) without(out map[string]bool) (rest *Batch, documents, acls []int
 	r.Touched = keepItems(b.Touched, out, func(d DocumentWrite) string { return d.ExternalID })
 	r.Skips = keepItems(b.Skips, out, func(s connectors.Skip) string { return s.Ref.ID })
 	r.Quarantine = keepItems(b.Quarantine, out, func(q QuarantineWrite) string { return q.ExternalID })
+	r.Rejected = keepItems(b.Rejected, out, func(x RejectedItem) string { return x.ExternalID })
 	same := func(id string) string { return id }
 	r.Refused, r.Resting, r.Deleted = keepItems(b.Refused, out, same), keepItems(b.Resting, out, same), keepItems(b.Deleted, out, same)
 	r.Profiles = make([]ProfileVectors, len(b.Profiles))

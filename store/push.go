@@ -64,12 +64,15 @@ func (s *Store) OpenPushRun(ctx context.Context, connection uuid.UUID) (Run, err
 // makePushRun makes the open run, or finds the one that somebody else has made
 // meanwhile. A run that an admin ended makes room first.
 func makePushRun(ctx context.Context, tx pgx.Tx, connection uuid.UUID) (*uuid.UUID, error) {
-	_, err := tx.Exec(ctx, `UPDATE sync_run SET state = 'cancelled', worker = '', finished_at = clock()
-		WHERE connection_id = $1 AND kind = 'push' AND state = 'running' AND cancel_requested`, connection)
-	if err != nil {
+	var id uuid.UUID
+	err := tx.QueryRow(ctx, `UPDATE sync_run SET state = 'cancelled', worker = '', finished_at = clock()
+		WHERE connection_id = $1 AND kind = 'push' AND state = 'running' AND cancel_requested RETURNING id`, connection).Scan(&id)
+	if err == nil {
+		err = noteEnd(ctx, tx, id)
+	}
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, err
 	}
-	var id uuid.UUID
 	err = tx.QueryRow(ctx, `
 		WITH c AS (SELECT id, selection_version FROM connection WHERE id = $1 AND state NOT IN ('closing', 'paused') FOR SHARE)
 		INSERT INTO sync_run (connection_id, lane, kind, cause, selection_version, state, worker, fence, slices, heartbeat_at, started_at)
@@ -80,6 +83,10 @@ func makePushRun(ctx context.Context, tx pgx.Tx, connection uuid.UUID) (*uuid.UU
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, ErrFenced // paused, closing or gone since the first look
 		}
+		return &id, err
+	}
+	if err == nil {
+		err = noteRun(ctx, tx, id, LevelInfo, EventSliceStarted, "documents are pushed; the run ends when nobody has pushed for a while")
 	}
 	return &id, err
 }
@@ -87,17 +94,34 @@ func makePushRun(ctx context.Context, tx pgx.Tx, connection uuid.UUID) (*uuid.UU
 // ClosePushRuns ends the push runs under which nobody has written for idle, and
 // those that an admin wants ended. It returns how many.
 func (s *Store) ClosePushRuns(ctx context.Context, idle time.Duration) (int64, error) {
-	tag, err := s.pool.Exec(ctx, `
-		WITH over AS MATERIALIZED (
-			SELECT id, coalesce((counts->>'quarantined')::bigint, 0) + coalesce((counts->'extra'->>'rejected')::bigint, 0) AS lost
-			FROM sync_run WHERE kind = 'push' AND state = 'running' AND (cancel_requested OR heartbeat_at < clock() - $1::interval)
-			ORDER BY id FOR UPDATE SKIP LOCKED)
-		UPDATE sync_run r SET worker = '', finished_at = clock(),
-			state = CASE WHEN r.cancel_requested THEN 'cancelled' WHEN over.lost > 0 THEN 'partial' ELSE 'succeeded' END,
-			error_class = CASE WHEN over.lost > 0 THEN 'item_skipped' ELSE '' END,
-			error = CASE WHEN over.lost > 0 THEN over.lost || ' items that were pushed could not be stored: each answer said why' ELSE '' END
-		FROM over WHERE r.id = over.id`, idle)
-	return tag.RowsAffected(), translate("closing push runs", err)
+	n := int64(0)
+	err := s.inTxErr(ctx, "closing push runs", func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			WITH over AS MATERIALIZED (
+				SELECT id, coalesce((counts->>'quarantined')::bigint, 0) + coalesce((counts->'extra'->>'rejected')::bigint, 0) AS lost
+				FROM sync_run WHERE kind = 'push' AND state = 'running' AND (cancel_requested OR heartbeat_at < clock() - $1::interval)
+				ORDER BY id FOR UPDATE SKIP LOCKED)
+			UPDATE sync_run r SET worker = '', finished_at = clock(),
+				state = CASE WHEN r.cancel_requested THEN 'cancelled' WHEN over.lost > 0 THEN 'partial' ELSE 'succeeded' END,
+				error_class = CASE WHEN over.lost > 0 THEN 'item_skipped' ELSE '' END,
+				error = CASE WHEN over.lost > 0 THEN over.lost || ' items that were pushed could not be stored: each answer said why' ELSE '' END
+			FROM over WHERE r.id = over.id RETURNING r.id`, idle)
+		if err != nil {
+			return err
+		}
+		ended, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return err
+		}
+		n = int64(len(ended))
+		for _, id := range ended {
+			if err := noteEnd(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
 }
 
 // ConfirmPushed says that what was pushed to a connection, permissions too, is

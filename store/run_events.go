@@ -117,8 +117,7 @@ func noteRelease(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
 	if err != nil {
 		return err
 	}
-	c := after.Counts
-	did := fmt.Sprintf("%d listed, +%d ~%d -%d !%d", c.Listed, c.Added+c.Restored, c.Updated, c.Hidden+c.Purged, c.Quarantined)
+	did := after.Counts.did()
 	wait := r.RetryIn.Round(time.Second)
 	level, code, text := LevelInfo, EventEnded, fmt.Sprintf("%s: %s", r.State, did)
 	switch {
@@ -140,6 +139,27 @@ func noteRelease(ctx context.Context, tx pgx.Tx, run Run, r Release) error {
 		text += ": " + after.Error
 	}
 	return errors.Join(err, noteRun(ctx, tx, run.ID, level, code, text))
+}
+
+// noteEnd writes down how a run ended that no worker released.
+func noteEnd(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	run, err := readRun(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	level, text := LevelInfo, fmt.Sprintf("%s: %s", run.State, run.Counts.did())
+	if run.State != RunSucceeded {
+		level = LevelWarning
+	}
+	if run.Error != "" {
+		text += ": " + run.Error
+	}
+	return noteRun(ctx, tx, id, level, EventEnded, text)
+}
+
+// did says in short what a run did.
+func (c Counts) did() string {
+	return fmt.Sprintf("%d listed, +%d ~%d -%d !%d", c.Listed, c.Added+c.Restored, c.Updated, c.Hidden+c.Purged, c.Quarantined)
 }
 
 // noteSweep writes down what a sweep is about to hide and to purge, or why that waits.

@@ -99,6 +99,24 @@ func (w *batchWriter) queueItems(batch *pgx.Batch) {
 		WHERE q.connection_id = $1 AND q.external_id = ANY($3)`, w.b.Run.ConnectionID, w.b.Run.ID, ids)
 }
 
+// maxRejected bounds the rejected items that are listed of one run, but for a batch.
+const maxRejected = 1000
+
+// queueRejected writes down what was pushed and is not stored.
+func (w *batchWriter) queueRejected(batch *pgx.Batch) {
+	if len(w.b.Rejected) == 0 {
+		return
+	}
+	ids, reasons := make([]string, len(w.b.Rejected)), make([]string, len(w.b.Rejected))
+	for i, r := range w.b.Rejected {
+		ids[i], reasons[i] = r.ExternalID, cleanText(r.Reason)
+	}
+	batch.Queue(`
+		INSERT INTO run_item (run_id, op, connection_id, external_id, path, reason)
+		SELECT $1, 'refused', $2, u.id, u.id, u.reason FROM unnest($3::text[], $4::text[]) u(id, reason)
+		WHERE (SELECT count(*) FROM run_item WHERE run_id = $1 AND op = 'refused') < $5`, w.b.Run.ID, w.b.Run.ConnectionID, ids, reasons, maxRejected)
+}
+
 // RunTroubles counts what went wrong in a run: the warnings and errors of its
 // log by code, and what it left in quarantine by class.
 func (s *Store) RunTroubles(ctx context.Context, run uuid.UUID) (map[string]int64, error) {

@@ -147,6 +147,11 @@ func TestPushDocumentsOverHTTP(t *testing.T) {
 	if a := p.want(201, "created", p.all, "PUT", at+"docs%2Fb%20c.md", one); a.ID != "docs/b c.md" {
 		t.Errorf("the id is %q", a.ID)
 	}
+	if _, err := p.store.ExcludeItems(t.Context(), p.conns["wiki"].ID, []string{"kept out"}, "", "test"); err != nil {
+		t.Fatal(err)
+	}
+	p.want(410, "excluded /id", p.key, "PUT", at+"kept%20out", one)
+	p.want(204, "", p.key, "DELETE", at+"kept%20out", "")
 	p.want(204, "", p.key, "DELETE", at+"a", "")
 	p.want(204, "", p.key, "DELETE", at+"a", "")
 	p.want(200, "updated", p.key, "PUT", "/v1/push/wiki/groups/eng", `{"members": [{"kind": "user", "id": "alice"}]}`)

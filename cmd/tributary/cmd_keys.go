@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,7 +88,7 @@ Without it the key sees only what was shared with the key itself.`,
 			if err != nil {
 				return err
 			}
-			return a.printKey(key, secret, s.PublicURL.String())
+			return a.printKey(key, secret, s.PublicURL.String(), f.connections)
 		})
 	}
 	cmd.Flags().StringVar(&f.reader, "reader", "", "the reader whose eyes the key has, by name or id")
@@ -155,11 +156,8 @@ func parseSpan(s string) (time.Duration, error) {
 	return d, nil
 }
 
-func (a *app) printKey(key store.Key, secret, publicURL string) error {
-	curl := fmt.Sprintf(`curl -s %s/v1/search \
-  -H 'Authorization: Bearer %s' \
-  -H 'Content-Type: application/json' \
-  -d '{"query": "how does this work", "k": 5}'`, publicURL, secret)
+func (a *app) printKey(key store.Key, secret, publicURL, connections string) error {
+	curl := keyExample(key, secret, publicURL, connections)
 	if a.json {
 		return a.printJSON(struct {
 			store.Key
@@ -170,6 +168,24 @@ func (a *app) printKey(key store.Key, secret, publicURL string) error {
 	a.printf("%s\n", secret)
 	a.printf("\nThis is the secret of key %s. It is not shown again. Try it:\n\n%s\n", key.Name, curl)
 	return nil
+}
+
+// keyExample is a request that the key may make.
+func keyExample(key store.Key, secret, publicURL, connections string) string {
+	path, body := "/v1/search", `{"query": "how does this work", "k": 5}`
+	switch {
+	case slices.Contains(key.Rights, store.RightSearch):
+	case slices.Contains(key.Rights, store.RightPush):
+		name, _, _ := strings.Cut(connections, ",")
+		if key.AllConnections {
+			name = "CONNECTION"
+		}
+		path = "/v1/push/" + strings.TrimSpace(name) + "/batch"
+		body = `{"items": [{"id": "hello", "content": "Hello.", "acl": {"all_of": [[{"kind": "anyone"}]]}}]}`
+	default:
+		return fmt.Sprintf("curl -s %s/v1/documents/ID \\\n  -H 'Authorization: Bearer %s'", publicURL, secret)
+	}
+	return fmt.Sprintf("curl -s %s%s \\\n  -H 'Authorization: Bearer %s' \\\n  -H 'Content-Type: application/json' \\\n  -d '%s'", publicURL, path, secret, body)
 }
 
 func keysRevoke(a *app) *cobra.Command {

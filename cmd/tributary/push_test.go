@@ -30,7 +30,7 @@ func TestPushPageWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := ""
+	key, lines := "", regexp.MustCompile("(?ms)^```json\n(.*?)^```$").FindStringSubmatch(string(page))[1]
 	var answers []string
 	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
 		if strings.HasPrefix(block[1], "curl") {
@@ -41,6 +41,10 @@ func TestPushPageWorks(t *testing.T) {
 			r := s.must(exitOK, strings.Fields(strings.TrimPrefix(line, "tributary "))...)
 			if strings.HasPrefix(r.stdout, "trib_") {
 				key, _, _ = strings.Cut(r.stdout, "\n")
+				if !strings.Contains(r.stdout, "/v1/push/wiki/batch") {
+					t.Errorf("the key comes with %s", r.stdout)
+				}
+				s.write(".", map[string]string{"wiki.key": key + "\n", "documents.jsonl": lines})
 			}
 		}
 	}
