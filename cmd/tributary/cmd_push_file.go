@@ -208,7 +208,7 @@ func (p *filePush) take(ctx context.Context, l pushLine) error {
 	fields := map[string]json.RawMessage{}
 	if err := json.Unmarshal(l.raw, &fields); err != nil {
 		p.refuse(l, pushProblem{Code: jobs.PushInvalid, Detail: "is no JSON object: " + err.Error()})
-		return nil
+		return nil //nolint:nilerr // the line is named, and the others go on
 	}
 	_ = json.Unmarshal(l.raw, &head) // what is wrong with the two is said by the server
 	l.id = head.ID
@@ -253,7 +253,7 @@ func (p *filePush) single(ctx context.Context, l pushLine, op string, fields map
 	answer, err := p.client.send(ctx, method, kind+url.PathEscape(l.id), body)
 	if refused, ok := errors.AsType[*pushAnswerError](err); ok && refused.ofItem() {
 		p.refuse(l, refused.problem)
-		return nil //nolint:nilerr // the line is named, and the others go on
+		return nil
 	}
 	if err != nil {
 		return err
