@@ -24,7 +24,7 @@ func (e *engine) readable(person connectors.Principal) map[string]bool {
 	}
 	out := map[string]bool{}
 	for last := uuid.Nil; ; {
-		list, err := e.store.ListDocuments(e.t.Context(), who, store.Filters{}, last, 50)
+		list, _, err := e.store.ListDocuments(e.t.Context(), who, store.Filters{}, last, 50)
 		if err != nil {
 			e.t.Fatal(err)
 		}

@@ -48,7 +48,7 @@ func (r *rig) visible() int {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	list, err := r.store.ListDocuments(r.t.Context(), who, store.Filters{}, uuid.Nil, 100)
+	list, _, err := r.store.ListDocuments(r.t.Context(), who, store.Filters{}, uuid.Nil, 100)
 	if err != nil {
 		r.t.Fatal(err)
 	}

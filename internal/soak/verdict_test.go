@@ -152,7 +152,7 @@ func (s *story) compareReaders(got map[string]row, truth map[string]string) erro
 		if err != nil {
 			return err
 		}
-		list, err := s.store.ListDocuments(s.ctx, who, store.Filters{Connection: store.Strings{s.conn.Name}}, uuid.Nil, 1000)
+		list, _, err := s.store.ListDocuments(s.ctx, who, store.Filters{Connection: store.Strings{s.conn.Name}}, uuid.Nil, 1000)
 		if err != nil {
 			return err
 		}
