@@ -102,7 +102,15 @@ ALTER TABLE connection ADD COLUMN map_email boolean NOT NULL DEFAULT false;
 ALTER TABLE api_key
   ADD COLUMN mode text NOT NULL DEFAULT 'bound' CHECK (mode IN ('bound', 'assertion', 'trusted', 'own')),
   ADD COLUMN per_minute int CHECK (per_minute BETWEEN 1 AND 1000000),
-  ADD COLUMN created_by text NOT NULL DEFAULT '';
+  ADD COLUMN created_by text NOT NULL DEFAULT '',
+  -- The secret before the last rotation, while it still counts.
+  ADD COLUMN previous_hash bytea,
+  ADD COLUMN previous_until timestamptz,
+  -- When it named unusually many readers, and how many.
+  ADD COLUMN alarmed_at timestamptz,
+  ADD COLUMN alarm_readers int NOT NULL DEFAULT 0,
+  ADD CHECK ((previous_hash IS NULL) = (previous_until IS NULL));
+CREATE UNIQUE INDEX api_key_previous ON api_key (previous_hash) WHERE previous_hash IS NOT NULL;
 UPDATE api_key SET mode = 'own' WHERE reader_id IS NULL;
 ALTER TABLE api_key ADD CHECK ((mode = 'bound') = (reader_id IS NOT NULL));
 ALTER TABLE api_key ADD CHECK (mode <> 'trusted' OR (NOT all_connections AND expires_at IS NOT NULL));

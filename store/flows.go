@@ -115,7 +115,7 @@ func (s *Store) PurgeFlows(ctx context.Context) (int64, error) {
 	err := s.inTxErr(ctx, "purging consents", func(tx pgx.Tx) error {
 		for _, q := range [...]string{
 			`DELETE FROM oauth_flow WHERE expires_at <= clock() - interval '1 hour'`, `DELETE FROM connect_ticket WHERE expires_at <= clock()`,
-			`DELETE FROM account_revoking WHERE until <= clock() - interval '1 hour'`,
+			`DELETE FROM account_revoking WHERE until <= clock() - interval '1 hour'`, `DELETE FROM assertion_used WHERE until <= clock()`,
 		} {
 			tag, err := tx.Exec(ctx, q)
 			if err != nil {

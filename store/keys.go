@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"tributary/connectors"
+	"tributary/internal/assertion"
 	"tributary/internal/audit"
 )
 
@@ -35,32 +34,83 @@ const (
 // KeyRights lists every right.
 func KeyRights() []string { return []string{RightSearch, RightDocuments, RightExport, RightPush} }
 
+// KeyMode says how a key names the reader for whom it asks.
+type KeyMode string
+
+// The modes of keys.
+const (
+	// KeyBound asks for one reader, always.
+	KeyBound KeyMode = "bound"
+	// KeyAssertion asks for the reader that a signed assertion with each request names.
+	KeyAssertion KeyMode = "assertion"
+	// KeyTrusted asks for whom it says.
+	KeyTrusted KeyMode = "trusted"
+	// KeyOwn asks for nobody: it sees what was shared with the key.
+	KeyOwn KeyMode = "own"
+)
+
+// KeyModes lists every mode.
+func KeyModes() []KeyMode { return []KeyMode{KeyBound, KeyAssertion, KeyTrusted, KeyOwn} }
+
+// NamesReaders reports whether each request of such a key says for whom it asks.
+func (m KeyMode) NamesReaders() bool { return m == KeyAssertion || m == KeyTrusted }
+
+// MaxTrustedLife is how long a trusted key lives at most.
+const MaxTrustedLife = 90 * 24 * time.Hour
+
+// maxPerMinute bounds the limit of a key.
+const maxPerMinute = 1_000_000
+
 // Key is an API key without its secret.
 type Key struct {
 	ID             uuid.UUID   `json:"id"`
 	Name           string      `json:"name"`
+	Mode           KeyMode     `json:"mode"`
 	Hint           string      `json:"hint"`
 	ReaderID       *uuid.UUID  `json:"reader_id"`
 	Reader         *string     `json:"reader"`
 	Rights         []string    `json:"rights"`
 	AllConnections bool        `json:"all_connections"`
 	Connections    []uuid.UUID `json:"connections"`
-	CreatedAt      time.Time   `json:"created_at"`
-	ExpiresAt      *time.Time  `json:"expires_at"`
-	LastUsedAt     *time.Time  `json:"last_used_at"`
-	RevokedAt      *time.Time  `json:"revoked_at"`
+	// PerMinute is how many requests it may make a minute; nil is what the instance gives every key.
+	PerMinute  *int       `json:"per_minute"`
+	CreatedBy  string     `json:"created_by"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+	RevokedAt  *time.Time `json:"revoked_at"`
+	// PreviousUntil is when the secret before the last rotation ends; nil where it has.
+	PreviousUntil *time.Time `json:"previous_until"`
+	// Signers may sign assertions of the key.
+	Signers []KeySigner `json:"signers" db:"-"`
 }
 
-// CreateKeyParams describes a key to make. With ReaderID it sees what that
-// reader sees in the connections named; without, only what was shared with the
-// key itself.
+// CreateKeyParams describes a key to make: whose eyes it has, in which
+// connections. The zero Mode is KeyBound with ReaderID and KeyOwn without.
 type CreateKeyParams struct {
 	Name           string
+	Mode           KeyMode
 	ReaderID       *uuid.UUID
+	Signers        []assertion.Signer
 	Connections    []uuid.UUID
 	AllConnections bool
 	Rights         []string
 	ExpiresAt      *time.Time
+	PerMinute      *int
+	// CreatedBy is who makes it, for the list.
+	CreatedBy string
+}
+
+// mode returns the mode, which the reader decides where none is said.
+func (p CreateKeyParams) mode() KeyMode {
+	switch {
+	case p.Mode != "":
+		return p.Mode
+	case p.ReaderID != nil:
+		return KeyBound
+	default:
+		return KeyOwn
+	}
 }
 
 func (p CreateKeyParams) check() error {
@@ -78,6 +128,34 @@ func (p CreateKeyParams) check() error {
 	if p.AllConnections == (len(p.Connections) > 0) {
 		return &InputError{Field: "connections", Problem: "must name connections, or all of them, and not both"}
 	}
+	if p.PerMinute != nil && (*p.PerMinute < 1 || *p.PerMinute > maxPerMinute) {
+		return &InputError{Field: "per_minute", Problem: fmt.Sprintf("must be 1 to %d", maxPerMinute)}
+	}
+	return p.checkMode()
+}
+
+// checkMode refuses what does not fit the mode.
+//
+// SECURITY: who holds a trusted key reads as anybody; it is kept to named
+// connections and to an end.
+func (p CreateKeyParams) checkMode() error {
+	mode := p.mode()
+	switch {
+	case !slices.Contains(KeyModes(), mode):
+		return &InputError{Field: "mode", Problem: fmt.Sprintf("is not %q; use bound, assertion, trusted or own", mode)}
+	case mode == KeyBound && p.ReaderID == nil:
+		return &InputError{Field: "reader", Problem: "must name the reader that the key is bound to"}
+	case mode != KeyBound && p.ReaderID != nil:
+		return &InputError{Field: "reader", Problem: "must be left out: only a bound key has a reader of its own"}
+	case mode == KeyAssertion && len(p.Signers) == 0:
+		return &InputError{Field: "public_key", Problem: "must be given: who holds its private key signs the assertions"}
+	case mode != KeyAssertion && len(p.Signers) > 0:
+		return &InputError{Field: "public_key", Problem: "must be left out: only a key of mode assertion has signers"}
+	case mode == KeyTrusted && p.AllConnections:
+		return &InputError{Field: "connections", Problem: "must be named one by one for a trusted key, which reads them as anybody"}
+	case mode == KeyTrusted && p.ExpiresAt == nil:
+		return &InputError{Field: "expires", Problem: "must be given for a trusted key, and be within 90 days"}
+	}
 	return nil
 }
 
@@ -87,20 +165,18 @@ func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams, events ...audi
 	if err := p.check(); err != nil {
 		return Key{}, "", err
 	}
-	raw := make([]byte, keySecretBytes)
-	if _, err := rand.Read(raw); err != nil {
-		return Key{}, "", fmt.Errorf("making a secret: %w", err)
+	secret, hash, err := newKeySecret()
+	if err != nil {
+		return Key{}, "", err
 	}
-	secret := keyPrefix + base64.RawURLEncoding.EncodeToString(raw)
-	hash := sha256.Sum256([]byte(secret))
 	var key Key
-	err := s.inTxErr(ctx, "creating key", func(tx pgx.Tx) error {
+	err = s.inTxErr(ctx, "creating key", func(tx pgx.Tx) error {
 		if err := checkKeyTargets(ctx, tx, p); err != nil {
 			return err
 		}
 		id := uuid.New()
 		var own *int64
-		if p.ReaderID == nil {
+		if p.mode() == KeyOwn {
 			n, err := keyPrincipal(ctx, tx, id, p.Name)
 			if err != nil {
 				return err
@@ -108,20 +184,24 @@ func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams, events ...audi
 			own = &n
 		}
 		_, err := tx.Exec(ctx, `
-			INSERT INTO api_key (id, name, secret_hash, hint, reader_id, principal_id, rights, all_connections, connections, expires_at, mode)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $5::uuid IS NULL THEN 'own' ELSE 'bound' END)`,
-			id, p.Name, hash[:], secret[len(secret)-4:], p.ReaderID, own, p.Rights, p.AllConnections, append([]uuid.UUID{}, p.Connections...), p.ExpiresAt)
+			INSERT INTO api_key (id, name, secret_hash, hint, reader_id, principal_id, rights, all_connections, connections, expires_at, mode, per_minute, created_by)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			id, p.Name, hash, hintOf(secret), p.ReaderID, own, p.Rights, p.AllConnections, append([]uuid.UUID{}, p.Connections...), p.ExpiresAt,
+			p.mode(), p.PerMinute, p.CreatedBy)
 		if pgCode(err) == stateUniqueViolation {
 			return fmt.Errorf("a key named %q exists: %w", p.Name, ErrConflict)
 		}
 		if err != nil {
 			return err
 		}
-		list, err := readKeys(ctx, tx, `k.id = $1`, id)
-		if err != nil {
+		for _, signer := range p.Signers {
+			if err := addSigner(ctx, tx, id, signer); err != nil {
+				return err
+			}
+		}
+		if key, err = readKey(ctx, tx, `k.id = $1`, id); err != nil {
 			return err
 		}
-		key = list[0]
 		return recordAll(ctx, tx, id.String(), events)
 	})
 	if err != nil {
@@ -131,11 +211,12 @@ func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams, events ...audi
 }
 
 func checkKeyTargets(ctx context.Context, tx pgx.Tx, p CreateKeyParams) error {
-	var readerOK, connectionsOK bool
+	var readerOK, connectionsOK, lifeOK bool
 	err := tx.QueryRow(ctx, `
 		SELECT $1::uuid IS NULL OR EXISTS (SELECT FROM reader WHERE id = $1),
-		       (SELECT count(*) FROM connection WHERE id = ANY ($2::uuid[])) = (SELECT count(DISTINCT c) FROM unnest($2::uuid[]) c)`,
-		p.ReaderID, append([]uuid.UUID{}, p.Connections...)).Scan(&readerOK, &connectionsOK)
+		       (SELECT count(*) FROM connection WHERE id = ANY ($2::uuid[])) = (SELECT count(DISTINCT c) FROM unnest($2::uuid[]) c),
+		       $3::timestamptz IS NULL OR $3 <= clock() + $4::interval`,
+		p.ReaderID, append([]uuid.UUID{}, p.Connections...), p.ExpiresAt, MaxTrustedLife).Scan(&readerOK, &connectionsOK, &lifeOK)
 	switch {
 	case err != nil:
 		return err
@@ -143,6 +224,8 @@ func checkKeyTargets(ctx context.Context, tx pgx.Tx, p CreateKeyParams) error {
 		return &InputError{Field: "reader", Problem: "is not a reader"}
 	case !connectionsOK:
 		return &InputError{Field: "connections", Problem: "names a connection that does not exist"}
+	case p.mode() == KeyTrusted && !lifeOK:
+		return &InputError{Field: "expires", Problem: "must be within 90 days for a trusted key"}
 	}
 	return nil
 }
@@ -161,84 +244,101 @@ func keyPrincipal(ctx context.Context, tx pgx.Tx, id uuid.UUID, name string) (in
 	return ids[0], nil
 }
 
-func readKeys(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]Key, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT k.id, k.name, k.hint, k.reader_id, r.name, k.rights, k.all_connections, k.connections, k.created_at,
-		       k.expires_at, k.last_used_at, k.revoked_at
-		FROM api_key k LEFT JOIN reader r ON r.id = k.reader_id WHERE `+where+` ORDER BY k.name`, args...)
+const keyColumns = `k.id, k.name, k.mode, k.hint, k.reader_id, r.name AS reader, k.rights, k.all_connections, k.connections, k.per_minute, k.created_by,
+	k.created_at, k.expires_at, k.last_used_at, k.revoked_at, CASE WHEN k.previous_until > clock() THEN k.previous_until END AS previous_until`
+
+func readKeys(ctx context.Context, q querier, where string, args ...any) ([]Key, error) {
+	rows, err := q.Query(ctx, `SELECT `+keyColumns+` FROM api_key k LEFT JOIN reader r ON r.id = k.reader_id WHERE `+where+` ORDER BY k.name`, args...)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Key])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Key])
+	if err != nil {
+		return nil, err
+	}
+	return list, withSigners(ctx, q, list)
+}
+
+// readKey returns the one key that where names, or ErrNotFound.
+func readKey(ctx context.Context, q querier, where string, args ...any) (Key, error) {
+	list, err := readKeys(ctx, q, where, args...)
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Key{}, err
+	}
+	return list[0], nil
 }
 
 // ListKeys lists every key by name, revoked ones too.
 func (s *Store) ListKeys(ctx context.Context) ([]Key, error) {
-	var list []Key
-	err := s.inTxErr(ctx, "listing keys", func(tx pgx.Tx) (err error) {
-		list, err = readKeys(ctx, tx, `true`)
-		return err
-	})
-	return list, err
+	list, err := readKeys(ctx, s.pool, `true`)
+	return list, translate("listing keys", err)
+}
+
+const keyNamed = `(k.name = $1 OR k.id::text = $1)`
+
+// Key returns the key with that id or name, or ErrNotFound.
+func (s *Store) Key(ctx context.Context, nameOrID string) (Key, error) {
+	key, err := readKey(ctx, s.pool, keyNamed, nameOrID)
+	return key, translate("reading key", err)
 }
 
 // RevokeKey ends a key, named by id or name, at once and for good, and records
 // events with it.
 func (s *Store) RevokeKey(ctx context.Context, nameOrID string, events ...audit.Event) error {
 	return s.changeOne(ctx, "revoking key", events, `
-		UPDATE api_key SET revoked_at = coalesce(revoked_at, clock()) WHERE name = $1 OR id::text = $1`, nameOrID)
+		UPDATE api_key k SET revoked_at = coalesce(revoked_at, clock()) WHERE `+keyNamed, nameOrID)
 }
 
-// Authenticate returns the key with that secret and the identity it stands
-// for. Anything wrong with it is ErrUnauthenticated.
-func (s *Store) Authenticate(ctx context.Context, secret string) (Key, Identity, error) {
-	if !strings.HasPrefix(secret, keyPrefix) {
-		return Key{}, Identity{}, ErrUnauthenticated
+// RotateKey gives a key that is not revoked another secret, which it returns, and
+// records events with it. The secret before counts for grace longer.
+func (s *Store) RotateKey(ctx context.Context, nameOrID string, grace time.Duration, events ...audit.Event) (Key, string, error) {
+	if grace < 0 || grace > MaxKeyGrace {
+		return Key{}, "", &InputError{Field: "grace", Problem: "must be within 7 days"}
 	}
-	hash := sha256.Sum256([]byte(secret))
+	secret, hash, err := newKeySecret()
+	if err != nil {
+		return Key{}, "", err
+	}
 	var key Key
-	err := s.inTxErr(ctx, "authenticating", func(tx pgx.Tx) error {
-		var id uuid.UUID
-		var stored []byte
-		var used bool
-		err := tx.QueryRow(ctx, `
-			SELECT k.id, k.secret_hash, coalesce(k.last_used_at > clock() - interval '1 minute', false)
-			FROM api_key k LEFT JOIN reader r ON r.id = k.reader_id
-			WHERE k.secret_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock())
-			  AND r.disabled_at IS NULL`, hash[:]).Scan(&id, &stored, &used)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrUnauthenticated
+	err = s.inTxErr(ctx, "rotating key", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE api_key k SET secret_hash = $2, hint = $3,
+				previous_hash = CASE WHEN $4 > interval '0' THEN secret_hash END,
+				previous_until = CASE WHEN $4 > interval '0' THEN clock() + $4 END
+			WHERE revoked_at IS NULL AND `+keyNamed, nameOrID, hash, hintOf(secret), grace)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		if subtle.ConstantTimeCompare(stored, hash[:]) != 1 {
-			return ErrUnauthenticated
+		if key, err = readKey(ctx, tx, keyNamed, nameOrID); err != nil {
+			return err
 		}
-		if !used {
-			// A row that another request is updating is being marked already.
-			_, err := tx.Exec(ctx, `
-				UPDATE api_key SET last_used_at = clock()
-				WHERE id = (SELECT id FROM api_key WHERE id = $1 FOR UPDATE SKIP LOCKED)`, id)
-			if err != nil {
-				return err
-			}
-		}
-		list, err := readKeys(ctx, tx, `k.id = $1`, id)
-		if err == nil {
-			key = list[0]
-		}
-		return err
+		return recordAll(ctx, tx, key.ID.String(), events)
 	})
-	if errors.Is(err, ErrUnauthenticated) {
-		return Key{}, Identity{}, ErrUnauthenticated
-	}
 	if err != nil {
-		return Key{}, Identity{}, err
+		return Key{}, "", err
 	}
-	who := Identity{key: key.ID}
-	if key.ReaderID != nil {
-		who.reader = *key.ReaderID
-	}
-	return key, who, nil
+	return key, secret, nil
 }
+
+// MaxKeyGrace is how long a secret counts beside its successor at most.
+const MaxKeyGrace = 7 * 24 * time.Hour
+
+// newKeySecret makes a secret and what is stored of it.
+func newKeySecret() (secret string, hash []byte, err error) { //nolint:nonamedreturns // two of three need a name
+	raw := make([]byte, keySecretBytes)
+	if _, err := rand.Read(raw); err != nil {
+		return "", nil, fmt.Errorf("making a secret: %w", err)
+	}
+	secret = keyPrefix + base64.RawURLEncoding.EncodeToString(raw)
+	sum := sha256.Sum256([]byte(secret))
+	return secret, sum[:], nil
+}
+
+// hintOf is what of a secret is stored to recognise it by.
+func hintOf(secret string) string { return secret[len(secret)-4:] }

@@ -22,6 +22,7 @@ const (
 	NoticeMasterKey     = "master_key"
 	NoticeErasureFailed = "erasure_failed"
 	NoticeDeletionsHeld = "deletions_held"
+	NoticeKeyNamesMany  = "key_names_many"
 )
 
 // NoticeKinds returns every kind of notice, by what it concerns.
@@ -86,6 +87,7 @@ func grantKinds() []NoticeKind {
 func serviceKinds() []NoticeKind {
 	return []NoticeKind{
 		{"key_expiring", SeverityInfo, "An API key ends within seven days.", "Make a new one for its application: `tributary keys list`."},
+		{NoticeKeyNamesMany, SeverityError, "A trusted key asked for unusually many readers within a minute: it may be in the wrong hands.", "Ask who runs its application; `tributary keys revoke {subject}` ends it at once, `tributary keys rotate {subject}` gives it another secret."},
 		{"token_expiring", SeverityInfo, "A token of the admin API ends within seven days.", "Make a new one for its program: `tributary tokens list`."},
 		{"embedding_failing", SeverityWarning, "An embedding profile cannot embed: new text is found by words only.", "See the message: `tributary profiles list`."},
 		{NoticeErasureFailed, SeverityError, "An erasure could not be finished.", "See why: `tributary erase list`, and the workers' log."},

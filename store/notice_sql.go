@@ -100,6 +100,10 @@ const (
 	checkKeys = `
 		SELECT 'key_expiring', NULL::uuid, k.name, 'the API key ends on ' || to_char(k.expires_at, 'YYYY-MM-DD HH24:MI') || ' UTC', ''
 		FROM api_key k WHERE k.revoked_at IS NULL AND k.expires_at > clock() AND k.expires_at < clock() + interval '7 days'`
+	// An alarm stays for a day, or until the key ends.
+	checkNamings = `
+		SELECT 'key_names_many', NULL::uuid, k.name, 'the key named ' || k.alarm_readers || ' readers within a minute on ' || to_char(k.alarmed_at, 'YYYY-MM-DD HH24:MI') || ' UTC', ''
+		FROM api_key k WHERE k.alarmed_at > clock() - interval '1 day' AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock())`
 	checkAdmins = `
 		SELECT 'token_expiring', NULL::uuid, k.name, 'the token of the admin API ends on ' || to_char(k.expires_at, 'YYYY-MM-DD HH24:MI') || ' UTC', ''
 		FROM admin_token k WHERE k.revoked_at IS NULL AND k.expires_at > clock() AND k.expires_at < clock() + interval '7 days'`

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"tributary/internal/assertion"
 	"tributary/store"
 )
 
@@ -20,6 +21,11 @@ type Store interface {
 	// Authenticate returns the key of a secret and whom it speaks for, or
 	// store.ErrUnauthenticated.
 	Authenticate(ctx context.Context, secret string) (store.Key, store.Identity, error)
+	// NameReader and NameByAssertion return whom a key whose mode names readers asks for.
+	NameReader(ctx context.Context, key store.Key, id uuid.UUID) (store.Identity, error)
+	NameByAssertion(ctx context.Context, key store.Key, a assertion.Claims) (store.Identity, error)
+	// AlarmKey raises that a trusted key named more readers within a minute than is usual.
+	AlarmKey(ctx context.Context, key store.Key, readers int) error
 	Document(ctx context.Context, who store.Identity, id uuid.UUID) (store.Document, error)
 	DocumentText(ctx context.Context, who store.Identity, id uuid.UUID) (store.DocumentText, error)
 	DocumentChunks(ctx context.Context, who store.Identity, id uuid.UUID) ([]store.DocumentChunk, error)

@@ -43,7 +43,10 @@ func (p *Problem) Error() string { return p.Detail }
 const (
 	codeInvalid        = "invalid_request"
 	codeUnauthorized   = "unauthenticated"
+	codeAssertion      = "assertion_refused"
 	codeScope          = "insufficient_scope"
+	codeReader         = "reader_unknown"
+	codeRate           = "rate_limited"
 	codeNotFound       = "not_found"
 	codeMethod         = "method_not_allowed"
 	codeConflict       = "conflict"
@@ -83,6 +86,14 @@ func invalid(field, detail string) *Problem {
 func unauthenticated() *Problem {
 	p := problem(http.StatusUnauthorized, codeUnauthorized, "send a valid API key as Authorization: Bearer trib_…")
 	p.authenticate = `Bearer realm="tributary"`
+	return p
+}
+
+// invalidToken is the 401 of a key that was sent and does not count (RFC 6750 §3.1);
+// it never says which part was wrong.
+func invalidToken() *Problem {
+	p := unauthenticated()
+	p.authenticate += `, error="invalid_token"`
 	return p
 }
 

@@ -56,6 +56,12 @@ type Config struct {
 	// MaxConcurrent bounds the requests that use the database at a time; it
 	// should not exceed the size of the store's pool. 0 means 10.
 	MaxConcurrent int
+	// KeyPerMinute is how many requests a minute an API key may make here that has
+	// no limit of its own; 0 means DefaultKeyPerMinute.
+	KeyPerMinute int
+	// ReadersPerMinute is how many readers a trusted key may name here a minute
+	// before a notice is raised; 0 means DefaultReadersPerMinute.
+	ReadersPerMinute int
 	// AcquireTimeout is how long a request waits for its turn; 0 means 2 s.
 	AcquireTimeout time.Duration
 	// Version is shown to those who are signed in.
@@ -81,6 +87,9 @@ type Server struct {
 	pushed   *semaphore.Weighted
 	refusals refusals
 	guesses  guesses
+	// rates bound what each API key asks, namings count whom trusted ones name.
+	rates    *rates
+	namings  *namings
 	draining atomic.Bool
 }
 
@@ -109,6 +118,7 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent), hashing: make(chan struct{}, maxHashing), calling: make(chan struct{}, maxCalling),
 		pushing: make(chan struct{}, maxPushing), pushed: semaphore.NewWeighted(maxPushedBytes),
+		rates: newRates(cfg.KeyPerMinute), namings: newNamings(cfg.ReadersPerMinute),
 		authenticator: localAccounts{cfg.Accounts, cfg.Passwords},
 		searcher:      Searcher{Store: cfg.Store, Embedder: cfg.Embedder, Log: cfg.Log},
 	}

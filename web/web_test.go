@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tributary/internal/assertion"
 	"tributary/internal/secret"
 	"tributary/store"
 	"tributary/web"
@@ -67,6 +68,16 @@ func (f *fakeStore) Authenticate(_ context.Context, secret string) (store.Key, s
 	default:
 		return store.Key{}, store.Identity{}, store.ErrUnauthenticated
 	}
+}
+
+func (f *fakeStore) NameReader(context.Context, store.Key, uuid.UUID) (store.Identity, error) {
+	return store.Identity{}, store.ErrReaderUnknown
+}
+
+func (f *fakeStore) AlarmKey(context.Context, store.Key, int) error { return nil }
+
+func (f *fakeStore) NameByAssertion(context.Context, store.Key, assertion.Claims) (store.Identity, error) {
+	return store.Identity{}, store.ErrReaderUnknown
 }
 
 func (f *fakeStore) Search(ctx context.Context, _ store.Identity, req store.SearchRequest) (store.SearchResponse, error) {

@@ -32,8 +32,9 @@ $$;
 
 -- session_seeds is what the session's identity holds before memberships count:
 -- principals, whether public principals are held too, and the connections
--- that a key allows. Only four combinations name somebody: a reader, a reader
--- with a key bound to it, a key without reader, and bare principals.
+-- that a key allows. Only five combinations name somebody: a reader, a reader
+-- with a key bound to it, a reader with a key that names readers (by assertion
+-- or trusted), a key of its own without reader, and bare principals.
 -- SECURITY: anything else, a disabled reader and a revoked or expired key hold
 -- nothing.
 CREATE OR REPLACE FUNCTION tributary.session_seeds(
@@ -49,10 +50,16 @@ BEGIN
   SELECT * INTO who FROM tributary.session_identity();
   IF who.principals IS NOT NULL AND (who.reader_id IS NOT NULL OR who.key_id IS NOT NULL) THEN RETURN; END IF;
   IF who.key_id IS NOT NULL THEN
-    SELECT k.reader_id, k.principal_id, k.all_connections, k.connections INTO bound
+    SELECT k.mode, k.reader_id, k.principal_id, k.all_connections, k.connections INTO bound
     FROM tributary.api_key k
     WHERE k.id = who.key_id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > tributary.clock());
-    IF NOT FOUND OR bound.reader_id IS DISTINCT FROM who.reader_id THEN RETURN; END IF;
+    IF NOT FOUND THEN RETURN; END IF;
+    CASE bound.mode
+      WHEN 'bound' THEN IF bound.reader_id IS DISTINCT FROM who.reader_id OR who.reader_id IS NULL THEN RETURN; END IF;
+      WHEN 'assertion', 'trusted' THEN IF who.reader_id IS NULL THEN RETURN; END IF;
+      WHEN 'own' THEN IF who.reader_id IS NOT NULL THEN RETURN; END IF;
+      ELSE RETURN;
+    END CASE;
     all_connections := bound.all_connections;
     connections := bound.connections;
     IF who.reader_id IS NULL THEN
