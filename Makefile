@@ -78,6 +78,16 @@ soak-sync: ## sync 1,000 random sources under random faults and compare with the
 	@scripts/setup.sh --for test
 	TEST_SOAK_SEEDS=$(or $(SEEDS),1000) go test -timeout 60m -count=1 -v -run 'TestSoak$$' $(ARGS) ./internal/soak
 
+.PHONY: soak-fair
+soak-fair: ## share two slots between 100 connections of very different size, with the times that ship (MINUTES=n, 5 by default)
+	@scripts/setup.sh --for test
+	TEST_FAIR_MINUTES=$(or $(MINUTES),5) go test -timeout 180m -count=1 -v -run 'TestSmallConnectionsDoNotWaitBehindLargeOnes$$' $(ARGS) ./jobs
+
+.PHONY: soak-rolling
+soak-rolling: ## restart three workers in turn, again and again, while a source that changes is synced (MINUTES=n, 60 by default)
+	@scripts/setup.sh --for test
+	TEST_ROLLING_MINUTES=$(or $(MINUTES),60) go test -timeout 300m -count=1 -v -run 'TestRollingRestarts$$' $(ARGS) ./internal/acceptance
+
 .PHONY: chaos
 chaos: ## kill, freeze, restart and cut off workers through 10,000 documents, with the times that ship (about 15 minutes)
 	@scripts/setup.sh --for test

@@ -44,8 +44,8 @@ type glance struct {
 	queue store.Queue
 }
 
-// queue returns what waits in a lane, as of a moment ago. What cannot be read
-// is nothing: a slice then goes on.
+// queue returns what waits in a lane, as of a moment ago. Where that cannot be
+// read, on a busy database, it is what it was.
 func (r *Runner) queue(ctx context.Context, lane store.Lane) store.Queue {
 	r.glances.mu.Lock()
 	defer r.glances.mu.Unlock()
@@ -57,7 +57,7 @@ func (r *Runner) queue(ctx context.Context, lane store.Lane) store.Queue {
 	defer cancel()
 	q, err := r.store.Queue(ctx, lane)
 	if err != nil {
-		q = store.Queue{}
+		q = g.queue
 	}
 	if r.glances.seen == nil {
 		r.glances.seen = map[store.Lane]glance{}

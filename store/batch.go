@@ -292,7 +292,7 @@ func (w *batchWriter) open(ctx context.Context) error {
 // finish moves the run: its counts and, at the end of a page, its cursor.
 func (w *batchWriter) finish(ctx context.Context) error {
 	if w.b.Page == nil {
-		_, err := w.tx.Exec(ctx, `UPDATE sync_run SET counts = $2, progress_at = clock() WHERE id = $1`, w.b.Run.ID, jsonOf(w.total))
+		_, err := w.tx.Exec(ctx, `UPDATE sync_run SET counts = $2, progress_at = clock(), heartbeat_at = clock() WHERE id = $1`, w.b.Run.ID, jsonOf(w.total))
 		return err
 	}
 	p := w.b.Page
@@ -301,7 +301,7 @@ func (w *batchWriter) finish(ctx context.Context) error {
 		blocked = []connectors.Container{}
 	}
 	_, err := w.tx.Exec(ctx, `
-		UPDATE sync_run SET counts = $2, cursor = $3, complete = complete OR $4, blocked = blocked || $5::jsonb, progress_at = clock(), guard = $6 WHERE id = $1`,
+		UPDATE sync_run SET counts = $2, cursor = $3, complete = complete OR $4, blocked = blocked || $5::jsonb, progress_at = clock(), heartbeat_at = clock(), guard = $6 WHERE id = $1`,
 		w.b.Run.ID, jsonOf(w.total), jsonOf(p.Next), p.Complete, jsonOf(blocked), jsonOf(p.Guard))
 	if err != nil {
 		return err

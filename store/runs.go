@@ -304,7 +304,8 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]Run, error) {
 }
 
 // ClaimRun makes worker the only writer of a live run by raising its fence, and
-// draws the version of the permissions that it is about to read. A run whose holder has shown a heartbeat within the last takeover is refused
+// draws the version of the permissions that it is about to read. A run whose holder
+// has shown a heartbeat within the last takeover, or changes just now, is refused
 // with ErrConflict; one that ended is ErrFenced.
 func (s *Store) ClaimRun(ctx context.Context, id uuid.UUID, worker string, takeover time.Duration) (Run, error) {
 	run, err := s.claimRun(ctx, id, worker, takeover)
@@ -327,7 +328,7 @@ func (s *Store) claimRun(ctx context.Context, id uuid.UUID, worker string, takeo
 		tag, err := tx.Exec(ctx, `
 			UPDATE sync_run r SET samples = `+addSample+`, fence = fence + 1, state = 'running', worker = $2, heartbeat_at = clock(), slices = slices + 1,
 				acl_version = nextval('acl_version'), started_at = coalesce(started_at, clock()), next_try_at = NULL
-			WHERE id = $1 AND state IN ('queued', 'running') AND kind <> 'push' AND (worker = '' OR heartbeat_at < clock() - $3::interval)`, id, worker, takeover)
+			WHERE id = $1 AND state IN ('queued', 'running') AND kind <> 'push' AND worker = $4 AND (worker = '' OR heartbeat_at < clock() - $3::interval)`, id, worker, takeover, before)
 		if err != nil {
 			return err
 		}

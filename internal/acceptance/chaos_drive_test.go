@@ -31,6 +31,7 @@ import (
 // counts the downloads and takes its time for each.
 type httpDrive struct {
 	addr, token string
+	world       *sandbox.World
 	downloads   atomic.Int64
 }
 
@@ -51,6 +52,7 @@ func newHTTPDrive(t *testing.T, n int, delay time.Duration) *httpDrive {
 		t.Fatal(err)
 	}
 	s.Faults().Set(func(o *sandbox.Options) { o.RatePerSecond = 0 })
+	d.world = s.World()
 	d.token = clientToken(t, s, d.addr)
 	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/content") {

@@ -77,7 +77,13 @@ func (c *chaos) work(url string, env ...string) *worker {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	w := &worker{cmd: exec.Command(self), done: make(chan struct{})}
+	return c.workFrom(self, url, env...)
+}
+
+// workFrom starts a worker whose program is a file.
+func (c *chaos) workFrom(program, url string, env ...string) *worker {
+	c.t.Helper()
+	w := &worker{cmd: exec.Command(program), done: make(chan struct{})}
 	w.cmd.Env = append(os.Environ(), envHelper+"="+helperWork, envURL+"="+url, envDrive+"="+c.drive.addr, envToken+"="+c.drive.token)
 	w.cmd.Env = append(w.cmd.Env, env...)
 	w.cmd.Stderr = &w.err

@@ -23,6 +23,7 @@ const (
 	envHeartbeat = "ACCEPTANCE_HEARTBEAT"
 	envTakeover  = "ACCEPTANCE_TAKEOVER"
 	envTick      = "ACCEPTANCE_TICK"
+	envSlice     = "ACCEPTANCE_SLICE"
 )
 
 func workHelper(ctx context.Context) error {
@@ -36,6 +37,7 @@ func workHelper(ctx context.Context) error {
 		c.Heartbeat, _ = time.ParseDuration(os.Getenv(envHeartbeat))
 		c.Takeover, _ = time.ParseDuration(os.Getenv(envTakeover))
 		c.Tick, _ = time.ParseDuration(os.Getenv(envTick))
+		c.Slice, _ = time.ParseDuration(os.Getenv(envSlice))
 	})
 	if err != nil {
 		return err
