@@ -221,11 +221,11 @@ func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool, events
 			}
 			return setConnectionState(ctx, tx, id, StatePaused, "paused by an admin")
 		}
-		if err := working(ctx, tx, id); err != nil {
+		// Schedules before the connection: the order of whoever makes runs.
+		if _, err := tx.Exec(ctx, `UPDATE schedule SET next_run_at = clock() WHERE connection_id = $1`, id); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `UPDATE schedule SET next_run_at = clock() WHERE connection_id = $1`, id)
-		return err
+		return working(ctx, tx, id)
 	})
 }
 

@@ -144,7 +144,8 @@ func insertErasure(ctx context.Context, tx pgx.Tx, req EraseRequest, e Erasure, 
 // exclusions.
 func interrupt(ctx context.Context, tx pgx.Tx, connection uuid.UUID) ([]Run, error) {
 	// Those that wait are locked as well: none begins a batch before this commits.
-	if _, err := tx.Exec(ctx, `SELECT FROM sync_run WHERE connection_id = $1 AND state IN ('queued', 'running') ORDER BY id FOR UPDATE`, connection); err != nil {
+	// Whoever holds documents may still write down what a run did with them.
+	if _, err := tx.Exec(ctx, `SELECT FROM sync_run WHERE connection_id = $1 AND state IN ('queued', 'running') ORDER BY id FOR NO KEY UPDATE`, connection); err != nil {
 		return nil, fmt.Errorf("locking runs: %w", err)
 	}
 	rows, err := tx.Query(ctx, `

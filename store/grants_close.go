@@ -57,8 +57,11 @@ func closeConnection(ctx context.Context, tx pgx.Tx, connection uuid.UUID, grant
 			return left, err
 		}
 	}
-	// Runs before the connection: the order in which a slice that ends takes them. A run made in between is found the
-	// second time.
+	// Schedules, runs and then the connection: the order in which runs are made and slices end. Under the lock of its
+	// schedule no run is made in between; one of what is pushed, which has none, is found the second time.
+	if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 ORDER BY lane FOR UPDATE`, connection); err != nil {
+		return left, err
+	}
 	if _, err := tx.Exec(ctx, cancelRuns, connection); err != nil {
 		return left, err
 	}

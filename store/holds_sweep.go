@@ -94,6 +94,9 @@ func supersedeHold(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
 
 // approveHold hides what a locked hold still holds.
 func (s *Store) approveHold(ctx context.Context, tx pgx.Tx, h Hold, by string) error {
+	if err := answerNarrowed(ctx, tx, h); err != nil {
+		return err
+	}
 	shown, hidden, err := lockHeld(ctx, tx, h.ID)
 	if err != nil {
 		return err
@@ -110,6 +113,9 @@ func (s *Store) approveHold(ctx context.Context, tx pgx.Tx, h Hold, by string) e
 
 // rejectHold shows what a locked hold still holds.
 func (s *Store) rejectHold(ctx context.Context, tx pgx.Tx, h Hold, by string) error {
+	if err := answerNarrowed(ctx, tx, h); err != nil {
+		return err
+	}
 	_, hidden, err := lockHeld(ctx, tx, h.ID)
 	if err != nil {
 		return err
@@ -153,17 +159,25 @@ func lockHeld(ctx context.Context, tx pgx.Tx, hold uuid.UUID) (shown, hidden []u
 	return shown, hidden, nil
 }
 
-// decideHold writes the decision. It is an answer to the narrowed selection
-// too, where that was the reason.
+// answerNarrowed takes a decision for an answer to the narrowed selection, where
+// that was the reason. Runs, holds, connections and documents are locked in this
+// order.
+func answerNarrowed(ctx context.Context, tx pgx.Tx, h Hold) error {
+	if h.Reason != HoldNarrowed {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `UPDATE connection SET narrowed = false, confirmed = NULL WHERE id = $1`, h.ConnectionID)
+	if err != nil {
+		return fmt.Errorf("answering the narrowed selection: %w", err)
+	}
+	return nil
+}
+
+// decideHold writes the decision.
 func (s *Store) decideHold(ctx context.Context, tx pgx.Tx, h Hold, state HoldState, by string) error {
 	_, err := tx.Exec(ctx, `UPDATE deletion_hold SET state = $2, decided_by = $3, decided_at = clock() WHERE id = $1`, h.ID, state, by)
 	if err != nil {
 		return fmt.Errorf("deciding hold: %w", err)
-	}
-	if h.Reason == HoldNarrowed {
-		if _, err := tx.Exec(ctx, `UPDATE connection SET narrowed = false, confirmed = NULL WHERE id = $1`, h.ConnectionID); err != nil {
-			return fmt.Errorf("deciding hold: %w", err)
-		}
 	}
 	return s.ClearNotice(ctx, tx, &h.ConnectionID, NoticeDeletionsHeld, "")
 }
