@@ -133,7 +133,7 @@ func seconds(n float64) time.Duration { return time.Duration(max(n, 0) * float64
 
 // KeepFeed gives positions, tells which permissions are too old, and drops what
 // is older than keep, until ctx ends. Every process may run it: one of them at a
-// time does the work, and all of them wake those who wait in this process.
+// time does the work, and each wakes those who wait in it.
 func (s *Store) KeepFeed(ctx context.Context, keep time.Duration) error {
 	woken := make(chan struct{}, 1)
 	done := make(chan struct{})
@@ -154,8 +154,6 @@ func (s *Store) KeepFeed(ctx context.Context, keep time.Duration) error {
 			return nil
 		case <-woken:
 		case <-tick.C:
-			// Where nobody hears, waiting is for a second at most.
-			s.feed.wake()
 		}
 	}
 }
@@ -218,4 +216,3 @@ func (s *Store) hearFeedOnce(ctx context.Context, woken chan<- struct{}) error {
 		}
 	}
 }
-

@@ -78,6 +78,7 @@ func newRigThrough(t *testing.T, tls bool, change func(*web.Config), through fun
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 	}
 	cfg.Push = &web.Push{Store: r.store, Pusher: heldPusher{}}
+	cfg.Feed = r.store
 	if change != nil {
 		change(&cfg)
 	}

@@ -82,6 +82,8 @@ type route struct {
 	calls bool
 	// pushes says that the handler stores documents, in a line of its own.
 	pushes bool
+	// waits says that the handler waits, and takes its turn at the database itself.
+	waits bool
 }
 
 // routes registers every address. What has pages of its own lists them beside
@@ -113,6 +115,7 @@ func (s *Server) routes() {
 	s.add(s.adminRoutes()...)
 	s.add(s.adminPageRoutes()...)
 	s.add(s.pushRoutes()...)
+	s.add(s.feedRoutes()...)
 }
 
 // add registers routes with what stands in front of their handlers.
@@ -132,6 +135,9 @@ func (s *Server) add(list ...route) {
 			front = []echo.MiddlewareFunc{s.authenticated(r.right)}
 			if r.pushes {
 				front = []echo.MiddlewareFunc{s.mayPush(r.right)}
+			}
+			if r.waits {
+				front = []echo.MiddlewareFunc{s.mayWait(r.right)}
 			}
 		case accessVisitor:
 			front = []echo.MiddlewareFunc{s.page(r), limit}

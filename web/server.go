@@ -46,6 +46,8 @@ type Config struct {
 	Admin *Admin
 	// Push takes documents; nil takes none.
 	Push *Push
+	// Feed serves the feed of changes; nil serves none.
+	Feed FeedStore
 	// SetUp is called when the first account was made; nil for nothing.
 	SetUp func()
 	// Embedder turns a query into a vector; nil means that no embedding
@@ -80,8 +82,9 @@ type Server struct {
 	// table is every address that is served.
 	table []route
 	// slots bound the requests that use the database, hashing those that hash a
-	// password besides, calling those that call a provider besides.
-	slots, hashing, calling chan struct{}
+	// password besides, calling those that call a provider besides, and
+	// waiting those that wait for the feed.
+	slots, hashing, calling, waiting chan struct{}
 	// pushing bounds the requests that store documents, pushed their bytes.
 	pushing  chan struct{}
 	pushed   *semaphore.Weighted
@@ -116,7 +119,7 @@ func New(cfg Config) *Server {
 		cfg.AcquireTimeout = 2 * time.Second
 	}
 	s := &Server{
-		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent), hashing: make(chan struct{}, maxHashing), calling: make(chan struct{}, maxCalling),
+		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent), hashing: make(chan struct{}, maxHashing), calling: make(chan struct{}, maxCalling), waiting: make(chan struct{}, maxWaiting),
 		pushing: make(chan struct{}, maxPushing), pushed: semaphore.NewWeighted(maxPushedBytes),
 		rates: newRates(cfg.KeyPerMinute), namings: newNamings(cfg.ReadersPerMinute),
 		authenticator: localAccounts{cfg.Accounts, cfg.Passwords},

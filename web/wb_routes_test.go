@@ -42,6 +42,9 @@ func routeAccess() map[string]string {
 		"GET /v1/chunks/:id/neighbours": "key",
 		"GET /v1/chunks/:id/lineage":    "key",
 
+		"GET /v1/feed":                   "key",
+		"GET /v1/readers/:id/principals": "key",
+
 		"PUT /v1/push/:connection/documents/:id":    "key",
 		"DELETE /v1/push/:connection/documents/:id": "key",
 		"PUT /v1/push/:connection/groups/:id":       "key",

@@ -185,11 +185,19 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 		ListenerIsPublic: srv.settings.TLSCert == "" && web.ListensPublicly(srv.ports.web.Addr()),
 		Store:            srv.webStore, Embedder: queryEmbedder{srv.webStore}, Ready: srv.ready,
 		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
-		OAuth: pages,
-		Push:  &web.Push{Store: srv.webStore, Pusher: srv.engine.runner}, Admin: &web.Admin{Store: srv.webStore, Runner: srv.engine.runner},
+		OAuth: pages, Feed: srv.webStore,
+		Push: &web.Push{Store: srv.webStore, Pusher: srv.engine.runner}, Admin: &web.Admin{Store: srv.webStore, Runner: srv.engine.runner},
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil
+}
+
+// feedStore is the store whose waiting requests the feed wakes.
+func (srv *service) feedStore() *store.Store {
+	if srv.webStore != nil {
+		return srv.webStore
+	}
+	return srv.store
 }
 
 // ready reports why the process cannot do its work: the database does not
@@ -235,6 +243,7 @@ func (srv *service) run(ctx context.Context, first func(ctx context.Context) err
 	}
 	group.Go(func() error { return srv.consent.run(inner) })
 	group.Go(func() error { return srv.engine.runner.WatchHealth(inner) })
+	group.Go(func() error { return srv.feedStore().KeepFeed(inner, store.FeedRetention) })
 	if srv.server != nil {
 		group.Go(func() error { return srv.server.Serve(inner, srv.ports.web, srv.settings.TLSCert, srv.settings.TLSKey) })
 	}
