@@ -103,10 +103,11 @@ func (s *Store) AddReaderEmail(ctx context.Context, reader uuid.UUID, email stri
 // RemoveReaderEmail takes an address from a reader, with the links that it
 // made, and records events with it.
 func (s *Store) RemoveReaderEmail(ctx context.Context, reader uuid.UUID, email string, events ...audit.Event) (Mapped, error) {
-	if normal, ok := NormalEmail(email); ok {
-		email = normal
+	normal, ok := NormalEmail(email)
+	if !ok {
+		return Mapped{}, fmt.Errorf("removing e-mail: %w", ErrNotFound)
 	}
-	return s.changeEmails(ctx, "removing e-mail", reader, events, `DELETE FROM reader_email WHERE reader_id = $1 AND email = $2`, reader, email)
+	return s.changeEmails(ctx, "removing e-mail", reader, events, `DELETE FROM reader_email WHERE reader_id = $1 AND email = $2`, reader, normal)
 }
 
 func badEmail(field string) *InputError {

@@ -83,6 +83,9 @@ func addIdentity(ctx context.Context, tx pgx.Tx, reader uuid.UUID, i ReaderIdent
 // RemoveReaderIdentity takes an identity from a reader, and records events with
 // it; it takes effect with the next question.
 func (s *Store) RemoveReaderIdentity(ctx context.Context, reader uuid.UUID, i ReaderIdentity, events ...audit.Event) error {
+	if i.validate() != nil {
+		return fmt.Errorf("removing identity: %w", ErrNotFound)
+	}
 	return s.changeOne(ctx, "removing identity", events, `
 		DELETE FROM reader_identity WHERE reader_id = $1 AND issuer = $2 AND subject = $3`, reader, i.Issuer, i.Subject)
 }

@@ -20,6 +20,15 @@ type AdminAccessStore interface {
 	UnlinkReader(ctx context.Context, reader uuid.UUID, principal int64, events ...audit.Event) error
 	DisableReader(ctx context.Context, reader uuid.UUID, events ...audit.Event) error
 	EnableReader(ctx context.Context, reader uuid.UUID, events ...audit.Event) error
+	MakeReader(ctx context.Context, n store.NewReader, events ...audit.Event) (store.Reader, error)
+	DeleteReader(ctx context.Context, reader uuid.UUID, deleted audit.Event) error
+	AddReaderIdentity(ctx context.Context, reader uuid.UUID, i store.ReaderIdentity, events ...audit.Event) error
+	RemoveReaderIdentity(ctx context.Context, reader uuid.UUID, i store.ReaderIdentity, events ...audit.Event) error
+	AddReaderEmail(ctx context.Context, reader uuid.UUID, email string, events ...audit.Event) (store.Mapped, error)
+	RemoveReaderEmail(ctx context.Context, reader uuid.UUID, email string, events ...audit.Event) (store.Mapped, error)
+	SetMapEmail(ctx context.Context, connection uuid.UUID, on bool, events ...audit.Event) (store.Mapped, error)
+	UnmatchedPeople(ctx context.Context, f store.UnmatchedFilter) ([]store.Unmatched, error)
+	ImportReaders(ctx context.Context, rows []store.ImportRow, dryRun bool, events ...audit.Event) (store.ImportReport, error)
 	CreateKey(ctx context.Context, p store.CreateKeyParams, events ...audit.Event) (store.Key, string, error)
 	ListKeys(ctx context.Context) ([]store.Key, error)
 	RevokeKey(ctx context.Context, nameOrID string, events ...audit.Event) error
@@ -38,6 +47,14 @@ func (s *Server) adminReaderRoutes() []route {
 		operation(http.MethodDelete, "/readers/:id/links", accessTokenOwner, s.adminUnlinkReader),
 		operation(post, "/readers/:id/disable", accessTokenOwner, s.adminReaderAct("reader.disable")),
 		operation(post, "/readers/:id/enable", accessTokenOwner, s.adminReaderAct("reader.enable")),
+		operation(http.MethodDelete, "/readers/:id", accessTokenOwner, s.adminDeleteReader),
+		operation(post, "/readers/:id/identities", accessTokenOwner, s.adminAddIdentity),
+		operation(http.MethodDelete, "/readers/:id/identities", accessTokenOwner, s.adminRemoveIdentity),
+		operation(post, "/readers/:id/emails", accessTokenOwner, s.adminAddEmail),
+		operation(http.MethodDelete, "/readers/:id/emails", accessTokenOwner, s.adminRemoveEmail),
+		operation(post, "/imports/readers", accessTokenOwner, s.adminImportReaders),
+		operation(get, "/people/unmatched", accessTokenAuditor, s.adminUnmatched),
+		operation(http.MethodPut, "/connections/:name/map-email", accessTokenOwner, s.adminMapEmail),
 		operation(get, "/keys", accessTokenAuditor, s.adminListKeys),
 		operation(post, "/keys", accessTokenOwner, s.adminCreateKey),
 		operation(http.MethodDelete, "/keys/:id", accessTokenOwner, s.adminRevokeKey),
@@ -69,7 +86,12 @@ func (s *Server) adminCreateReader(c echo.Context, in CreateReaderRequest) (stor
 	if in.Kind == "" {
 		in.Kind = store.Person
 	}
-	r, err := s.cfg.OAuth.Store.CreateReader(c.Request().Context(), in.Name, in.Kind, adminEvent(c, "reader.create", "reader", "", map[string]string{"name": in.Name, "kind": string(in.Kind)}))
+	detail := map[string]string{"name": in.Name, "kind": string(in.Kind), "emails": strings.Join(in.Emails, " ")}
+	for _, i := range in.Identities {
+		detail["identities"] = strings.TrimSpace(detail["identities"] + " " + i.Issuer + "," + i.Subject)
+	}
+	n := store.NewReader{Name: in.Name, Kind: in.Kind, Identities: in.Identities, Emails: in.Emails}
+	r, err := s.cfg.Admin.Store.MakeReader(c.Request().Context(), n, adminEvent(c, "reader.create", "reader", "", detail))
 	if err == nil {
 		created(c)
 	}

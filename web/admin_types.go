@@ -258,8 +258,34 @@ type NewKeyAnswer struct {
 
 // CreateReaderRequest makes a reader.
 type CreateReaderRequest struct {
-	Name string           `json:"name"`
-	Kind store.ReaderKind `json:"kind"`
+	Name       string                 `json:"name"`
+	Kind       store.ReaderKind       `json:"kind"`
+	Identities []store.ReaderIdentity `json:"identities"`
+	Emails     []string               `json:"emails"`
+}
+
+// EmailRequest names an address of a reader.
+type EmailRequest struct {
+	Email string `json:"email"`
+}
+
+// ImportReadersRequest makes readers, all or none.
+type ImportReadersRequest struct {
+	Rows []store.ImportRow `json:"rows"`
+	// DryRun only counts what would be made.
+	DryRun bool `json:"dry_run"`
+}
+
+// MapEmailRequest says whether verified addresses map readers to people of a connection.
+type MapEmailRequest struct {
+	Enabled *bool `json:"enabled"`
+}
+
+// MapEmailAnswer says how it stands, and how many links that made and ended.
+type MapEmailAnswer struct {
+	store.Mapped
+
+	Enabled bool `json:"enabled"`
 }
 
 // LinkRequest names a principal in the realm of a connection.

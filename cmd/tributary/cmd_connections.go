@@ -18,7 +18,7 @@ func connectionsCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "connections", Short: "List and look after the connections",
 		Example: "  tributary connections list\n  tributary connections pause docs",
-	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsSchedule(a), connectionsLimits(a), connectionsDisconnect(a), connectionsDelete(a), connectionsPause(a, true), connectionsPause(a, false))
+	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsSchedule(a), connectionsLimits(a), connectionsDisconnect(a), connectionsDelete(a), connectionsMapEmail(a), connectionsPause(a, true), connectionsPause(a, false))
 }
 
 // storeCommand makes a command whose work needs the store and the arguments
@@ -110,6 +110,9 @@ func connectionsShow(a *app) *cobra.Command {
 		}
 		for _, s := range schedules {
 			t.add("schedule "+string(s.Lane), timetable.RhythmText(s.Every, s.Cron)+", next "+ago(&s.NextRunAt, now))
+		}
+		if c.MapEmail {
+			t.add("readers by e-mail", "on")
 		}
 		t.add("content as of", ago(c.ContentAsOf, now))
 		t.add("permissions as of", ago(c.PermissionsAsOf, now))

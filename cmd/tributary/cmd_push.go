@@ -60,17 +60,17 @@ func connectPush(a *app, spec connectors.Spec) *cobra.Command {
 	return cmd
 }
 
-// connectionPrincipal reads KIND:ID as a principal of a connection to which
-// documents are pushed; nothing need have named it yet.
+// connectionPrincipal reads KIND:ID as a principal of a connection's realm, by the
+// source's own id; nothing need have named it yet.
 func connectionPrincipal(ctx context.Context, st *store.Store, connection, written string) ([]store.PrincipalIn, error) {
 	conn, err := st.Connection(ctx, connection)
 	if err != nil {
 		return nil, err
 	}
-	if conn.Source != store.PushSource {
-		return nil, usagef("--connection %s: its source %s names its own users; write the principal without --connection", connection, conn.Source)
-	}
 	kind, id, _ := strings.Cut(written, ":")
+	if kind == string(connectors.Anyone) && id == "" && conn.Source != store.PushSource {
+		return nil, usagef("%q: write anyone:ID, with the id of the organisation at the source", written)
+	}
 	p, err := jobs.PushPrincipal(kind, id, "")
 	if err != nil {
 		return nil, usagef("%q is not a principal: write it as user:ID, group:ID, domain:ID or anyone", written)

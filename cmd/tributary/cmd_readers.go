@@ -17,7 +17,8 @@ func readersCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "readers", Short: "The people and applications for whom questions are asked",
 		Example: "  tributary readers create ada --link unix:ada\n  tributary readers list",
-	}, readersList(a), readersShow(a), readersCreate(a), readersLink(a), readersUnlink(a), readersDisable(a, true), readersDisable(a, false))
+	}, readersList(a), readersShow(a), readersCreate(a), readersImport(a), readersIdentity(a), readersEmail(a),
+		readersLink(a), readersUnlink(a), readersUnmatched(a), readersDisable(a, true), readersDisable(a, false), readersDelete(a))
 }
 
 func readersList(a *app) *cobra.Command {
@@ -82,6 +83,12 @@ func (a *app) printReader(r store.Reader) error {
 	t.add("id", r.ID.String())
 	t.add("kind", string(r.Kind))
 	t.add("state", readerState(r))
+	for _, i := range r.Identities {
+		t.add("identity", i.Subject+" at "+i.Issuer)
+	}
+	for _, e := range r.Emails {
+		t.add("e-mail", e)
+	}
 	t.add("linked to", links(r))
 	t.add("created", r.CreatedAt.UTC().Format(time.DateTime))
 	return t.write(a.stdout, "")
@@ -89,24 +96,36 @@ func (a *app) printReader(r store.Reader) error {
 
 func readersCreate(a *app) *cobra.Command {
 	var kind string
-	var principals []string
+	var principals, emails, identity []string
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a reader, and link it to who it is at the sources",
 		Long: `Make a reader. A reader sees what the principals see that it is linked to; a
 reader without links sees nothing.
 
 A principal is written as its source writes it: unix:NAME is an account of this
-machine. The source must be connected.`,
-		Example: "  tributary readers create ada --link unix:ada\n  tributary readers create chatbot --kind application",
+machine. The source must be connected. An identity is the issuer and the subject
+of the tokens of an identity provider; an address links the reader where mapping
+by e-mail is on, see tributary readers email add.`,
+		Example: `  tributary readers create ada --link unix:ada
+  tributary readers create ada --identity https://login.example.com,00u1a2b3 --email ada@example.com
+  tributary readers create chatbot --kind application`,
 	}
 	cmd.Args = exactArgs("NAME")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		n := store.NewReader{Name: args[0], Kind: store.ReaderKind(kind), Emails: emails}
+		for _, i := range identity {
+			issuer, subject, ok := strings.Cut(i, ",")
+			if !ok {
+				return usagef("--identity %q: write the issuer, a comma and the subject", i)
+			}
+			n.Identities = append(n.Identities, store.ReaderIdentity{Issuer: issuer, Subject: subject})
+		}
 		s, err := a.settings(cmd)
 		if err != nil {
 			return err
 		}
 		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
-			r, err := a.createReader(ctx, st, s, args[0], store.ReaderKind(kind), principals, store.LinkManual)
+			r, err := a.createReader(ctx, st, s, n, principals, store.LinkManual)
 			if err != nil {
 				return err
 			}
@@ -115,12 +134,14 @@ machine. The source must be connected.`,
 	}
 	cmd.Flags().StringVar(&kind, "kind", string(store.Person), "person or application")
 	cmd.Flags().StringArrayVar(&principals, "link", nil, "a principal that the reader is, such as unix:NAME; may be repeated")
+	cmd.Flags().StringArrayVar(&identity, "identity", nil, "who the reader is to an identity provider, as ISSUER,SUBJECT; may be repeated")
+	cmd.Flags().StringArrayVar(&emails, "email", nil, "an address of the reader; may be repeated")
 	return jsonFlag(a, cmd)
 }
 
 // createReader makes a reader with its links. The principals are resolved
 // first, so that a misspelt one leaves no reader behind.
-func (a *app) createReader(ctx context.Context, st *store.Store, s settings.Settings, name string, kind store.ReaderKind, principals []string, how store.LinkHow) (store.Reader, error) {
+func (a *app) createReader(ctx context.Context, st *store.Store, s settings.Settings, n store.NewReader, principals []string, how store.LinkHow) (store.Reader, error) {
 	var resolved []store.PrincipalIn
 	for _, p := range principals {
 		found, err := a.resolvePrincipal(ctx, st, s, p)
@@ -129,14 +150,17 @@ func (a *app) createReader(ctx context.Context, st *store.Store, s settings.Sett
 		}
 		resolved = append(resolved, found...)
 	}
-	return a.makeReader(ctx, st, name, kind, principals, resolved, how)
+	return a.makeReader(ctx, st, n, principals, resolved, how)
 }
 
 // makeReader makes a reader with links to principals; written is how they were
 // written.
-func (a *app) makeReader(ctx context.Context, st *store.Store, name string, kind store.ReaderKind, written []string, resolved []store.PrincipalIn, how store.LinkHow) (store.Reader, error) {
-	detail := map[string]string{"name": name, "kind": string(kind), "links": strings.Join(written, " ")}
-	r, err := st.CreateReader(ctx, name, kind, a.event("reader.create", audit.Target{Kind: "reader"}, detail))
+func (a *app) makeReader(ctx context.Context, st *store.Store, n store.NewReader, written []string, resolved []store.PrincipalIn, how store.LinkHow) (store.Reader, error) {
+	detail := map[string]string{"name": n.Name, "kind": string(n.Kind), "links": strings.Join(written, " "), "emails": strings.Join(n.Emails, " ")}
+	for _, i := range n.Identities {
+		detail["identities"] = strings.TrimSpace(detail["identities"] + " " + i.Issuer + "," + i.Subject)
+	}
+	r, err := st.MakeReader(ctx, n, a.event("reader.create", audit.Target{Kind: "reader"}, detail))
 	if err != nil {
 		return r, err
 	}
@@ -154,16 +178,25 @@ func (a *app) linkEvent(action string, r store.Reader, p connectors.Principal) a
 }
 
 func readersLink(a *app) *cobra.Command {
-	var connection string
+	var connection, consent string
 	cmd := &cobra.Command{
-		Use: "link NAME PRINCIPAL", Short: "Link a reader to who it is at a source",
+		Use: "link NAME [PRINCIPAL]", Short: "Link a reader to who it is at a source",
 		Long: `Link a reader to a principal, written as its source writes it: unix:NAME is an
-account of this machine. With --connection it is one that documents are pushed
-for, written as user:ID, group:ID, domain:ID or anyone.`,
-		Example: "  tributary readers link ada unix:ada\n  tributary readers link ada user:ada --connection wiki",
+account of this machine. With --connection it is one of the realm of that
+connection, by the source's own id: user:ID, group:ID, domain:ID or anyone. With
+--consent it is the account that consented to that connection.`,
+		Example: "  tributary readers link ada unix:ada\n  tributary readers link ada user:ada --connection wiki\n  tributary readers link ada --consent my-drive",
 	}
-	cmd.Args = exactArgs("NAME", "PRINCIPAL")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if consent != "" {
+			return exactArgs("NAME")(cmd, args)
+		}
+		return exactArgs("NAME", "PRINCIPAL")(cmd, args)
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if consent != "" {
+			return a.linkConsent(cmd, args[0], consent)
+		}
 		s, err := a.settings(cmd)
 		if err != nil {
 			return err
@@ -189,11 +222,13 @@ for, written as user:ID, group:ID, domain:ID or anyone.`,
 		})
 	}
 	addConnectionFlag(cmd, &connection)
+	cmd.Flags().StringVar(&consent, "consent", "", "link the account that consented to this connection, in place of PRINCIPAL")
+	cmd.MarkFlagsMutuallyExclusive("connection", "consent")
 	return jsonFlag(a, cmd)
 }
 
 func addConnectionFlag(cmd *cobra.Command, connection *string) {
-	cmd.Flags().StringVar(connection, "connection", "", "the connection that documents are pushed to, whose user, group or domain it is")
+	cmd.Flags().StringVar(connection, "connection", "", "the connection in whose realm the user, group or domain is")
 }
 
 // principalOf is resolvePrincipal, or connectionPrincipal where a connection is

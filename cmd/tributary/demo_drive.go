@@ -204,7 +204,7 @@ func (a *app) demoPerson(ctx context.Context, srv *service, conn store.Connectio
 		if r.ID != uuid.Nil {
 			err = srv.store.LinkReader(ctx, r.ID, is, store.LinkSetup, a.linkEvent("reader.link", r, found))
 		} else {
-			r, err = a.makeReader(ctx, srv.store, name, store.Person, []string{principal}, []store.PrincipalIn{is}, store.LinkSetup)
+			r, err = a.makeReader(ctx, srv.store, store.NewReader{Name: name, Kind: store.Person}, []string{principal}, []store.PrincipalIn{is}, store.LinkSetup)
 		}
 		if err != nil {
 			return "", err

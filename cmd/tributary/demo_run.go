@@ -76,7 +76,7 @@ func (a *app) demoReader(ctx context.Context, s settings.Settings, st *store.Sto
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	_, err = a.createReader(ctx, st, s, name, store.Person, []string{"unix:" + name}, store.LinkSetup)
+	_, err = a.createReader(ctx, st, s, store.NewReader{Name: name, Kind: store.Person}, []string{"unix:" + name}, store.LinkSetup)
 	if errors.Is(err, store.ErrConflict) {
 		return nil
 	}
