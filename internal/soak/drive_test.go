@@ -140,7 +140,7 @@ func (d *drive) disturb(r *rand.Rand, k trouble) {
 	case empty, half:
 		f.on, f.from, f.times = onItems, 1, 0
 	case forbidden:
-		f.on, f.status, f.times = onFolder, http.StatusForbidden, 1
+		f.on, f.from, f.status, f.times = onFolder, 1, http.StatusForbidden, 1
 	case refused:
 		f.on, f.status = onContent, pick(r, []int{http.StatusForbidden, http.StatusNotFound})
 	case token:

@@ -26,7 +26,7 @@ import (
 func onDrive(t *testing.T, choose func(d *drive) connectors.Selection) (*story, *drive) {
 	t.Helper()
 	s := &story{bench: newBench(t), ctx: t.Context(), seed: 2, random: rand.New(rand.NewPCG(2, 7))}
-	s.hits, s.ends = map[trouble]int{}, map[store.RunState]int{}
+	s.hits, s.ends = map[hit]int{}, map[store.RunState]int{}
 	d, err := newDrive(s.random)
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,22 @@ func troubles() []trouble {
 	}
 }
 
+// dealt are the troubles as often as they are drawn: what meets its request the
+// more seldom is drawn the more often.
+func dealt() []trouble {
+	all := append(troubles(), broken, broken, looping)
+	for range 2 {
+		all = append(all, limited, limitedMum, deleted, moved)
+	}
+	for range 3 {
+		all = append(all, reset, truncated, token, expired, refused)
+	}
+	for range 4 {
+		all = append(all, forbidden)
+	}
+	return all
+}
+
 // lies reports whether a listing under the trouble says that it is complete and
 // is not.
 func (k trouble) lies() bool { return k == empty || k == half }

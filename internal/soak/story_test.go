@@ -50,7 +50,7 @@ type story struct {
 // play plays a seed: odd ones on a world in memory, even ones on Sandbox Drive.
 func play(ctx context.Context, b *bench, seed uint64) *story {
 	s := &story{bench: b, ctx: ctx, seed: seed, random: rand.New(rand.NewPCG(seed, 7))}
-	s.hits, s.ends = map[trouble]int{}, map[store.RunState]int{}
+	s.hits, s.ends = map[hit]int{}, map[store.RunState]int{}
 	if err := s.open(); err != nil { //nolint:contextcheck // a story's context is its own
 		s.problems = append(s.problems, err)
 		return s
@@ -64,7 +64,7 @@ func play(ctx context.Context, b *bench, seed uint64) *story {
 	}
 	s.tell("nothing goes wrong any more")
 	for k, n := range s.source.hits() {
-		s.hits[k] += n
+		s.hits[hit{k, seed % 2}] += n
 	}
 	s.settle() //nolint:contextcheck // a story's context is its own
 	return s
@@ -124,20 +124,20 @@ func (s *story) round() {
 	s.source.mend()
 }
 
-// disturbances makes one to three troubles happen in the next runs. A lie comes
+// disturbances makes one to five troubles happen in the next runs. A lie comes
 // after a run that saw everything, and not beside a closed folder: what it loses
 // has to be more than a source may lose at a time without being asked for.
 func (s *story) disturbances() []trouble {
-	if s.random.IntN(5) == 0 {
+	if s.random.IntN(4) == 0 {
 		s.run(s.conn, store.Content, store.RunSnapshot, nil)
-		if lie := pick(s.random, []trouble{empty, half}); s.whole() {
+		if lie := pick(s.random, []trouble{empty, empty, half}); s.whole() {
 			s.disturb(lie)
 			return []trouble{lie}
 		}
 	}
 	var on []trouble
-	for range 1 + s.random.IntN(3) {
-		k := pick(s.random, troubles())
+	for range 2 + s.random.IntN(4) {
+		k := pick(s.random, dealt())
 		if !slices.Contains(on, k) && !k.lies() {
 			on = append(on, k)
 			s.disturb(k)
@@ -165,7 +165,7 @@ func (s *story) disturb(k trouble) {
 		s.source.atPage(page, func() {
 			do(r)
 			s.quiet = false
-			s.hits[k]++
+			s.hits[hit{k, s.seed % 2}]++
 			s.missing()
 		})
 	}
