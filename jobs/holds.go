@@ -19,10 +19,14 @@ type PurgeHeldArgs struct {
 // Kind implements river.JobArgs.
 func (PurgeHeldArgs) Kind() string { return "purge_held" }
 
+// purgeHeldEvery is how often a hold gets a job that is not finished: one whose
+// worker was killed counts as running for as long as River takes it for that.
+const purgeHeldEvery = 30 * time.Second
+
 // InsertOpts implements river.JobArgsWithInsertOpts. The tick, not River, knows
 // what to try again.
 func (PurgeHeldArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: queueErase, MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true}}
+	return river.InsertOpts{Queue: queueErase, MaxAttempts: 1, UniqueOpts: river.UniqueOpts{ByArgs: true, ByPeriod: purgeHeldEvery}}
 }
 
 type purgeHeldWorker struct {
