@@ -57,8 +57,10 @@ type ReceiptGrant struct {
 	ID     uuid.UUID `json:"id"`
 	Shared bool      `json:"shared"`
 	// Forgotten is true when no token of it is stored any more.
-	Forgotten bool   `json:"tokens_forgotten"`
-	Note      string `json:"note"`
+	Forgotten bool `json:"tokens_forgotten"`
+	// AccountForgotten is true when it is not stored any more whose grant it was.
+	AccountForgotten bool   `json:"account_forgotten,omitempty"`
+	Note             string `json:"note"`
 }
 
 // ReceiptItem is an erased item: the hash of its id at the source, and the id
@@ -186,6 +188,9 @@ func (s *Store) proveErased(ctx context.Context, e Erasure, opts EraseOptions) e
 	if r.Grant, err = s.grantAfter(ctx, e); err != nil {
 		return err
 	}
+	if r.Grant != nil && r.Grant.Forgotten && !r.Grant.AccountForgotten && !r.Grant.Shared {
+		r.Hits++
+	}
 	if r.VerifiedAt, err = s.Now(ctx); err != nil {
 		return err
 	}
@@ -253,17 +258,17 @@ func (s *Store) grantAfter(ctx context.Context, e Erasure) (*ReceiptGrant, error
 		return g, nil
 	}
 	err := s.pool.QueryRow(ctx, `
-		SELECT g.closed_at IS NOT NULL AND c.secret_ct IS NULL, g.close_note FROM oauth_grant g LEFT JOIN credential c ON c.grant_id = g.id WHERE g.id = $1`, g.ID).
-		Scan(&g.Forgotten, &g.Note)
+		SELECT g.closed_at IS NOT NULL AND c.secret_ct IS NULL, g.account = '' AND g.subject = '' AND NOT g.params ?| '{act_for,installation_id}', g.close_note FROM oauth_grant g LEFT JOIN credential c ON c.grant_id = g.id WHERE g.id = $1`, g.ID).
+		Scan(&g.Forgotten, &g.AccountForgotten, &g.Note)
 	if errors.Is(err, pgx.ErrNoRows) {
-		g.Forgotten = true
+		g.Forgotten, g.AccountForgotten = true, true
 		return g, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading grant: %w", err)
 	}
 	if !g.Forgotten {
-		g.Note = "being revoked at the provider: `tributary grants show` says when its tokens are gone"
+		g.Note = "being revoked at the provider: `tributary grants show` says when its tokens are gone, and its account is forgotten with them"
 	}
 	return g, nil
 }

@@ -161,6 +161,11 @@ func (x *eraser) forgetConnection(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, `UPDATE api_key SET connections = array_remove(connections, $1) WHERE $1 = ANY(connections)`, x.e.ConnectionID); err != nil {
 			return fmt.Errorf("taking the connection from keys: %w", err)
 		}
+		if grant := x.e.Target.Grant; grant != nil {
+			if err := forgetGrantAccount(ctx, tx, *grant, x.e.ConnectionID); err != nil {
+				return err
+			}
+		}
 		return removeRows(ctx, tx, removed, "connection", `DELETE FROM connection WHERE id = $1`, x.e.ConnectionID)
 	})
 }

@@ -20,16 +20,23 @@ type EraseOptions struct {
 	Takeover time.Duration
 	// Heartbeat is how often the holder shows that it lives: 15 s.
 	Heartbeat time.Duration
-	// Clean rewrites the storage of the tables that rows were removed from; nil
-	// leaves that to whoever may, and the receipt says so.
+	// Clean rewrites the storage of the tables that rows were removed from; the
+	// Store's by default. Without one that is left to whoever may, and the
+	// receipt says so.
 	Clean func(ctx context.Context, tables []string) (Cleaned, error)
-	// Program is the version that the receipt names.
+	// Program is the version that the receipt names; the Store's by default.
 	Program string
 	// Watch is called after each step.
 	Watch func(Erasure)
 }
 
-func (o EraseOptions) withDefaults() EraseOptions {
+func (o EraseOptions) withDefaults(d EraseOptions) EraseOptions {
+	if o.Program == "" {
+		o.Program = d.Program
+	}
+	if o.Clean == nil {
+		o.Clean = d.Clean
+	}
 	if o.Worker == "" {
 		o.Worker = "store:" + uuid.NewString()
 	}
@@ -50,7 +57,7 @@ func (o EraseOptions) withDefaults() EraseOptions {
 // stopped. It returns ErrConflict where another process is at it and ErrFenced
 // where it was taken over.
 func (s *Store) Erase(ctx context.Context, id uuid.UUID, opts EraseOptions) (Erasure, error) {
-	opts = opts.withDefaults()
+	opts = opts.withDefaults(s.erasing)
 	e, err := s.claimErasure(ctx, id, opts.Worker, opts.Takeover)
 	if errors.Is(err, ErrFenced) {
 		return e, nil

@@ -169,7 +169,24 @@ func (s *Store) ClosingFailed(ctx context.Context, grant uuid.UUID, note string,
 	return translate("closing grant", err)
 }
 
-// FinishClosing implements oauthflow.GrantStore.
+// forgetGrantAccount takes out of a grant, and of its notices, whose account it
+// was. It does so where the grant is over, and no connection but except names it.
+func forgetGrantAccount(ctx context.Context, tx pgx.Tx, grant, except uuid.UUID) error {
+	tag, err := tx.Exec(ctx, `
+		UPDATE oauth_grant g SET account = '', subject = '', params = g.params - 'act_for' - 'installation_id'
+		WHERE g.id = $1 AND g.closed_at IS NOT NULL AND NOT EXISTS (SELECT FROM connection k WHERE k.grant_id = g.id AND k.id <> $2)`, grant, except)
+	if err == nil && tag.RowsAffected() > 0 {
+		_, err = tx.Exec(ctx, `
+			DELETE FROM notice WHERE connection_id IS NULL AND subject = left($1::uuid::text, 8) AND code IN ('grant_uncertain', 'refresh_failing', 'grant_expiring')`, grant)
+	}
+	if err != nil {
+		return fmt.Errorf("forgetting the account of a grant: %w", err)
+	}
+	return nil
+}
+
+// FinishClosing implements oauthflow.GrantStore. Where no connection is left
+// that names the grant, whose account it was is forgotten with its tokens.
 func (s *Store) FinishClosing(ctx context.Context, grant uuid.UUID, note string, e audit.Event) error {
 	return s.inTxErr(ctx, "closing grant", func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
@@ -185,6 +202,9 @@ func (s *Store) FinishClosing(ctx context.Context, grant uuid.UUID, note string,
 			if _, err := tx.Exec(ctx, q, grant); err != nil {
 				return err
 			}
+		}
+		if err := forgetGrantAccount(ctx, tx, grant, uuid.Nil); err != nil {
+			return err
 		}
 		return s.RecordTx(ctx, tx, e)
 	})

@@ -34,6 +34,9 @@ type Config struct {
 	// MaxConns overrides the purpose's pool size.
 	MaxConns int32
 	Log      *slog.Logger
+	// Program and Clean are those of the erasures that EraseOptions say nothing else of.
+	Program string
+	Clean   func(ctx context.Context, tables []string) (Cleaned, error)
 }
 
 type limits struct {
@@ -61,6 +64,8 @@ type Store struct {
 	trouble atomic.Pointer[error]
 	// feed wakes those who wait for the feed to have more.
 	feed wakers
+	// erasing is what EraseOptions default to.
+	erasing EraseOptions
 }
 
 // Open connects as the role app. It returns a *SchemaError where the schema is
@@ -103,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{pool: pool, log: log, acls: newACLCache()}, nil
+	return &Store{pool: pool, log: log, acls: newACLCache(), erasing: EraseOptions{Program: cfg.Program, Clean: cfg.Clean}}, nil
 }
 
 // Close closes every connection of the pool.

@@ -248,7 +248,7 @@ func (a *app) reachStore(ctx context.Context, s settings.Settings, log *slog.Log
 		if err != nil {
 			return nil, nil, err
 		}
-		st, err := openStore(ctx, d, store.CLI, log)
+		st, err := openStore(ctx, d, store.CLI, d.migrateURL, log)
 		if err == nil {
 			return d, st, nil
 		}
@@ -281,8 +281,8 @@ func stillThere(ctx context.Context, d *database, err error) error {
 // openStore opens the store of d. It refuses another role than app: the query
 // path believes that one alone when it says for whom it asks, so that with
 // another every answer would be empty.
-func openStore(ctx context.Context, d *database, purpose store.Purpose, log *slog.Logger) (*store.Store, error) {
-	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: purpose, Log: log})
+func openStore(ctx context.Context, d *database, purpose store.Purpose, cleanURL string, log *slog.Logger) (*store.Store, error) {
+	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: purpose, Log: log, Program: version, Clean: cleaner(cleanURL)})
 	if err != nil {
 		return nil, err
 	}

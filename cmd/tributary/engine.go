@@ -118,21 +118,21 @@ func (a *app) newEngine(ctx context.Context, s settings.Settings, st *store.Stor
 	for _, c := range a.connectorList(s).All() {
 		byName[c.Spec().Source] = c
 	}
-	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Authorise: grants.authorise, Refresher: grants.refresher(), Tend: grants.grants.Tend, Log: log, Version: version, Workers: workers, Clean: a.cleaner(), KeyProblem: grants.keyProblem})
+	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Authorise: grants.authorise, Refresher: grants.refresher(), Tend: grants.grants.Tend, Log: log, Version: version, Workers: workers, Clean: cleaner(a.cleanURL), Runs: store.RunRetention{Age: s.RunRetention, Last: s.RunRetentionLast}, KeyProblem: grants.keyProblem})
 	if err != nil {
 		return nil, errors.Join(err, x.Close(ctx))
 	}
 	return &engine{runner: r, extractor: x}, nil
 }
 
-// cleaner cleans the storage of tables that rows were erased from; nil where
-// this process knows no role that may.
-func (a *app) cleaner() func(ctx context.Context, tables []string) (store.Cleaned, error) {
-	if a.cleanURL == "" {
+// cleaner cleans the storage of tables that rows were erased from, as the role
+// of address; nil where there is no such role.
+func cleaner(address string) func(ctx context.Context, tables []string) (store.Cleaned, error) {
+	if address == "" {
 		return nil
 	}
 	return func(ctx context.Context, tables []string) (store.Cleaned, error) {
-		return store.Clean(ctx, a.cleanURL, tables, false)
+		return store.Clean(ctx, address, tables, false)
 	}
 }
 

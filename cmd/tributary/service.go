@@ -132,7 +132,7 @@ func (a *app) newService(ctx context.Context, s settings.Settings, d *database, 
 
 func (srv *service) open(ctx context.Context, a *app) error {
 	var err error
-	if srv.store, err = openStore(ctx, srv.db, srv.parts.purpose, srv.log); err != nil {
+	if srv.store, err = openStore(ctx, srv.db, srv.parts.purpose, a.cleanURL, srv.log); err != nil {
 		return err
 	}
 	if err := ensureProfile(ctx, srv.store); err != nil {
@@ -145,7 +145,7 @@ func (srv *service) open(ctx context.Context, a *app) error {
 	public := srv.settings.PublicURL
 	if srv.parts.web {
 		public = withPort(public, srv.ports.web.Addr())
-		if srv.webStore, err = openStore(ctx, srv.db, store.Web, srv.log); err != nil {
+		if srv.webStore, err = openStore(ctx, srv.db, store.Web, a.cleanURL, srv.log); err != nil {
 			return err
 		}
 	}

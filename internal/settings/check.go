@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // check turns raw values into Settings.
@@ -15,7 +16,7 @@ func check(raw map[string]given, dirs directories) (Settings, error) {
 	steps := []func(map[string]given, *Settings) error{
 		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics, checkSandbox, checkUncertain,
 		func(raw map[string]given, s *Settings) error { return checkPaths(raw, dirs, s) },
-		checkDatabases, checkFolderRoots,
+		checkDatabases, checkFolderRoots, checkRuns,
 	}
 	for _, step := range steps {
 		if err := step(raw, &s); err != nil {
@@ -311,5 +312,40 @@ func checkDatabases(raw map[string]given, s *Settings) error {
 	}
 	s.DatabaseURL = NewSecret(raw[databaseURLName].value)
 	s.MigrateDatabaseURL = NewSecret(raw[migrateDatabaseName].value)
+	return nil
+}
+
+// Bounds of how long runs are kept.
+const (
+	day         = 24 * time.Hour
+	maxRunDays  = 3650
+	maxRunsKept = 100_000
+)
+
+func checkRuns(raw map[string]given, s *Settings) error {
+	valueOr := func(g given, def string) string {
+		if g.set {
+			return g.value
+		}
+		return def
+	}
+	g := raw[runsForName]
+	text := valueOr(g, defaultRunsFor)
+	var err error
+	if n, ok := strings.CutSuffix(text, "d"); ok {
+		var days int
+		days, err = strconv.Atoi(n)
+		s.RunRetention = time.Duration(min(max(days, 0), maxRunDays+1)) * day
+	} else {
+		s.RunRetention, err = time.ParseDuration(text)
+	}
+	if err != nil || s.RunRetention < day || s.RunRetention > maxRunDays*day {
+		return &Error{Setting: g.from, Problem: strconv.Quote(text) + " is no time span from 1d to " + strconv.Itoa(maxRunDays) + "d", Remedy: "write days or hours, such as 90d or 36h"}
+	}
+	g = raw[runsLastName]
+	text = valueOr(g, defaultRunsLast)
+	if s.RunRetentionLast, err = strconv.Atoi(text); err != nil || s.RunRetentionLast < 1 || s.RunRetentionLast > maxRunsKept {
+		return &Error{Setting: g.from, Problem: strconv.Quote(text) + " is no number from 1 to " + strconv.Itoa(maxRunsKept), Remedy: "write how many runs of each connection are kept, such as " + defaultRunsLast}
+	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tributary/internal/settings"
 )
@@ -96,6 +97,12 @@ func TestRefusals(t *testing.T) {
 		{"public metrics", []string{"TRIBUTARY_METRICS_ADDR=0.0.0.0:9090"}, []string{"TRIBUTARY_METRICS_ADDR"}},
 		{"metrics on a public address", []string{"TRIBUTARY_METRICS_ADDR=8.8.8.8:9090"}, []string{"TRIBUTARY_METRICS_ADDR"}},
 		{"a sandbox for everybody", []string{"TRIBUTARY_SANDBOX_ADDR=0.0.0.0:8090"}, []string{"TRIBUTARY_SANDBOX_ADDR", "no passwords", "localhost"}},
+		{"runs kept for no time", []string{"TRIBUTARY_RUN_RETENTION=0d"}, []string{"TRIBUTARY_RUN_RETENTION:", "1d to 3650d", "90d"}},
+		{"runs kept for ever", []string{"TRIBUTARY_RUN_RETENTION=99999999999999d"}, []string{"TRIBUTARY_RUN_RETENTION:", "3650d"}},
+		{"runs kept for minutes", []string{"TRIBUTARY_RUN_RETENTION=30m"}, []string{"TRIBUTARY_RUN_RETENTION:", "1d"}},
+		{"runs kept for a word", []string{"TRIBUTARY_RUN_RETENTION=forever"}, []string{"TRIBUTARY_RUN_RETENTION:", "forever"}},
+		{"no run kept", []string{"TRIBUTARY_RUN_RETENTION_LAST=0"}, []string{"TRIBUTARY_RUN_RETENTION_LAST:", "1 to 100000"}},
+		{"a part of a run", []string{"TRIBUTARY_RUN_RETENTION_LAST=1.5"}, []string{"TRIBUTARY_RUN_RETENTION_LAST:", "number"}},
 		{"a lost answer met by something else", []string{"TRIBUTARY_ON_UNCERTAIN=retry"}, []string{"TRIBUTARY_ON_UNCERTAIN", "replay", "reauth"}},
 		{"a sandbox without a port", []string{"TRIBUTARY_SANDBOX_ADDR=localhost"}, []string{"TRIBUTARY_SANDBOX_ADDR", "host:port"}},
 		{"key in the data directory", []string{"TRIBUTARY_DATA_DIR=/d", "TRIBUTARY_MASTER_KEY_FILE=/d/keys/k"}, []string{"TRIBUTARY_MASTER_KEY_FILE", "/d"}},
@@ -258,5 +265,18 @@ func TestOnUncertain(t *testing.T) {
 	}
 	if mustLoad(t).ReauthUncertain {
 		t.Error("a lost answer ends a grant without being asked to")
+	}
+}
+
+func TestRunRetention(t *testing.T) {
+	t.Parallel()
+	if s := mustLoad(t); s.RunRetention != 30*24*time.Hour || s.RunRetentionLast != 20 {
+		t.Errorf("the default is %s and %d", s.RunRetention, s.RunRetentionLast)
+	}
+	if s := mustLoad(t, "TRIBUTARY_RUN_RETENTION=90d", "TRIBUTARY_RUN_RETENTION_LAST=1"); s.RunRetention != 90*24*time.Hour || s.RunRetentionLast != 1 {
+		t.Errorf("set to %s and %d", s.RunRetention, s.RunRetentionLast)
+	}
+	if s := mustLoad(t, "TRIBUTARY_RUN_RETENTION=36h"); s.RunRetention != 36*time.Hour {
+		t.Errorf("set to %s", s.RunRetention)
 	}
 }

@@ -3,6 +3,7 @@ package settings
 import (
 	"net/netip"
 	"net/url"
+	"time"
 )
 
 // Settings are the checked settings of the process.
@@ -26,6 +27,10 @@ type Settings struct {
 	// FolderRoots are the directories below which folders may be connected; nil
 	// leaves that to the command line, where it may be any.
 	FolderRoots []string
+	// RunRetention is how long after its end a run is kept, RunRetentionLast how
+	// many of each connection and lane are kept however old they are.
+	RunRetention     time.Duration
+	RunRetentionLast int
 }
 
 // Secret is a value that shows itself only to those who ask for it by Reveal.

@@ -44,6 +44,8 @@ const (
 	sandboxAddrName     = "SANDBOX_ADDR"
 	onUncertainName     = "ON_UNCERTAIN"
 	folderRootsName     = "FOLDER_ROOTS"
+	runsForName         = "RUN_RETENTION"
+	runsLastName        = "RUN_RETENTION_LAST"
 )
 
 const (
@@ -52,6 +54,8 @@ const (
 	// The values of ON_UNCERTAIN.
 	replayUncertain = "replay"
 	reauthUncertain = "reauth"
+	defaultRunsFor  = "30d"
+	defaultRunsLast = "20"
 )
 
 // Table returns every setting, in the order of the reference page.
@@ -108,6 +112,14 @@ func Table() []Def {
 		{
 			Name: folderRootsName, Flag: "folder-roots", Form: "absolute directories, separated by colons: /srv/docs:/home/shared",
 			Help: "The directories of this machine below which folders may be connected. Unset, the pages connect none, and the command line may connect any. Set it alike for every process: where it is set, no folder elsewhere is connected or synced.",
+		},
+		{
+			Name: runsForName, Flag: "run-retention", Default: defaultRunsFor, Form: "a time span from 1d to 3650d: 90d, 36h",
+			Help: "How long after its end a run is kept, with its log and the lists of what it did. Documents, their revisions and which run stored them stay. Set it alike for every process.",
+		},
+		{
+			Name: runsLastName, Flag: "run-retention-last", Default: defaultRunsLast, Form: "a number from 1 to 100000",
+			Help: "How many runs of each connection and lane are kept however old they are.",
 		},
 	}
 }
