@@ -167,8 +167,9 @@ func (m *migrator) prepareVector(ctx context.Context) error {
 	return nil
 }
 
-// applyRoutines applies migrations/routines when their text, or the roles they
-// name, changed. It reports whether it did.
+// applyRoutines applies migrations/routines when their text, the roles they name,
+// or the tables that they grant rights on changed, and records what stands then;
+// and when what stands is not what was recorded. It reports whether it did.
 func (m *migrator) applyRoutines(ctx context.Context, version int64) (bool, error) {
 	names, err := fs.Glob(migrations.FS, "routines/*.sql")
 	if err != nil {
@@ -187,10 +188,15 @@ func (m *migrator) applyRoutines(ctx context.Context, version int64) (bool, erro
 		bodies[i] = fill.Replace(string(raw))
 		h.Write([]byte(bodies[i]))
 	}
-	sum := hex.EncodeToString(h.Sum(nil))
+	text := h.Sum(nil)
 	applied := false
 	err = pgx.BeginFunc(ctx, m.pool, func(tx pgx.Tx) error {
 		var same bool
+		var jobs int64
+		if err := tx.QueryRow(ctx, `SELECT max(version) FROM `+RiverSchema+`.river_migration`).Scan(&jobs); err != nil {
+			return fmt.Errorf("reading the version of the job tables: %w", err)
+		}
+		sum := sumOf(text, version, jobs)
 		err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM setting WHERE key = 'routines.sha256' AND value = $1)`, sum).Scan(&same)
 		if err != nil {
 			return fmt.Errorf("reading settings: %w", err)
@@ -203,8 +209,13 @@ func (m *migrator) applyRoutines(ctx context.Context, version int64) (bool, erro
 		if err != nil {
 			return fmt.Errorf("writing settings: %w", err)
 		}
-		if same {
-			return nil
+		recorded, err := recordedCatalog(ctx, tx)
+		if err != nil {
+			return err
+		}
+		have, err := readCatalog(ctx, tx, m.roles)
+		if err != nil || same && recorded != nil && len(recorded.differences(have)) == 0 {
+			return err
 		}
 		for i, body := range bodies {
 			if _, err := tx.Exec(ctx, body); err != nil {
@@ -212,7 +223,23 @@ func (m *migrator) applyRoutines(ctx context.Context, version int64) (bool, erro
 			}
 		}
 		applied = true
+		if have, err = readCatalog(ctx, tx, m.roles); err != nil {
+			return err
+		}
+		if !same || recorded == nil {
+			return recordCatalog(ctx, tx, have)
+		}
+		// SECURITY: what somebody changed beside the routines does not become right by migrating again.
+		for _, problem := range recorded.differences(have) {
+			m.opts.Log.Warn("something in the database is not as a migration left it, and cannot be put back by migrating", "problem", problem)
+		}
 		return nil
 	})
 	return applied, err
+}
+
+// sumOf is the sum of routines and of the migrations beneath them.
+func sumOf(routines []byte, schema, jobs int64) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%x %d %d", routines, schema, jobs))
+	return hex.EncodeToString(sum[:])
 }

@@ -39,6 +39,9 @@ type Config struct {
 	Clean   func(ctx context.Context, tables []string) (Cleaned, error)
 }
 
+// searchPath is where names of SQL are looked up.
+const searchPath = "tributary, public"
+
 type limits struct {
 	conns     int32
 	statement time.Duration
@@ -83,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	params := pc.ConnConfig.RuntimeParams
 	params["application_name"] = "tributary-" + string(cfg.Purpose)
-	params["search_path"] = "tributary, public"
+	params["search_path"] = searchPath
 	params["statement_timeout"] = strconv.FormatInt(lim.statement.Milliseconds(), 10)
 	params["lock_timeout"] = "3000"
 	params["idle_in_transaction_session_timeout"] = "15000"

@@ -135,6 +135,10 @@ func (srv *service) open(ctx context.Context, a *app) error {
 	if srv.store, err = openStore(ctx, srv.db, srv.parts.purpose, a.cleanURL, srv.log); err != nil {
 		return err
 	}
+	// SECURITY: nothing is served from a database whose roles or functions are not those that were migrated.
+	if err := srv.store.CheckDatabase(ctx); err != nil {
+		return err
+	}
 	if err := ensureProfile(ctx, srv.store); err != nil {
 		return err
 	}
