@@ -73,6 +73,7 @@ func TestDatabaseOfOnesOwn(t *testing.T) {
 	if entries, err := filepath.Glob(filepath.Join(s.setting("TRIBUTARY_DATA_DIR"), "postgres", "*")); err != nil || len(entries) > 0 {
 		t.Errorf("a managed database was made: %v, %v", entries, err)
 	}
+	refusesSpoiled(t, s, super)
 
 	s.env = slices.Concat(plain, []string{"TRIBUTARY_DATABASE_URL=" + super})
 	if r := s.must(exitFailure, "doctor"); !strings.Contains(r.stdout, "is a superuser") {
@@ -85,5 +86,32 @@ func TestDatabaseOfOnesOwn(t *testing.T) {
 	s.env = slices.Concat(plain, []string{"TRIBUTARY_DATABASE_URL=" + u.String()})
 	if r := s.must(exitDatabase, "connections", "list"); strings.Contains(r.stderr, "hunter2") || !strings.Contains(r.stderr, "password authentication failed") {
 		t.Errorf("a wrong password: %s", r.stderr)
+	}
+}
+
+// refusesSpoiled: no process starts on a database whose roles or functions were
+// changed, and each says what (PE-3).
+func refusesSpoiled(t *testing.T, s *site, super string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), super)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, x := range [][3]string{
+		{`ALTER ROLE wiki_app BYPASSRLS`, `ALTER ROLE wiki_app NOBYPASSRLS`, "wiki_app is above row security (BYPASSRLS)"},
+		{`GRANT SELECT ON tributary.chunk TO wiki_reader`, `REVOKE SELECT ON tributary.chunk FROM wiki_reader`, "table tributary.chunk has rights with wiki_reader:SELECT"},
+	} {
+		if _, err := conn.Exec(t.Context(), x[0]); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"serve", "worker"} {
+			if r := s.must(exitFailure, command); !strings.Contains(r.stderr, x[2]) {
+				t.Errorf("%s after %s says %s", command, x[0], r.stderr)
+			}
+		}
+		if _, err := conn.Exec(t.Context(), x[1]); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
