@@ -64,6 +64,7 @@ const (
 	DefaultK      = 10
 	MaxK          = 100
 	MaxNeighbours = 10
+	MaxWeight     = 10
 	maxOffset     = 900
 )
 
@@ -75,6 +76,8 @@ type SearchRequest struct {
 	Filters    Filters    `json:"filters"`
 	Neighbours int        `json:"neighbours"`
 	Include    []string   `json:"include"`
+	// Weights are what the lists of a hybrid search count; nil is 1 each.
+	Weights *Weights `json:"weights"`
 	// Cursor is next_cursor of the answer before, "" for the first.
 	Cursor string `json:"cursor"`
 
@@ -84,6 +87,43 @@ type SearchRequest struct {
 	Profile int16     `json:"-"`
 	// Plan overrides constants of the planner, such as exact_cap; nil is none.
 	Plan map[string]int `json:"-"`
+}
+
+// Weights are what the lists of a hybrid search count when they are merged: the
+// keyword matches, the nearest vectors, and the keyword matches under a heading
+// that says what was asked. Each is 0 to MaxWeight, nil 1; 0 leaves its list out.
+type Weights struct {
+	Keyword *float64 `json:"keyword,omitempty"`
+	Vector  *float64 `json:"vector,omitempty"`
+	Heading *float64 `json:"heading,omitempty"`
+}
+
+// NeedsVector is true when a hybrid search asks the vectors.
+func (w *Weights) NeedsVector() bool { return w == nil || w.Vector == nil || *w.Vector != 0 }
+
+// check complains of a weight that is out of bounds, and of none above 0.
+func (w *Weights) check() error {
+	if w == nil {
+		return nil
+	}
+	sum := 0.0
+	for _, x := range []struct {
+		name  string
+		value *float64
+	}{{"keyword", w.Keyword}, {"vector", w.Vector}, {"heading", w.Heading}} {
+		switch {
+		case x.value == nil:
+			sum++
+		case *x.value >= 0 && *x.value <= MaxWeight:
+			sum += *x.value
+		default:
+			return &InputError{Field: "weights." + x.name, Problem: fmt.Sprintf("must be a number from 0 to %d", MaxWeight)}
+		}
+	}
+	if sum == 0 {
+		return &InputError{Field: "weights", Problem: "must not all be 0"}
+	}
+	return nil
 }
 
 // SearchResponse is the answer.
@@ -177,6 +217,9 @@ func (r *SearchRequest) normalise() (offset int, err error) {
 			return 0, &InputError{Field: "include", Problem: "must be some of " + strings.Join(known, ", ")}
 		}
 	}
+	if err := r.Weights.check(); err != nil {
+		return 0, err
+	}
 	if r.Cursor == "" {
 		return 0, nil
 	}
@@ -215,6 +258,9 @@ func (s *Store) Search(ctx context.Context, who Identity, req SearchRequest) (Se
 // next page.
 func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, offset int, resp *SearchResponse) error {
 	options := map[string]any{"state": true}
+	if req.Weights != nil {
+		options["weights"] = req.Weights
+	}
 	for k, v := range req.Plan {
 		options[k] = v
 	}

@@ -63,7 +63,7 @@ func (s Searcher) Search(ctx context.Context, who store.Identity, req store.Sear
 		return Answer{}, err
 	}
 	degraded := false
-	if req.Mode != store.Keyword {
+	if req.Mode == store.Vector || req.Mode == store.Hybrid && req.Weights.NeedsVector() {
 		vector, profile, err := s.embed(ctx, req.Query)
 		switch {
 		case err == nil:

@@ -1,6 +1,12 @@
 -- The keyword list of a search. Scores use the chunk, its headings and titles,
 -- and how rare a word is among the matches the reader sees: nothing else.
 
+-- What a release before had in another form.
+DROP FUNCTION IF EXISTS tributary.search_terms(text), tributary.search_slots(text),
+  tributary.search_seen(tsquery, uuid[], uuid[], bigint[], text[], text[], timestamptz, jsonb, int),
+  tributary.search_breadth(tsquery[], tsquery, uuid[], uuid[], bigint[], text[], text[], timestamptz, jsonb, int, int),
+  tributary.search_ranked(text, uuid[], uuid[], bigint[], text[], text[], timestamptz, jsonb, int, int, int, int);
+
 -- search_languages are the text search configurations that stored documents
 -- use, found by hopping over the index on document.lang.
 CREATE OR REPLACE FUNCTION tributary.search_languages() RETURNS SETOF text
@@ -15,44 +21,190 @@ AS $$
   UNION SELECT 'simple'
 $$;
 
--- search_terms reads the query once for each language: its words (at most 32)
--- with their places, all of them joined by "and", and the phrase. A language
--- in which it has no words gives no row.
-CREATE OR REPLACE FUNCTION tributary.search_terms(query text)
-RETURNS TABLE (lang text, config regconfig, words tsquery[], places int[], every tsquery, phrase tsquery)
-LANGUAGE sql STABLE
+-- search_parse takes a query apart: words, prefixes (migrat*), phrases in
+-- quotes, and what must not stand there (-word, -"a phrase"). Words of phrases
+-- are words too. What fits none of this is words: nothing is an error, and
+-- exclusions alone are words.
+CREATE OR REPLACE FUNCTION tributary.search_parse(query text, OUT words text, OUT prefixes text[], OUT phrases text[], OUT never text[])
+LANGUAGE plpgsql IMMUTABLE
 AS $$
-  SELECT l.lang, c.config, w.words, w.places, w.every, phraseto_tsquery(c.config, tributary.search_words(query, false))
-  FROM tributary.search_languages() l (lang)
-  JOIN pg_catalog.pg_ts_config t ON t.cfgname = l.lang AND t.cfgnamespace = 'pg_catalog'::regnamespace
-  CROSS JOIN LATERAL (SELECT t.oid::regconfig AS config) c
-  CROSS JOIN LATERAL (
-    SELECT array_agg(q.word ORDER BY q.place, q.word::text) AS words,
-           array_agg(q.place ORDER BY q.place, q.word::text) AS places,
-           string_agg(q.word::text, ' & ' ORDER BY q.place, q.word::text)::tsquery AS every
-    FROM (SELECT ('''' || replace(replace(u.lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS word, u.positions[1]::int AS place
-          FROM unnest(to_tsvector(c.config, tributary.search_words(query, false))) u
-          ORDER BY u.positions[1], u.lexeme LIMIT 32) q
-  ) w
-  WHERE w.words IS NOT NULL
+DECLARE
+  m text[];
+  stem tsvector;
+BEGIN
+  words := ''; prefixes := '{}'; phrases := '{}'; never := '{}';
+  FOR m IN SELECT regexp_matches(translate(normalize(query, NFKC), '“”„‟', '""""'), '(-?)"([^"]*)"|([^\s"]+)', 'g') LOOP
+    IF m[1] = '-' OR m[3] ~ '^-[^-+*/\\[:digit:][:space:]]' THEN
+      never := never || coalesce(m[2], substr(m[3], 2));
+      CONTINUE;
+    END IF;
+    IF m[3] ~ '\*+[),.;:!?]*$' THEN
+      m[3] := regexp_replace(m[3], '\*+[),.;:!?]*$', '');
+      stem := to_tsvector('simple', tributary.search_words(m[3], false));
+      IF length(m[3]) > 1 AND length(stem) = 1 AND cardinality(prefixes) < 8 THEN
+        prefixes := prefixes || tsvector_to_array(stem);
+        CONTINUE;
+      END IF;
+    END IF;
+    words := words || ' ' || coalesce(m[2], m[3]);
+    IF m[2] IS NOT NULL AND cardinality(phrases) < 8 THEN phrases := phrases || m[2]; END IF;
+  END LOOP;
+  IF cardinality(prefixes) = 0 AND words !~ '\S' THEN
+    words := array_to_string(never, ' '); never := '{}';
+  END IF;
+  never := never[1:32];
+END
+$$;
+
+-- search_phrase is the words of txt in order. A run of letters without spaces
+-- may go on where txt ends. That a language has none of the words is no notice.
+CREATE OR REPLACE FUNCTION tributary.search_phrase(config regconfig, txt text) RETURNS tsquery
+LANGUAGE plpgsql IMMUTABLE
+SET client_min_messages = warning
+AS $$
+DECLARE
+  w text := tributary.search_words(btrim(txt), true);
+  q tsquery;
+BEGIN
+  -- Of pairs at the end the last letter alone goes; one that is alone begins a word.
+  IF w ~ '[^ ] [^ ]+ $' THEN RETURN phraseto_tsquery(config, regexp_replace(w, ' [^ ]+ $', '')); END IF;
+  q := phraseto_tsquery(config, w);
+  IF w ~ '  [^ ]+ $' AND numnode(q) > 0 THEN RETURN (q::text || ':*')::tsquery; END IF;
+  RETURN q;
+END
+$$;
+
+-- search_lexeme is a lexeme as text of a tsquery.
+CREATE OR REPLACE FUNCTION tributary.search_lexeme(lexeme text, prefix boolean) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT '''' || replace(replace($1, '\', '\\'), '''', '''''') || CASE WHEN $2 THEN ''':*' ELSE '''' END $$;
+
+-- search_prefix is the forms of words that begin so. Where a stemmer makes a
+-- word shorter than what was asked ("migratio*"), its stem is found by trying
+-- what words end in.
+CREATE OR REPLACE FUNCTION tributary.search_prefix(config regconfig, prefix text) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT tributary.search_lexeme($2, true)
+  UNION
+  SELECT tributary.search_lexeme(l, false)
+  FROM unnest(tsvector_to_array(to_tsvector($1, (SELECT string_agg($2 || e, ' ') FROM unnest(string_to_array(
+    ',n,on,ion,tion,ation,ations,s,e,es,ed,d,ing,ng,g,ly,y,al,l,ity,ty,ment,ent,nt,t,ness,ess,able,ble,er,r,ers,en,em,ern,ung,ungen,ngen,'
+    'heit,keit,lich,isch,sch,te,ten,st,ement,ez,ité,té,eur,euse,ique,ant,é,ée,és,ons,ación,ción,ón,aciones,mente,idad,dad,ando,ado,ar,ir,ido,'
+    'os,as,o,a,i,zione,zioni,ção,ções,dade,ing,het,ene,ning,а,ы,и,у,ю,я,ой,ом,е,ов,ам,ами,ах,ия,ии,ию,ий,ая,ое,ые,ого,ить,ать,ет,ение,ения,ость,ости', ',')) e)))) l
+  WHERE $1 <> 'simple'::regconfig AND NOT starts_with(l, $2)
+$$;
+
+-- search_forms is every word of the query (at most 32, by place) in every
+-- language that PostgreSQL knows.
+CREATE OR REPLACE FUNCTION tributary.search_forms(query text) RETURNS TABLE (lang text, place int, word text)
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  WITH p AS MATERIALIZED (SELECT tributary.search_words(p.words, false) AS words, p.prefixes FROM tributary.search_parse(query) p),
+  f AS (
+    SELECT g.cfgname::text AS lang, u.positions[1]::int AS place,
+           tributary.search_lexeme(u.lexeme, tributary.search_words(u.lexeme, true) = '  ' || u.lexeme || ' ') AS word
+    FROM p, pg_catalog.pg_ts_config g, unnest(to_tsvector(g.oid::regconfig, p.words)) u
+    WHERE g.cfgnamespace = 'pg_catalog'::regnamespace
+    UNION ALL
+    SELECT l.lang, x.n::int - 100, tributary.search_prefix(('pg_catalog.' || quote_ident(l.lang))::regconfig, x.prefix)
+    FROM p, unnest(p.prefixes) WITH ORDINALITY x (prefix, n), tributary.search_languages() l (lang)
+  )
+  SELECT f.lang, f.place, f.word FROM f
+  WHERE f.place IN (SELECT s.place FROM f s WHERE s.lang = 'simple' ORDER BY s.place LIMIT 32);
+END
+$$;
+
+-- search_terms is the query for each language of stored documents: its words
+-- with their places, all of them joined by "and", all of them in order, the
+-- phrases that must be there and what must not. A document whose language is
+-- not known may be in any: its words are the forms of all languages. So what
+-- one chunk matches depends on its own language, and not on what others store.
+-- A language in which the query has no words gives no row.
+CREATE OR REPLACE FUNCTION tributary.search_terms(query text)
+RETURNS TABLE (lang text, config regconfig, words tsquery[], places int[], every tsquery, phrase tsquery, must tsquery, never tsquery)
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  WITH p AS MATERIALIZED (SELECT * FROM tributary.search_parse(query)),
+  w AS (
+    SELECT l.lang, f.place, string_agg(DISTINCT f.word, ' | ' ORDER BY f.word) AS word
+    FROM tributary.search_languages() l (lang) JOIN tributary.search_forms(query) f ON f.lang = l.lang OR l.lang = 'simple' AND f.place > 0
+    GROUP BY l.lang, f.place
+  )
+  SELECT t.lang, c.config, t.words, t.places, t.every, tributary.search_phrase(c.config, p.words), m.must, n.never
+  FROM (SELECT w.lang, array_agg(w.word::tsquery ORDER BY w.place) AS words, array_agg(w.place ORDER BY w.place) AS places,
+               string_agg('(' || w.word || ')', ' & ' ORDER BY w.place)::tsquery AS every
+        FROM w GROUP BY w.lang) t
+  CROSS JOIN p
+  CROSS JOIN LATERAL (SELECT ('pg_catalog.' || quote_ident(t.lang))::regconfig AS config) c
+  CROSS JOIN LATERAL (SELECT string_agg('(' || q::text || ')', ' & ')::tsquery AS must
+                      FROM unnest(p.phrases) x, tributary.search_phrase(c.config, x) q WHERE numnode(q) > 0) m
+  CROSS JOIN LATERAL (SELECT string_agg('(' || q::text || ')', ' | ')::tsquery AS never
+                      FROM unnest(p.never) x, tributary.search_phrase(c.config, x) q WHERE numnode(q) > 0) n;
+END
+$$;
+
+-- search_case is an expression over a chunk c that depends on its language:
+-- pattern with the query of that language, otherwise what a language gets that
+-- has none. Languages with the same query share a branch.
+CREATE OR REPLACE FUNCTION tributary.search_case(langs text[], queries tsquery[], pattern text, otherwise text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+  out text := '';
+  x record;
+BEGIN
+  FOR x IN SELECT u.q, array_agg(u.l ORDER BY u.l) AS langs FROM unnest(langs, queries) u (l, q) WHERE u.q IS NOT NULL GROUP BY u.q ORDER BY u.q LOOP
+    out := out || format(' WHEN c.lang = ANY (%L) THEN ', x.langs)
+      || replace(replace(pattern, '{n}', ((numnode(x.q) + 1) / 2)::text), '{q}', format('%L::tsquery', x.q));
+  END LOOP;
+  IF out = '' THEN RETURN otherwise; END IF;
+  RETURN 'CASE' || out || ' ELSE ' || otherwise || ' END';
+END
 $$;
 
 -- search_slots is the query for all languages at once: slot i is what the i-th
--- place asks for in any of them (variants says how many forms), and every any
--- language's full set of words. Forms of another language match next to
--- nothing, and one pass over the index serves all.
-CREATE OR REPLACE FUNCTION tributary.search_slots(query text, OUT slots tsquery[], OUT variants int[], OUT every tsquery, OUT whole text)
-LANGUAGE sql STABLE
+-- place asks for in any of them, which one pass over the index finds; matches
+-- and ranks are expressions that take a chunk by its own language. every and
+-- whole are the same of all words, must and kept of what must and must not be
+-- there; must is NULL where a language has nothing that must. langs, words and
+-- phrases are search_terms.
+CREATE OR REPLACE FUNCTION tributary.search_slots(query text,
+  OUT slots tsquery[], OUT matches text[], OUT ranks text[], OUT every tsquery, OUT whole text, OUT must tsquery, OUT kept text,
+  OUT langs text[], OUT words text[], OUT phrases tsquery[])
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
 AS $$
-  WITH t AS MATERIALIZED (SELECT * FROM tributary.search_terms($1)),
-  s AS (
-    SELECT u.place, count(DISTINCT u.word::text)::int AS n, string_agg(DISTINCT u.word::text, ' | ')::tsquery AS slot
-    FROM t, unnest(t.words, t.places) u (word, place) GROUP BY u.place
-  )
-  SELECT (SELECT array_agg(s.slot ORDER BY s.place) FROM (SELECT * FROM s ORDER BY s.place LIMIT 32) s),
-         (SELECT array_agg(s.n ORDER BY s.place) FROM (SELECT * FROM s ORDER BY s.place LIMIT 32) s),
-         (SELECT string_agg(DISTINCT '(' || t.every::text || ')', ' | ')::tsquery FROM t),
-         (SELECT 'CASE c.lang ' || string_agg(format('WHEN %L THEN c.tsv @@ %L::tsquery', t.lang, t.every), ' ' ORDER BY t.lang) || ' ELSE false END' FROM t)
+#variable_conflict use_column
+DECLARE
+  t record;
+BEGIN
+  SELECT array_agg(x.lang) AS langs, array_agg(x.words::text) AS words, array_agg(x.places::text) AS places, array_agg(x.phrase) AS phrases,
+         array_agg(x.every) AS every, array_agg(x.must) AS must, array_agg(x.never) AS never,
+         string_agg(DISTINCT '(' || x.every::text || ')', ' | ')::tsquery AS any_every,
+         CASE WHEN count(x.must) = count(*) THEN string_agg(DISTINCT '(' || x.must::text || ')', ' | ')::tsquery END AS any_must
+  INTO t FROM tributary.search_terms(query) x;
+  langs := t.langs; words := t.words; phrases := t.phrases; every := t.any_every; must := t.any_must;
+  SELECT array_agg(s.slot ORDER BY s.place),
+         array_agg(tributary.search_case(s.langs, s.words, 'c.tsv @@ {q}', 'false') ORDER BY s.place),
+         array_agg(tributary.search_case(s.langs, s.words, '{n} * ts_rank(''{0.1,0.2,0.4,1.0}'', c.tsv, {q})::float8', '0') ORDER BY s.place)
+  INTO slots, matches, ranks
+  FROM (SELECT p.place, coalesce(min(p.word::text) FILTER (WHERE l.lang = 'simple' AND p.place > 0), string_agg(DISTINCT p.word::text, ' | '))::tsquery AS slot,
+               array_agg(l.lang) AS langs, array_agg(p.word) AS words
+        FROM unnest(t.langs, t.words, t.places) l (lang, words, places), unnest(l.words::tsquery[], l.places::int[]) p (word, place)
+        GROUP BY p.place) s;
+  whole := tributary.search_case(t.langs, t.every, 'c.tsv @@ {q}', 'false');
+  kept := concat_ws(' AND ', tributary.search_case(t.langs, t.must, 'c.tsv @@ {q}', 'true'),
+    'NOT ' || nullif(tributary.search_case(t.langs, t.never, 'c.tsv @@ {q}', 'false'), 'false'));
+END
 $$;
 
 -- search_join is the text that keeps a query on chunk c to what may be seen:
@@ -64,9 +216,18 @@ AS $$
               ELSE 'CROSS JOIN LATERAL tributary.search_allows(c.document_id, $2, $3, $4, $5, $6, $7) a' END
 $$;
 
+-- search_pick is the statement that finds visible chunks: wanted for the index,
+-- exact for each of them. A text search vector is read from its row once.
+CREATE OR REPLACE FUNCTION tributary.search_pick(wanted tsquery, exact text, listed boolean, most int) RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT format('SELECT c.* FROM (SELECT c.document_id, c.id, c.lang, c.tsv || '''' AS tsv FROM tributary.chunk c %s WHERE c.tsv @@ %L::tsquery OFFSET 0) c WHERE %s LIMIT %s',
+    tributary.search_join($3), $1, $2, $4)
+$$;
+
 -- search_seen counts the visible chunks that match, up to most.
 CREATE OR REPLACE FUNCTION tributary.search_seen(
-  wanted tsquery, ids uuid[],
+  wanted tsquery, exact text, ids uuid[],
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb, most int)
 RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -74,8 +235,7 @@ AS $$
 DECLARE
   n bigint;
 BEGIN
-  EXECUTE format('SELECT count(*) FROM (SELECT FROM tributary.chunk c %s WHERE c.tsv @@ %L::tsquery LIMIT %s) x',
-    tributary.search_join(ids IS NOT NULL), wanted, most)
+  EXECUTE format('SELECT count(*) FROM (%s) x', tributary.search_pick(wanted, exact, ids IS NOT NULL, most))
   INTO n USING ids, conns, held, types, paths, updated_after, contains;
   RETURN n;
 END
@@ -85,26 +245,40 @@ $$;
 -- gives depth chunks, else every word or any rare one. fill is asked besides
 -- where core does not give depth: any word. A word is rare that stands in
 -- fewer than common visible chunks; common words alone would rank much of what
--- is stored.
+-- is stored. in_core and in_fill are the exact conditions of both.
 CREATE OR REPLACE FUNCTION tributary.search_breadth(
-  slots tsquery[], every tsquery, ids uuid[],
+  slots tsquery[], matches text[], every tsquery, whole text, must tsquery, kept text, ids uuid[],
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb, depth int, common int,
-  OUT core tsquery, OUT fill tsquery)
+  OUT core tsquery, OUT in_core text, OUT fill tsquery, OUT in_fill text)
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   slot tsquery;
+  wanted text := whole;
+  rare tsquery := every;
 BEGIN
-  core := every;
-  IF tributary.search_seen(core, ids, conns, held, types, paths, updated_after, contains, depth) >= depth THEN RETURN; END IF;
+  core := coalesce(must && every, every);
+  in_core := format('(%s) AND %s', whole, kept);
+  IF tributary.search_seen(core, in_core, ids, conns, held, types, paths, updated_after, contains, depth) >= depth THEN RETURN; END IF;
   IF cardinality(slots) > 1 THEN
-    FOREACH slot IN ARRAY slots LOOP
-      fill := CASE WHEN fill IS NULL THEN slot ELSE fill || slot END;
-      IF tributary.search_seen(slot, ids, conns, held, types, paths, updated_after, contains, common) BETWEEN 1 AND common - 1 THEN
-        core := core || slot;
+    FOR i IN 1 .. cardinality(slots) LOOP
+      slot := coalesce(must && slots[i], slots[i]);
+      fill := coalesce(fill || slots[i], slots[i]);
+      in_fill := concat_ws(' OR ', in_fill, matches[i]);
+      IF tributary.search_seen(slot, format('%s AND %s', matches[i], kept), ids, conns, held, types, paths, updated_after, contains, common)
+        BETWEEN 1 AND common - 1 THEN
+        rare := rare || slots[i];
+        wanted := wanted || ' OR ' || matches[i];
       END IF;
     END LOOP;
-    IF tributary.search_seen(core, ids, conns, held, types, paths, updated_after, contains, depth) >= depth THEN fill := NULL; END IF;
+    core := coalesce(must && rare, rare);
+    in_core := format('(%s) AND %s', wanted, kept);
+    IF tributary.search_seen(core, in_core, ids, conns, held, types, paths, updated_after, contains, depth) >= depth THEN
+      fill := NULL;
+      RETURN;
+    END IF;
+    fill := coalesce(must && fill, fill);
+    in_fill := format('(%s) AND NOT (%s) AND %s', in_fill, wanted, kept);
   END IF;
 END
 $$;
@@ -114,7 +288,7 @@ $$;
 -- query, because one pass over the matches reads each text search vector once.
 -- total is how many matches were ranked.
 CREATE OR REPLACE FUNCTION tributary.search_ranked(
-  query text, ids uuid[],
+  slots tsquery[], matches text[], ranks text[], every tsquery, in_whole text, must tsquery, kept text, ids uuid[],
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb,
   depth int, most int, common int, top int)
 RETURNS TABLE (document_id uuid, chunk_id int, lang text, whole boolean, base float8, total bigint)
@@ -122,28 +296,42 @@ LANGUAGE plpgsql STABLE ROWS 200
 AS $$
 #variable_conflict use_column
 DECLARE
-  q record;
   b record;
   w record;
-  pick text := format('SELECT c.document_id, c.id, c.lang, c.tsv || '''' AS tsv FROM tributary.chunk c %s WHERE', tributary.search_join(ids IS NOT NULL));
 BEGIN
-  SELECT * INTO q FROM tributary.search_slots(query);
-  IF q.slots IS NULL THEN RETURN; END IF;
-  SELECT * INTO b FROM tributary.search_breadth(q.slots, q.every, ids, conns, held, types, paths, updated_after, contains, depth, common);
-  SELECT string_agg(format('%s * ts_rank(''{0.1,0.2,0.4,1.0}'', c.tsv, %L::tsquery)::float8 AS r%s', x.n, x.slot, x.i), ', ') AS ranks,
+  SELECT * INTO b FROM tributary.search_breadth(slots, matches, every, in_whole, must, kept,
+    ids, conns, held, types, paths, updated_after, contains, depth, common);
+  SELECT string_agg(format('%s AS r%s', x.r, x.i), ', ') AS ranks,
          string_agg(format('ln(1 + count(*)::float8 / greatest(1, count(*) FILTER (WHERE m.r%1$s > 0))) AS i%1$s', x.i), ', ') AS rarities,
          string_agg(format('m.r%1$s * f.i%1$s', x.i), ' + ') AS sum,
          string_agg(format('f.i%s', x.i), ' + ') AS norm
-  INTO w FROM unnest(q.slots, q.variants) WITH ORDINALITY x (slot, n, i);
-  pick := format('(%s c.tsv @@ %L::tsquery LIMIT %s)', pick, b.core, most)
-    || CASE WHEN b.fill IS NULL THEN '' ELSE format(' UNION ALL (%s c.tsv @@ %L::tsquery AND NOT c.tsv @@ %L::tsquery LIMIT %s)',
-         pick, b.fill, b.core, greatest(depth, common)) END;
+  INTO w FROM unnest(ranks) WITH ORDINALITY x (r, i);
   RETURN QUERY EXECUTE format(
-    'WITH m AS MATERIALIZED (SELECT c.document_id, c.id, c.lang, %s AS whole, %s FROM (%s) c),
+    'WITH m AS MATERIALIZED (SELECT c.document_id, c.id, c.lang, %s AS whole, %s FROM ((%s)%s) c),
           f AS MATERIALIZED (SELECT count(*) AS n, %s FROM m)
      SELECT m.document_id, m.id, m.lang, m.whole, (%s) / (%s), f.n FROM m, f ORDER BY m.whole DESC, 5 DESC, 1, 2 LIMIT %s',
-    q.whole, w.ranks, pick, w.rarities, w.sum, w.norm, top)
+    in_whole, w.ranks, tributary.search_pick(b.core, b.in_core, ids IS NOT NULL, most),
+    CASE WHEN b.fill IS NULL THEN '' ELSE ' UNION ALL (' || tributary.search_pick(b.fill, b.in_fill, ids IS NOT NULL, CASE WHEN ids IS NULL THEN greatest(depth, common) ELSE most END) || ')' END,
+    w.rarities, w.sum, w.norm, top)
   USING ids, conns, held, types, paths, updated_after, contains;
+END
+$$;
+
+-- search_keep drops from a list the chunks that the phrases and exclusions of
+-- the query keep out.
+CREATE OR REPLACE FUNCTION tributary.search_keep(query text, INOUT documents uuid[], INOUT chunks int[], INOUT distances float8[])
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  kept text;
+BEGIN
+  IF query !~ '["“”„‟＂]|(^|\s)[-－]' THEN RETURN; END IF;
+  SELECT s.kept INTO kept FROM tributary.search_slots(query) s;
+  IF kept IS NULL OR kept = 'true' THEN RETURN; END IF;
+  EXECUTE format(
+    'SELECT coalesce(array_agg(x.d ORDER BY x.n), ''{}''), coalesce(array_agg(x.c ORDER BY x.n), ''{}''), coalesce(array_agg(x.v ORDER BY x.n), ''{}'')
+     FROM unnest($1, $2, $3) WITH ORDINALITY x (d, c, v, n) JOIN tributary.chunk c ON c.document_id = x.d AND c.id = x.c WHERE %s', kept)
+  INTO documents, chunks, distances USING documents, chunks, distances;
 END
 $$;
 
@@ -169,15 +357,26 @@ CREATE OR REPLACE FUNCTION tributary.search_keyword(
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb,
   depth int, most int, common int)
 RETURNS TABLE (document_id uuid, chunk_id int, score float8, heading float8, cut boolean)
-LANGUAGE sql STABLE ROWS 100
+LANGUAGE plpgsql STABLE ROWS 100
 AS $$
+#variable_conflict use_column
+DECLARE
+  q record;
+BEGIN
+  SELECT * INTO q FROM tributary.search_slots(query);
+  IF q.slots IS NULL THEN RETURN; END IF;
+  RETURN QUERY
   WITH r AS MATERIALIZED (
-    SELECT * FROM tributary.search_ranked($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, greatest($9, 200))
-  ), t AS MATERIALIZED (SELECT * FROM tributary.search_terms($1))
+    SELECT * FROM tributary.search_ranked(q.slots, q.matches, q.ranks, q.every, q.whole, q.must, q.kept,
+      ids, conns, held, types, paths, updated_after, contains, depth, most, common, greatest(depth, 200))
+  ), t AS MATERIALIZED (
+    SELECT u.lang, ('pg_catalog.' || quote_ident(u.lang))::regconfig AS config, u.words::tsquery[] AS words, u.phrase
+    FROM unnest(q.langs, q.words, q.phrases) u (lang, words, phrase)
+  )
   SELECT f.document_id, f.chunk_id,
          f.whole::int + 0.5 * f.base + 0.5 * (c.tsv @@ t.phrase)::int + h.heading + 0.4 * h.title,
          greatest(h.heading, h.title),
-         f.total >= $10
+         f.total >= most
   FROM r f
   JOIN t ON t.lang = f.lang
   JOIN tributary.chunk c ON c.document_id = f.document_id AND c.id = f.chunk_id
@@ -185,5 +384,6 @@ AS $$
   CROSS JOIN LATERAL (
     SELECT coalesce(tributary.likeness(t.config, t.words, c.heading_path[cardinality(c.heading_path)]), 0) AS heading,
            coalesce(tributary.likeness(t.config, t.words, d.title), 0) AS title OFFSET 0) h
-  ORDER BY 3 DESC, 1, 2 LIMIT $9
+  ORDER BY 3 DESC, 1, 2 LIMIT depth;
+END
 $$;

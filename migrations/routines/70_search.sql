@@ -38,24 +38,52 @@ BEGIN
 END
 $$;
 
--- search_fuse merges the lists by reciprocal rank (k = 60; Cormack, Clarke and
--- Büttcher, SIGIR 2009). The keyword matches under a heading or title that
--- says what was asked are a third list, so that a place named in the question
--- outranks places that use its words. Of documents that are one item of the
--- source seen through several connections, the one that stands first is kept.
+-- search_weights is what each list of a hybrid search counts: 0 leaves it out.
+CREATE OR REPLACE FUNCTION tributary.search_weights(options jsonb, OUT keyword float8, OUT vector float8, OUT heading float8)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  w jsonb := coalesce(nullif(options -> 'weights', 'null'), '{}');
+  bad text;
+BEGIN
+  IF jsonb_typeof(w) <> 'object' THEN PERFORM tributary.bad_input('weights', 'must be an object of keyword, vector and heading'); END IF;
+  SELECT min(x.key) INTO bad FROM jsonb_each(w) x WHERE x.key NOT IN ('keyword', 'vector', 'heading');
+  IF bad IS NOT NULL THEN
+    PERFORM tributary.bad_input('weights', format('%s is not a list; use keyword, vector or heading', left(to_json(bad)::text, 80)));
+  END IF;
+  SELECT min(x.key) INTO bad FROM jsonb_each(w) x
+  WHERE x.value <> 'null' AND CASE WHEN jsonb_typeof(x.value) = 'number' THEN x.value::numeric NOT BETWEEN 0 AND 10 ELSE true END;
+  IF bad IS NOT NULL THEN PERFORM tributary.bad_input('weights.' || bad, 'must be a number from 0 to 10'); END IF;
+  keyword := coalesce((w ->> 'keyword')::float8, 1);
+  vector := coalesce((w ->> 'vector')::float8, 1);
+  heading := coalesce((w ->> 'heading')::float8, 1);
+  IF keyword + vector + heading = 0 THEN PERFORM tributary.bad_input('weights', 'must not all be 0'); END IF;
+END
+$$;
+
+DROP FUNCTION IF EXISTS tributary.search_fuse(text, uuid[], int[], float8[], float8[], uuid[], int[], float8[]);
+
+-- search_fuse merges the lists by reciprocal rank (Cormack, Clarke and
+-- Büttcher, SIGIR 2009): a place n in a list gives weight / (rrf_k + n). The
+-- keyword matches under a heading or title that says what was asked are a third
+-- list, so that a place named in the question outranks places that use its
+-- words. Of documents that are one item of the source seen through several
+-- connections, the one that stands first is kept. Chunks of equal score stand
+-- in the order of keyword score, distance and id.
 CREATE OR REPLACE FUNCTION tributary.search_fuse(
   mode text, kw_documents uuid[], kw_chunks int[], kw_scores float8[], headings float8[],
-  vec_documents uuid[], vec_chunks int[], distances float8[])
+  vec_documents uuid[], vec_chunks int[], distances float8[], keyword float8, vector float8, heading float8, rrf_k int)
 RETURNS TABLE (document_id uuid, chunk_id int, score float8, keyword_score float8, distance float8)
 LANGUAGE sql STABLE ROWS 100
 AS $$
   WITH fused AS (
     SELECT coalesce(k.d, v.d) AS d, coalesce(k.c, v.c) AS c, k.s AS ks, v.s AS vs,
            CASE $1 WHEN 'keyword' THEN k.s WHEN 'vector' THEN 1 - v.s
-                   ELSE coalesce(1.0 / (60 + k.n), 0) + coalesce(1.0 / (60 + v.n), 0)
-                     + CASE WHEN k.h >= 0.6 THEN 1.0 / (60 + k.named) ELSE 0 END END AS score
-    FROM (SELECT u.*, count(*) FILTER (WHERE u.h >= 0.6) OVER (ORDER BY u.n) AS named
-          FROM unnest($2, $3, $4, $5) WITH ORDINALITY u (d, c, s, h, n)) k
+                   ELSE coalesce($9 / ($12 + k.n), 0) + coalesce($10 / ($12 + v.n), 0)
+                     + CASE WHEN k.h >= 0.6 THEN $11 / ($12 + k.named) ELSE 0 END END AS score
+    FROM (SELECT x.* FROM (SELECT u.*, count(*) FILTER (WHERE u.h >= 0.6) OVER (ORDER BY u.n) AS named
+                           FROM unnest($2, $3, $4, $5) WITH ORDINALITY u (d, c, s, h, n)) x
+          WHERE $1 <> 'hybrid' OR $9 > 0 OR x.h >= 0.6) k
     FULL JOIN unnest($6, $7, $8) WITH ORDINALITY v (d, c, s, n) ON v.d = k.d AND v.c = k.c
   ), placed AS (
     SELECT f.*, row_number() OVER (ORDER BY f.score DESC, f.ks DESC NULLS LAST, f.vs, f.d, f.c) AS n,
@@ -66,7 +94,7 @@ AS $$
   ), chosen AS (
     SELECT p.*, first_value(p.d) OVER (PARTITION BY p.source, p.realm_id, p.external_id ORDER BY p.n) AS winner FROM placed p
   )
-  SELECT c.d, c.c, c.score::float8, c.ks, c.vs FROM chosen c WHERE c.d = c.winner ORDER BY c.n
+  SELECT c.d, c.c, c.score, c.ks, c.vs FROM chosen c WHERE c.d = c.winner ORDER BY c.n
 $$;
 
 -- search_run runs both lists deep enough for k results and fuses them. cut
@@ -83,11 +111,16 @@ DECLARE
   depth int := greatest(tributary.search_option(options, 'overfetch', 50, 1, 10000), 2 * k);
   most int := tributary.search_option(options, 'match_cap', 30000, 1, 10000000);
   kd uuid[]; kc int[]; ks float8[]; kh float8[];
+  rrf_k int := tributary.search_option(options, 'rrf_k', 60, 1, 1000);
   v record;
+  w record;
+  met int;
 BEGIN
+  SELECT * INTO w FROM tributary.search_weights(options);
   LOOP
+    met := 0;
     kd := '{}'; kc := '{}'; ks := '{}'; kh := '{}'; cut := false; plan := 'none';
-    IF mode <> 'vector' THEN
+    IF mode = 'keyword' OR mode = 'hybrid' AND w.keyword + w.heading > 0 THEN
       SELECT coalesce(array_agg(x.document_id ORDER BY x.n), '{}'), coalesce(array_agg(x.chunk_id ORDER BY x.n), '{}'),
              coalesce(array_agg(x.score ORDER BY x.n), '{}'), coalesce(array_agg(x.heading ORDER BY x.n), '{}'),
              coalesce(bool_or(x.cut), false)
@@ -97,9 +130,12 @@ BEGIN
               greatest(most, depth), tributary.search_option(options, 'common', 1000, 1, 1000000)) q) x;
     END IF;
     SELECT '{}'::uuid[] AS documents, '{}'::int[] AS chunks, '{}'::float8[] AS distances, 'none'::text AS plan INTO v;
-    IF mode <> 'keyword' AND qvec IS NOT NULL THEN
+    IF qvec IS NOT NULL AND (mode = 'vector' OR mode = 'hybrid' AND w.vector > 0) THEN
       SELECT * INTO v FROM tributary.search_vector(
         qvec, profile, ids, seen, conns, held, types, paths, updated_after, contains, depth, options);
+      met := cardinality(v.documents);
+      SELECT x.documents, x.chunks, x.distances, v.plan INTO v
+      FROM tributary.search_keep(CASE WHEN mode = 'hybrid' THEN query END, v.documents, v.chunks, v.distances) x;
     END IF;
     plan := v.plan;
     SELECT coalesce(array_agg(f.document_id ORDER BY f.n), '{}'), coalesce(array_agg(f.chunk_id ORDER BY f.n), '{}'),
@@ -107,9 +143,10 @@ BEGIN
            coalesce(array_agg(f.distance ORDER BY f.n), '{}')
     INTO documents, chunks, scores, keyword_scores, distances
     FROM (SELECT u.*, row_number() OVER () AS n
-          FROM tributary.search_fuse(mode, kd, kc, ks, kh, v.documents, v.chunks, v.distances) u) f
+          FROM tributary.search_fuse(mode, kd, kc, ks, kh, v.documents, v.chunks, v.distances,
+            w.keyword, w.vector, w.heading, rrf_k) u) f
     WHERE f.n <= k;
-    EXIT WHEN cardinality(documents) >= k OR (cardinality(kd) < depth AND cardinality(v.documents) < depth);
+    EXIT WHEN cardinality(documents) >= k OR (cardinality(kd) < depth AND met < depth);
     depth := depth * 4;
   END LOOP;
 END
@@ -196,7 +233,7 @@ BEGIN
   END IF;
   IF jsonb_typeof(coalesce(options, '{}')) <> 'object' THEN PERFORM tributary.bad_input('options', 'must be an object'); END IF;
   SELECT min(x) INTO bad FROM jsonb_object_keys(coalesce(options, '{}')) x
-  WHERE x NOT IN ('state', 'exact_cap', 'overfetch', 'ef_search', 'thin_after', 'match_cap', 'common', 'pending_cap');
+  WHERE x NOT IN ('state', 'exact_cap', 'overfetch', 'ef_search', 'thin_after', 'match_cap', 'common', 'pending_cap', 'weights', 'rrf_k');
   IF bad IS NOT NULL THEN PERFORM tributary.bad_input('options', format('%s is not an option', left(to_json(bad)::text, 80))); END IF;
 END
 $$;
@@ -235,7 +272,8 @@ BEGIN
     RETURN QUERY SELECT 0, NULL::uuid, NULL::int, NULL::int, NULL::uuid, NULL::text, NULL::text, NULL::text,
       NULL::text[], NULL::text, NULL::text, NULL::text, NULL::int, NULL::int, NULL::int, NULL::int,
       NULL::float8, NULL::float8, NULL::float8,
-      tributary.search_state(profile, mode, qvec IS NULL, r.plan, r.cut, s.too_old, d.ids,
+      tributary.search_state(profile,
+        CASE WHEN mode = 'hybrid' AND (tributary.search_weights(options)).vector = 0 THEN 'keyword' ELSE mode END, qvec IS NULL, r.plan, r.cut, s.too_old, d.ids,
         s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, coalesce(options, '{}'));
   END IF;
   RETURN QUERY
