@@ -13,6 +13,10 @@ import (
 // plainEvery is how often progress is told where there is no terminal.
 const plainEvery = 10 * time.Second
 
+// A terminal that is too narrow cuts lines instead of folding them (DECAWM):
+// what is rewritten in place counts its lines.
+const wrapOff, wrapOn = "\x1b[?7l", "\x1b[?7h"
+
 // progress is the line on long work: rewritten in place on a terminal, a plain
 // line now and then elsewhere.
 type progress struct {
@@ -39,7 +43,7 @@ func (p *progress) update(text string) {
 		return
 	}
 	if p.tty {
-		_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s", text)
+		_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s%s%s", wrapOff, text, wrapOn)
 		p.last, p.open = text, true
 		return
 	}
@@ -63,6 +67,6 @@ func (p *progress) block(text string) {
 	if p.lines > 0 {
 		_, _ = fmt.Fprintf(p.w, "\x1b[%dA\x1b[J", p.lines)
 	}
-	_, _ = fmt.Fprint(p.w, text)
+	_, _ = fmt.Fprint(p.w, wrapOff, text, wrapOn)
 	p.lines = strings.Count(text, "\n")
 }
