@@ -216,6 +216,7 @@ func (p *past) lie(how string) {
 
 // look runs the content once and holds what it did to the rules.
 func (p *past) look(how string, kind store.RunKind, closed string) {
+	p.pass(time.Second) // no two runs end at the same time
 	before, truth := p.stored(p.conn), p.places()
 	run := p.sync(kind)
 	p.w.Mend()
