@@ -3,6 +3,7 @@ package jobs
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -20,19 +21,45 @@ import (
 func TestSilentHolderOnThisHost(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t, small(1))
-	host := newOwner().host
+	own := newOwner()
 	_, _, err := e.store.RequestRun(t.Context(), store.RunRequest{ConnectionID: e.conn.ID, Lane: store.Content, Kind: store.RunSnapshot, Cause: "test"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for age, want := range map[string]int64{"1 second": 0, "2 minutes": 1} {
 		e.db.MustExec(t, `DELETE FROM river.river_job`)
-		e.db.MustExec(t, `UPDATE sync_run SET state = 'running', worker = $1, heartbeat_at = clock() - $2::interval`, fmt.Sprintf("%s:%d:other", host, os.Getppid()), age)
+		e.db.MustExec(t, `UPDATE sync_run SET state = 'running', worker = $1, heartbeat_at = clock() - $2::interval`, fmt.Sprintf("%s:%d:%s-other", own.host, os.Getppid(), own.space), age)
 		if err := e.runner.adoptOrphans(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if n := pgtest.Scalar[int64](t, e.db, `SELECT count(*) FROM river.river_job`); n != want {
 			t.Errorf("with a heartbeat %s ago %d slices are enqueued, want %d", age, n, want)
+		}
+	}
+}
+
+// TestWhoHasDied: a process is dead that could be seen and is gone; of one that
+// cannot be seen nothing is known.
+func TestWhoHasDied(t *testing.T) {
+	t.Parallel()
+	o := newOwner()
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	pid := gone.Process.Pid
+	for holder, want := range map[string]bool{
+		o.name: false,
+		fmt.Sprintf("%s:%d:%s-x", o.host, os.Getpid(), o.space):  true, // the number was given again
+		fmt.Sprintf("%s:%d:%s-x", o.host, os.Getppid(), o.space): false,
+		fmt.Sprintf("%s:%d:%s-x", o.host, pid, o.space):          true,
+		fmt.Sprintf("%s:%d:elsewhere-x", o.host, pid):            false, // a container with the same name
+		fmt.Sprintf("%s2:%d:%s-x", o.host, pid, o.space):         false,
+		fmt.Sprintf("%s:0:%s-x", o.host, o.space):                false,
+		"": false, "x": false, o.host: false,
+	} {
+		if got := o.died(holder); got != want {
+			t.Errorf("%q has died: %t, want %t", holder, got, want)
 		}
 	}
 }

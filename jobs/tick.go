@@ -55,7 +55,7 @@ func (r *Runner) adoptOrphans(ctx context.Context) error {
 	var slices []river.InsertManyParams
 	for _, run := range runs {
 		// A process that is there and silent is frozen, or cannot reach the database.
-		if !run.Silent && r.owner.lives(run.Worker) {
+		if !run.Silent && !r.owner.died(run.Worker) {
 			continue
 		}
 		r.cfg.Log.Info("taking over a run that nobody works on", "run", run.ID, "connection", run.Connection, "last_worker", run.Worker)
