@@ -160,7 +160,7 @@ type feedCursor struct {
 	Group    int64      `json:"g,omitempty"`
 }
 
-func (c feedCursor) String() string { return base64.RawURLEncoding.EncodeToString([]byte(jsonOf(c))) }
+func (c feedCursor) String() string { return base64.RawURLEncoding.EncodeToString(jsonOf(c)) }
 
 func parseFeedCursor(s string) (feedCursor, error) {
 	var c feedCursor
@@ -207,7 +207,8 @@ func (s *Store) Feed(ctx context.Context, who Identity, req FeedRequest) (FeedPa
 		default:
 			err = f.changes(ctx)
 		}
-		f.page.Cursor, page = f.at.String(), f.page
+		page = f.page
+		page.Cursor = f.at.String()
 		return err
 	})
 	if err != nil {

@@ -84,7 +84,7 @@ func (f *feedReader) loadChunks(ctx context.Context, whole []uuid.UUID, parts []
 	if err != nil {
 		return err
 	}
-	docs, numbers = docs[:0], numbers[:0]
+	docs, numbers = nil, nil
 	for _, c := range list {
 		f.chunks[c.DocumentID] = append(f.chunks[c.DocumentID], c)
 		docs, numbers = append(docs, c.DocumentID), append(numbers, c.ID)

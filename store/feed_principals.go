@@ -36,13 +36,13 @@ func (s *Store) ReaderPrincipals(ctx context.Context, who Identity, reader uuid.
 		if connection != "" {
 			names = []string{connection}
 		}
-		var found bool
+		var known bool
 		var conns []uuid.UUID
 		var held []int64
-		if err := tx.QueryRow(ctx, `SELECT found, conns, held FROM tributary.feed_principals($1, $2)`, reader, names).Scan(&found, &conns, &held); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT known, conns, held FROM tributary.feed_principals($1, $2)`, reader, names).Scan(&known, &conns, &held); err != nil {
 			return err
 		}
-		if !found {
+		if !known {
 			return fmt.Errorf("reader %s: %w", reader, ErrNotFound)
 		}
 		for _, c := range all {

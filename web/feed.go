@@ -103,7 +103,7 @@ func feedRequest(c echo.Context) (store.FeedRequest, time.Duration, error) {
 	if wait > maxFeedWait {
 		return req, 0, invalid("wait", fmt.Sprintf("wait: must be at most %d seconds", maxFeedWait))
 	}
-	for _, part := range strings.Split(c.QueryParam("include"), ",") {
+	for part := range strings.SplitSeq(c.QueryParam("include"), ",") {
 		switch part {
 		case "":
 		case "embedding":

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"time"
 )
 
@@ -42,6 +43,17 @@ func (c *client) get(ctx context.Context, path string, query url.Values, v any) 
 		return nil
 	case http.StatusGone:
 		return errExpired
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		if err != nil {
+			seconds = 5
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a turn: %w", ctx.Err())
+		case <-time.After(time.Duration(max(seconds, 1)) * time.Second):
+			return c.get(ctx, path, query, v)
+		}
 	default:
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		return fmt.Errorf("asking %s: %s: %s", path, resp.Status, body)

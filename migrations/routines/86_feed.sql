@@ -218,8 +218,8 @@ AS $$
 $$;
 
 -- feed_principals is what a reader holds in each connection that the session's
--- key reads whole; found is false for a reader that is unknown or disabled.
-CREATE OR REPLACE FUNCTION tributary.feed_principals(reader uuid, names text[], OUT found boolean, OUT conns uuid[], OUT held bigint[])
+-- key reads whole; known is false for a reader that is unknown or disabled.
+CREATE OR REPLACE FUNCTION tributary.feed_principals(reader uuid, names text[], OUT known boolean, OUT conns uuid[], OUT held bigint[])
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, tributary, public, pg_temp
 AS $$
@@ -228,10 +228,10 @@ DECLARE
   p record;
   seeds bigint[];
 BEGIN
-  found := false; conns := '{}'; held := '{}';
+  known := false; conns := '{}'; held := '{}';
   SELECT * INTO s FROM tributary.feed_scope();
   IF NOT s.known OR NOT EXISTS (SELECT FROM tributary.reader r WHERE r.id = reader AND r.disabled_at IS NULL) THEN RETURN; END IF;
-  found := true;
+  known := true;
   SELECT coalesce(array_agg(l.principal_id), '{}') INTO seeds FROM tributary.reader_principal l WHERE l.reader_id = reader;
   SELECT * INTO p FROM tributary.search_closure(seeds, true, false, s.conns, names, NULL);
   conns := p.conns; held := p.held;
