@@ -29,9 +29,22 @@ func (w *World) People() []connectors.Principal {
 	return slices.Clone(w.people)
 }
 
-// Emails returns an address of everybody, verified but for the last of them.
+// SetEmails makes all the addresses that the world tells.
+func (w *World) SetEmails(all ...connectors.Person) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.emails = append([]connectors.Person{}, all...)
+}
+
+// Emails returns what SetEmails was given; without it an address of everybody,
+// verified but for the last of them.
 func (w *World) Emails() []connectors.Person {
 	people := w.People()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.emails != nil {
+		return slices.Clone(w.emails)
+	}
 	all := make([]connectors.Person, len(people))
 	for i, p := range people {
 		all[i] = connectors.Person{Principal: p, Email: p.ID + "@world.example", Verified: i < len(people)-1}

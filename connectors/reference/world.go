@@ -26,6 +26,7 @@ type World struct {
 	items    map[string]*entry
 	people   []connectors.Principal
 	members  map[connectors.Membership]bool
+	emails   []connectors.Person
 	log      []event
 	// listEpoch and feedEpoch are part of every cursor: raising one expires
 	// the cursors given out before.
