@@ -237,7 +237,7 @@ func continueListing(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) error {
 		UPDATE sync_run n SET cursor = p.cursor, listing = p.listing, feed_start = p.feed_start, blocked = p.blocked
 		FROM sync_run p
 		WHERE n.id = ANY($1) AND p.id = (SELECT r.id FROM sync_run r WHERE r.connection_id = n.connection_id AND r.lane = 'content' AND r.id <> n.id
-			ORDER BY r.queued_at DESC LIMIT 1)
+			ORDER BY r.queued_at DESC, r.acl_version DESC LIMIT 1)
 		  AND n.kind = p.kind AND n.kind <> 'changes' AND p.selection_version = n.selection_version
 		  AND p.state IN ('failed', 'cancelled') AND NOT p.complete AND p.cursor IS NOT NULL
 		  AND p.error_class NOT IN ('cursor_expired', 'bug', 'invalid')`, ids)
