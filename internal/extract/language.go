@@ -12,6 +12,10 @@ const simple = "simple"
 // sampleLen is how much text decides about the language.
 const sampleLen = 4 << 10
 
+// longestStopWord is how many bytes of a word may count: words of other scripts
+// take three for a letter.
+const longestStopWord = 24
+
 // fewestKinds is how many different stop words show that a text is prose.
 const fewestKinds = 4
 
@@ -39,8 +43,12 @@ func detectLanguage(text, stated string, share float64) string {
 		}
 	}
 	kinds := fewestKinds
-	if best == english {
+	switch best {
+	case english:
 		kinds = 2 // identifiers are made of its words, and hardly ever of these
+	case greek, armenian, tamil:
+		kinds = 2 // every word counts that is in the script
+	default:
 	}
 	if words == 0 || best == languageNone || c.kinds[best] < kinds || counts[best] == counts[second] ||
 		float64(counts[best]) < share*float64(words) {
@@ -98,7 +106,7 @@ func (c *wordCounts) line(line string) {
 			i++
 		}
 		c.words++
-		if i-start <= 12 && utf8.ValidString(line[start:i]) {
+		if i-start <= longestStopWord && utf8.ValidString(line[start:i]) {
 			c.word(line[start:i])
 		}
 	}
@@ -108,7 +116,7 @@ func (c *wordCounts) word(word string) {
 	if hasUpper(word) {
 		word = strings.ToLower(word)
 	}
-	for set := stopWord(word); set != 0; set &= set - 1 {
+	for set := stopWord(word) | otherWord(word); set != 0; set &= set - 1 {
 		l := set.lowest()
 		c.counts[l]++
 		if k := c.kinds[l]; k < fewestKinds && !slices.Contains(c.seen[l][:k], word) {
@@ -135,38 +143,15 @@ func hasUpper(s string) bool {
 // statedLanguage returns the language of a tag (RFC 5646).
 func statedLanguage(tag string) language {
 	primary, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(tag)), "-")
-	switch primary {
-	case "en":
-		return english
-	case "de":
-		return german
-	case "fr":
-		return french
-	case "es":
-		return spanish
-	case "it":
-		return italian
-	case "pt":
-		return portuguese
-	case "nl":
-		return dutch
-	case "sv":
-		return swedish
-	case "da":
-		return danish
-	case "no", "nb", "nn":
+	if primary == "nb" || primary == "nn" {
 		return norwegian
-	case "fi":
-		return finnish
-	case "ru":
-		return russian
-	case "hu":
-		return hungarian
-	case "ro":
-		return romanian
-	case "tr":
-		return turkish
-	default:
+	}
+	codes := [...]string{
+		"", "en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "no", "fi", "ru", "hu", "ro", "tr",
+		"ar", "hy", "eu", "ca", "el", "hi", "id", "ga", "lt", "ne", "sr", "ta", "yi", "uk", "bg", "pl",
+	}
+	if primary == "" {
 		return languageNone
 	}
+	return language(max(0, slices.Index(codes[:], primary))) //nolint:gosec // below languageCount
 }

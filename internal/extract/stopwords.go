@@ -2,7 +2,7 @@ package extract
 
 import "math/bits"
 
-// language is a natural language that PostgreSQL has a configuration for.
+// language is a natural language.
 type language uint8
 
 const (
@@ -22,6 +22,23 @@ const (
 	hungarian
 	romanian
 	turkish
+	arabic
+	armenian
+	basque
+	catalan
+	greek
+	hindi
+	indonesian
+	irish
+	lithuanian
+	nepali
+	serbian
+	tamil
+	yiddish
+	// PostgreSQL has no configuration for these.
+	ukrainian
+	bulgarian
+	polish
 	languageCount
 )
 
@@ -34,40 +51,15 @@ func (s languages) lowest() language {
 
 // String returns the name of the text search configuration.
 func (l language) String() string {
-	switch l {
-	case english:
-		return "english"
-	case german:
-		return "german"
-	case french:
-		return "french"
-	case spanish:
-		return "spanish"
-	case italian:
-		return "italian"
-	case portuguese:
-		return "portuguese"
-	case dutch:
-		return "dutch"
-	case swedish:
-		return "swedish"
-	case danish:
-		return "danish"
-	case norwegian:
-		return "norwegian"
-	case finnish:
-		return "finnish"
-	case russian:
-		return "russian"
-	case hungarian:
-		return "hungarian"
-	case romanian:
-		return "romanian"
-	case turkish:
-		return "turkish"
-	default:
-		return simple
+	names := [...]string{
+		simple, "english", "german", "french", "spanish", "italian", "portuguese", "dutch", "swedish", "danish", "norwegian",
+		"finnish", "russian", "hungarian", "romanian", "turkish", "arabic", "armenian", "basque", "catalan", "greek", "hindi",
+		"indonesian", "irish", "lithuanian", "nepali", "serbian", "tamil", "yiddish",
 	}
+	if int(l) < len(names) {
+		return names[l]
+	}
+	return simple
 }
 
 // stopWord returns the languages in which a lower-case word is among the most frequent.
