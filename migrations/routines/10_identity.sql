@@ -97,7 +97,7 @@ CREATE OR REPLACE FUNCTION tributary.search_closure(
   seeds bigint[], everybody boolean, all_connections boolean, connections uuid[], names text[], sources text[],
   OUT conns uuid[], OUT held bigint[], OUT too_old boolean)
 LANGUAGE plpgsql STABLE
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -33,16 +33,21 @@ $$;
 -- visible_stream is the same set of documents, found from what is held: every
 -- visible set has a held principal in clause 1. Its cost grows with what is
 -- visible and not with what is stored, and a caller can stop it at any row.
+-- OFFSET keeps every plan at deciding a set before its documents are read.
 CREATE OR REPLACE FUNCTION tributary.visible_stream(conns uuid[], held bigint[])
 RETURNS SETOF tributary.document
 LANGUAGE sql STABLE ROWS 1000
 AS $$
   SELECT d.*
-  FROM unnest($2) h (code)
-  JOIN tributary.acl_entry e ON e.principal_id = h.code >> 16 AND e.clause = 1
-  CROSS JOIN LATERAL tributary.acl_match(e.set_id, h.code & 65535, $2) a
-  JOIN tributary.document d ON d.acl_set_id = e.set_id AND d.connection_id = ($1)[h.code & 65535]
-  WHERE d.hidden_reason IS NULL AND a.visible AND a.first = e.principal_id
+  FROM (
+    SELECT e.set_id, h.code & 65535 AS n
+    FROM unnest($2) h (code)
+    JOIN tributary.acl_entry e ON e.principal_id = h.code >> 16 AND e.clause = 1
+    CROSS JOIN LATERAL tributary.acl_match(e.set_id, h.code & 65535, $2) a
+    WHERE a.visible AND a.first = e.principal_id OFFSET 0
+  ) x
+  JOIN tributary.document d ON d.acl_set_id = x.set_id AND d.connection_id = ($1)[x.n]
+  WHERE d.hidden_reason IS NULL
 $$;
 
 -- filter_matches decides the filters that speak of one document. A NULL

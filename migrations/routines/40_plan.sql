@@ -2,14 +2,14 @@
 -- hold few enough chunks to look at every one?
 
 -- search_stream streams the visible documents until their chunks pass the cap.
--- over says that there are more; ids and langs (the text search languages met)
--- are whole only where it is false. PostgreSQL would rather read all of
--- document and hash it: nested loops are what makes the stream stoppable.
+-- over says that there are more; ids and chunks are whole only where it is
+-- false. It asks for a number of documents and, while their chunks are fewer
+-- than the cap, for more. PostgreSQL would rather read all of document and hash
+-- it: nested loops are what makes the stream stoppable.
 CREATE OR REPLACE FUNCTION tributary.search_stream(
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb, cap int,
   OUT ids uuid[], OUT chunks bigint, OUT over boolean)
 LANGUAGE plpgsql STABLE
-SET plan_cache_mode = force_custom_plan
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
@@ -17,21 +17,18 @@ SET enable_bitmapscan = off
 SET enable_sort = off
 AS $$
 DECLARE
-  d record;
+  most bigint := cap / 8 + 1;
 BEGIN
-  ids := '{}'; chunks := 0; over := false;
-  FOR d IN
-    SELECT v.id, v.chunk_count FROM tributary.visible_stream(conns, held) v
-    WHERE v.chunk_count > 0
-      AND tributary.filter_matches(v.kind, v.media_type, v.path, coalesce(v.source_updated_at, v.updated_at), v.metadata,
-                                   types, paths, updated_after, contains)
   LOOP
-    ids := ids || d.id;
-    chunks := chunks + d.chunk_count;
-    IF chunks > cap THEN
-      over := true;
-      RETURN;
-    END IF;
+    SELECT coalesce(array_agg(d.id), '{}'), coalesce(sum(d.chunk_count), 0) INTO ids, chunks FROM (
+      SELECT v.id, v.chunk_count FROM tributary.visible_stream(conns, held) v
+      WHERE v.chunk_count > 0
+        AND tributary.filter_matches(v.kind, v.media_type, v.path, coalesce(v.source_updated_at, v.updated_at), v.metadata,
+                                     types, paths, updated_after, contains)
+      LIMIT most) d;
+    over := chunks > cap;
+    EXIT WHEN over OR cardinality(ids) < most;
+    most := most * 4;
   END LOOP;
 END
 $$;

@@ -11,24 +11,25 @@ CREATE OR REPLACE FUNCTION tributary.search_vector_exact(
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb, depth int)
 RETURNS TABLE (document_id uuid, chunk_id int, distance float8)
 LANGUAGE plpgsql STABLE ROWS 100
-SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-  source text := CASE WHEN ids IS NOT NULL THEN 'unnest($2) d (id)' ELSE
+  source text := CASE WHEN ids IS NOT NULL THEN 'tributary.%I v WHERE v.document_id = ANY ($2)' ELSE
     '(SELECT v.id FROM tributary.visible_stream($3, $4) v WHERE tributary.filter_matches(v.kind, v.media_type, v.path,
-       coalesce(v.source_updated_at, v.updated_at), v.metadata, $5, $6, $7, $8)) d' END;
+       coalesce(v.source_updated_at, v.updated_at), v.metadata, $5, $6, $7, $8)) d
+     JOIN tributary.%I v ON v.document_id = d.id' END;
 BEGIN
   RETURN QUERY EXECUTE format(
     'SELECT v.document_id, v.chunk_id, (v.v OPERATOR(public.<=>) $1) + 0.0
-     FROM %s JOIN tributary.%I v ON v.document_id = d.id
-     ORDER BY 3, 1, 2 LIMIT $9', source, 'vec_' || profile)
+     FROM ' || source || '
+     ORDER BY 3, 1, 2 LIMIT $9', 'vec_' || profile)
   USING qvec, ids, conns, held, types, paths, updated_after, contains, depth;
 END
 $$;
 
 -- search_vector_near walks the HNSW index from the nearest chunk outwards and
--- asks for every candidate whether it is visible, until it has depth of them
--- and as many candidates again, at least ef, brought none that is nearer: a
+-- asks for every candidate whether it is visible, until it has depth of them.
+-- Where they were rarer than half their share of what is stored, it goes on
+-- until as many candidates again, at least ef, brought none that is nearer: a
 -- walk that comes from far away enters the reader's part of the space anywhere,
 -- not where it is nearest to the question. good is false when the walk says
 -- little about the reader's chunks: it ended short, or fewer than a quarter of
@@ -41,7 +42,6 @@ CREATE OR REPLACE FUNCTION tributary.search_vector_near(
   depth int, share float8, thin_after int, ef int,
   OUT documents uuid[], OUT chunks int[], OUT distances float8[], OUT visited int, OUT good boolean)
 LANGUAGE plpgsql STABLE
-SET plan_cache_mode = force_custom_plan
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
@@ -75,6 +75,7 @@ BEGIN
       distances := distances || r.distance;
       nearer := nearer OR r.distance < farthest;
     END IF;
+    EXIT WHEN found >= depth AND (visited <= ef OR found >= visited * share / 2);
     IF found >= depth AND visited >= next_look THEN
       EXIT WHEN NOT nearer;
       SELECT d INTO farthest FROM unnest(distances) d ORDER BY d OFFSET depth - 1 LIMIT 1;

@@ -164,6 +164,7 @@ AS $$
 DECLARE
   n bigint;
 BEGIN
+  IF NOT EXISTS (SELECT FROM tributary.embed_todo t WHERE t.profile_id = profile) THEN RETURN 0; END IF;
   IF ids IS NOT NULL THEN
     SELECT count(*) INTO n FROM tributary.embed_todo t JOIN unnest(ids) d (id) ON d.id = t.document_id WHERE t.profile_id = profile;
   ELSE
@@ -181,7 +182,6 @@ $$;
 -- than twice its permissions interval.
 CREATE OR REPLACE FUNCTION tributary.search_freshness(conns uuid[], held bigint[], OUT as_of jsonb, OUT stale boolean)
 LANGUAGE plpgsql STABLE
-SET plan_cache_mode = force_custom_plan
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
@@ -263,6 +263,9 @@ BEGIN
   PERFORM tributary.search_check(query, qvec, profile, mode, k, options);
   SELECT * INTO f FROM tributary.search_filters(filters);
   SELECT * INTO s FROM tributary.search_scope(f.names, f.sources);
+  -- Making plans takes longer than a small search. They are kept, unless much is
+  -- held: what is looked up in a list that is known beforehand is hashed.
+  IF cardinality(s.held) <= 100 THEN PERFORM set_config('plan_cache_mode', 'force_generic_plan', true); END IF;
   SELECT * INTO d FROM tributary.search_stream(s.conns, s.held, f.types, f.paths, f.updated_after, f.contains,
     tributary.search_option(options, 'exact_cap', 30000, 0, 10000000));
   IF d.over THEN d.ids := NULL; END IF;
