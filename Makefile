@@ -62,6 +62,16 @@ bench-sync: ## pull 8,000 files over HTTP, against rclone and the ingest alone (
 	@scripts/corpus.sh
 	go run ./internal/bench -sync -rounds 3 $(ARGS)
 
+.PHONY: bench-search
+bench-search: ## search as readers of 100 % to 0.1 %, against plain SQL (SCALE=200000 chunks: about 8 minutes; SCALE=1000000: an hour)
+	@scripts/setup.sh --for bench
+	go run ./internal/bench -search $(ARGS)
+
+.PHONY: test-timing
+test-timing: ## compare 10,000 fetches of hidden with as many of absent ids (about 2 minutes)
+	@scripts/setup.sh --for test
+	TEST_TIMING=10000 go test -timeout 20m -count=1 -v -run TestHiddenTakesAsLongAsAbsent $(ARGS) ./web
+
 .PHONY: acceptance
 acceptance: ## show on 8,000 real files what the 1,000 of `make test` show (about 10 minutes)
 	@scripts/setup.sh --for test

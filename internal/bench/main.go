@@ -21,6 +21,7 @@ type options struct {
 	buffers string
 	profile string
 	sync    bool
+	search  bool
 }
 
 func main() {
@@ -58,6 +59,7 @@ func parseFlags() options {
 	flag.StringVar(&o.buffers, "shared-buffers", "1GB", "shared_buffers of the scratch PostgreSQL")
 	flag.StringVar(&o.profile, "profile", "", "directory for CPU profiles of the pipeline's process")
 	flag.BoolVar(&o.sync, "sync", false, "the 8,000 files pulled over HTTP, against rclone and against the ingest alone")
+	flag.BoolVar(&o.search, "search", false, "search over SCALE chunks (default 200000), against the best ways of plain SQL")
 	flag.Parse()
 	if o.rounds <= 0 {
 		o.rounds = 5
@@ -79,6 +81,9 @@ func defaultCorpus() string {
 
 // run measures everything and returns how many bars were missed.
 func run(ctx context.Context, o options) (missed int, err error) { //nolint:nonamedreturns // says what the number is
+	if o.search {
+		return runSearch(ctx, o)
+	}
 	small, large := filepath.Join(o.corpus, "corpus-1000"), filepath.Join(o.corpus, "corpus-8000")
 	if _, err := os.Stat(small); err != nil {
 		return 0, fmt.Errorf("looking for documents: %w; run scripts/corpus.sh", err)
