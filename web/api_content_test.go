@@ -33,6 +33,7 @@ func newContent(t *testing.T) *content {
 	c := &content{rig: newRig(t, false, nil), connection: uuid.New(), keys: map[string]string{}}
 	c.exec(`INSERT INTO realm (source, external_id) VALUES ('test', 'r')`)
 	c.exec(`INSERT INTO connection (id, name, source, realm_id, permissions_as_of) VALUES ($1, 'docs', 'test', (SELECT id FROM realm), clock())`, c.connection)
+	often := 1_000_000
 	sets := map[string]*int64{"ada": &c.ada, "bob": &c.bob}
 	for _, name := range []string{"ada", "bob"} {
 		reader, err := c.store.CreateReader(t.Context(), name, store.Person)
@@ -44,7 +45,7 @@ func newContent(t *testing.T) *content {
 		*sets[name] = pgtest.Scalar[int64](t, c.db, `INSERT INTO acl_set (hash, need_mask) VALUES ($1, 2) RETURNING id`, []byte(name))
 		c.exec(`INSERT INTO acl_entry VALUES ($1, (SELECT id FROM principal WHERE external_id = $2), 1)`, *sets[name], name)
 		_, secret, err := c.store.CreateKey(t.Context(), store.CreateKeyParams{
-			Name: name, ReaderID: &reader.ID, AllConnections: true, Rights: []string{store.RightSearch, store.RightDocuments, store.RightExport},
+			Name: name, ReaderID: &reader.ID, AllConnections: true, PerMinute: &often, Rights: []string{store.RightSearch, store.RightDocuments, store.RightExport},
 		})
 		if err != nil {
 			t.Fatal(err)
