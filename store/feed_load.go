@@ -84,10 +84,10 @@ func (f *feedReader) loadChunks(ctx context.Context, whole []uuid.UUID, parts []
 	if err != nil {
 		return err
 	}
-	docs, numbers = nil, nil
-	for _, c := range list {
+	docs, numbers = make([]uuid.UUID, len(list)), make([]int32, len(list))
+	for i, c := range list {
 		f.chunks[c.DocumentID] = append(f.chunks[c.DocumentID], c)
-		docs, numbers = append(docs, c.DocumentID), append(numbers, c.ID)
+		docs[i], numbers[i] = c.DocumentID, c.ID
 	}
 	if f.profile == 0 || len(list) == 0 {
 		return nil

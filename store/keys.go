@@ -131,6 +131,9 @@ func (p CreateKeyParams) check() error {
 	if p.PerMinute != nil && (*p.PerMinute < 1 || *p.PerMinute > maxPerMinute) {
 		return &InputError{Field: "per_minute", Problem: fmt.Sprintf("must be 1 to %d", maxPerMinute)}
 	}
+	if err := p.checkWhole(); err != nil {
+		return err
+	}
 	return p.checkMode()
 }
 

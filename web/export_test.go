@@ -34,3 +34,6 @@ func Refusals() func(action string, now time.Time) (left int, ok bool) {
 	var r refusals
 	return r.admit
 }
+
+// Waiting counts the requests that wait for the feed.
+func (s *Server) Waiting() int { return len(s.waiting) }
