@@ -40,6 +40,7 @@ type Reader struct {
 // ReaderLink is a principal that was confirmed to be the reader.
 type ReaderLink struct {
 	PrincipalID int64                    `json:"-"`
+	RealmID     int64                    `json:"-"`
 	Source      string                   `json:"source"`
 	Realm       string                   `json:"realm"`
 	Kind        connectors.PrincipalKind `json:"kind"`
@@ -176,7 +177,7 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 		SELECT r.id, r.name, r.kind, r.disabled_at, r.created_at,
 		       (SELECT jsonb_agg(jsonb_build_object('issuer', i.issuer, 'subject', i.subject) ORDER BY i.issuer, i.subject) FROM reader_identity i WHERE i.reader_id = r.id),
 		       ARRAY(SELECT e.email FROM reader_email e WHERE e.reader_id = r.id ORDER BY e.email),
-		       p.id, m.source, m.external_id, p.kind, p.external_id, p.name, l.how
+		       p.id, m.id, m.source, m.external_id, p.kind, p.external_id, p.name, l.how
 		FROM reader r
 		LEFT JOIN (reader_principal l JOIN principal p ON p.id = l.principal_id JOIN realm m ON m.id = p.realm_id) ON l.reader_id = r.id
 		WHERE `+where+` ORDER BY r.name, m.source, m.external_id, p.kind, p.external_id`, args...)
@@ -185,10 +186,10 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 	}
 	list := []Reader{}
 	var r Reader
-	var id *int64
+	var id, realmID *int64
 	var identities []byte
 	var source, realm, kind, external, name, how *string
-	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.Name, &r.Kind, &r.DisabledAt, &r.CreatedAt, &identities, &r.Emails, &id, &source, &realm, &kind, &external, &name, &how}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.Name, &r.Kind, &r.DisabledAt, &r.CreatedAt, &identities, &r.Emails, &id, &realmID, &source, &realm, &kind, &external, &name, &how}, func() error {
 		if len(list) == 0 || list[len(list)-1].ID != r.ID {
 			r.Links, r.Identities = []ReaderLink{}, []ReaderIdentity{}
 			if identities != nil {
@@ -202,7 +203,7 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 		if id != nil {
 			last := &list[len(list)-1]
 			last.Links = append(last.Links, ReaderLink{
-				PrincipalID: *id, Source: *source, Realm: *realm, Kind: connectors.PrincipalKind(*kind), ExternalID: *external, Name: *name, How: *how,
+				PrincipalID: *id, RealmID: *realmID, Source: *source, Realm: *realm, Kind: connectors.PrincipalKind(*kind), ExternalID: *external, Name: *name, How: *how,
 			})
 		}
 		return nil

@@ -123,22 +123,22 @@ func (s *Server) adminLinkReader(c echo.Context, in LinkRequest) (store.Reader, 
 	return s.adminReaderOf(c)
 }
 
-// adminUnlinkReader removes a link, at every source where it stands; one that does not stand is no error.
+// adminUnlinkReader removes a link, at every source where it stands, or in the realm of a connection; one that does not stand is no error.
 func (s *Server) adminUnlinkReader(c echo.Context, in LinkRequest) (store.Reader, error) {
 	r, err := s.adminReaderOf(c)
 	if err != nil {
 		return r, err
 	}
-	source := ""
+	var realm *int64
 	if in.Connection != "" {
 		k, err := s.cfg.OAuth.Store.Connection(c.Request().Context(), in.Connection)
 		if err != nil {
 			return r, noConnection(err)
 		}
-		source = k.Source
+		realm = k.RealmID
 	}
 	for _, l := range r.Links {
-		if l.Kind != in.Kind || l.ExternalID != in.ID || source != "" && l.Source != source {
+		if l.Kind != in.Kind || l.ExternalID != in.ID || in.Connection != "" && (realm == nil || l.RealmID != *realm) {
 			continue
 		}
 		if err := s.cfg.Admin.Store.UnlinkReader(c.Request().Context(), r.ID, l.PrincipalID, linkEvent(c, "reader.unlink", r, in)); err != nil {

@@ -277,8 +277,12 @@ func readersUnlink(a *app) *cobra.Command {
 func (a *app) unlink(ctx context.Context, st *store.Store, r store.Reader, found []store.PrincipalIn, principal string) error {
 	removed := 0
 	for _, p := range found {
+		conn, err := st.Connection(ctx, p.Connection.String())
+		if err != nil {
+			return err
+		}
 		for _, l := range r.Links {
-			if l.Kind != p.Principal.Kind || l.ExternalID != p.Principal.ID {
+			if l.Kind != p.Principal.Kind || l.ExternalID != p.Principal.ID || conn.RealmID == nil || l.RealmID != *conn.RealmID {
 				continue
 			}
 			if err := st.UnlinkReader(ctx, r.ID, l.PrincipalID, a.linkEvent("reader.unlink", r, p.Principal)); err != nil {
