@@ -23,8 +23,11 @@ func anotherProvider(a *attack) {
 		a.t.Errorf("mallory's identity is %v, %v", got, err)
 	}
 	for _, i := range []store.ReaderIdentity{
-		{Issuer: "https://evil.example", Subject: victimMail}, {Issuer: "https://login.example", Subject: victimMail},
-		{Issuer: "https://login.example/", Subject: "1"}, {Issuer: "https://LOGIN.example", Subject: "1"}, {Issuer: "https://login.example", Subject: "1 "},
+		{Issuer: "https://evil.example", Subject: victimMail},
+		{Issuer: "https://login.example", Subject: victimMail},
+		{Issuer: "https://login.example/", Subject: "1"},
+		{Issuer: "https://LOGIN.example", Subject: "1"},
+		{Issuer: "https://login.example", Subject: "1 "},
 	} {
 		if got, err := a.store.ReaderByIdentity(a.t.Context(), i.Issuer, i.Subject); !errors.Is(err, store.ErrNotFound) {
 			a.t.Errorf("%+v is %v, %v", i, got, err)

@@ -194,6 +194,9 @@ connection, by the source's own id: user:ID, group:ID, domain:ID or anyone. With
 		return exactArgs("NAME", "PRINCIPAL")(cmd, args)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if consent != "" && connection != "" {
+			return usagef("--consent says which connection: leave out --connection")
+		}
 		if consent != "" {
 			return a.linkConsent(cmd, args[0], consent)
 		}
@@ -223,7 +226,6 @@ connection, by the source's own id: user:ID, group:ID, domain:ID or anyone. With
 	}
 	addConnectionFlag(cmd, &connection)
 	cmd.Flags().StringVar(&consent, "consent", "", "link the account that consented to this connection, in place of PRINCIPAL")
-	cmd.MarkFlagsMutuallyExclusive("connection", "consent")
 	return jsonFlag(a, cmd)
 }
 

@@ -97,6 +97,7 @@ func TestGrantsOnTheCommandLine(t *testing.T) {
 		t.Errorf("connect says:\n%s", out)
 	}
 	s.must(exitOK, "sync", "drive", "--wait")
+	checkReaders(t, s)
 	checkChoosing(t, s)
 	checkGrant(t, s)
 	checkGrantEnds(t, s)
@@ -254,7 +255,8 @@ func checkCLIAudit(t *testing.T, s *grantSite) {
 	}
 	for _, want := range []string{
 		"registration.create", "registration.save", "oauth.ticket", "oauth.consent", "grant.check", "grant.refresh", "grant.expiry", "grant.revoke",
-		"connection.change", "connection.disconnect", "connection.delete", "registration.delete",
+		"connection.change", "connection.disconnect", "connection.map_email", "reader.link", "reader.import", "reader.identity_add", "reader.identity_remove",
+		"reader.email_add", "reader.email_remove", "reader.delete", "connection.delete", "registration.delete",
 	} {
 		if !seen[want] {
 			t.Errorf("the audit log does not know %s by the command line", want)
