@@ -29,6 +29,7 @@ type AdminStore interface {
 	AdminScheduleStore
 	AdminDeletionStore
 	AdminHoldStore
+	AdminExplainStore
 	Profiles(ctx context.Context) ([]store.Profile, error)
 	ProfileProgress(ctx context.Context, p store.Profile) (store.ProfileProgress, error)
 	ActivateProfile(ctx context.Context, name string, force bool, events ...audit.Event) error
@@ -60,7 +61,7 @@ func (s *Server) adminRoutes() []route {
 	}
 	list := slices.Concat(
 		s.adminConnectionRoutes(), s.adminRunRoutes(), s.adminProblemRoutes(), s.adminErasureRoutes(), s.adminDeletionRoutes(), s.adminGrantRoutes(), s.adminRegistrationRoutes(),
-		s.adminTokenRoutes(), s.adminUserRoutes(), s.adminReaderRoutes(), s.adminInstanceRoutes(),
+		s.adminTokenRoutes(), s.adminUserRoutes(), s.adminReaderRoutes(), s.adminExplainRoutes(), s.adminInstanceRoutes(),
 	)
 	for i := range list {
 		list[i].handler = s.explained(list[i].handler)
