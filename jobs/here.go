@@ -19,6 +19,18 @@ func (r *Runner) RunHere(ctx context.Context, id uuid.UUID, watch func(store.Run
 	return r.follows(ctx, id, watch, func() error { return r.slice(ctx, id) })
 }
 
+// RunOrAwait waits until a run ends while a process works on jobs, and works on
+// it in the calling goroutine while none does. What a command works on has the
+// command's own settings; a service's are those that are meant.
+func (r *Runner) RunOrAwait(ctx context.Context, id uuid.UUID, watch func(store.Run)) (store.Run, error) {
+	return r.follows(ctx, id, watch, func() error {
+		if others, err := r.store.WorkersAlive(ctx); others || err != nil {
+			return err
+		}
+		return r.slice(ctx, id)
+	})
+}
+
 // Await waits until another process has ended a run.
 func (r *Runner) Await(ctx context.Context, id uuid.UUID, watch func(store.Run)) (store.Run, error) {
 	return r.follows(ctx, id, watch, func() error { return nil })

@@ -154,7 +154,7 @@ func (a *app) syncHere(ctx context.Context, st *store.Store, e *engine, c store.
 		show = func(r store.Run) { line.update(progressOf(c.Name, r, line.began)) }
 	}
 	for i, run := range runs {
-		ended, err := e.runner.RunHere(ctx, run.ID, show)
+		ended, err := e.runner.RunOrAwait(ctx, run.ID, show)
 		if err != nil {
 			return err
 		}
