@@ -83,6 +83,11 @@ test-kill: ## kill -9 the process and the postmaster 30 times each during a sync
 	@scripts/setup.sh --for test
 	TEST_KILLS=30 go test -timeout 60m -v -run 'TestKill' $(ARGS) ./internal/acceptance
 
+.PHONY: test-oracle
+test-oracle: ## compare every route with the oracle through random histories, a million checks (CHECKS=n; SEED=n plays one again)
+	@scripts/setup.sh --for test
+	TEST_ORACLE_CHECKS=$(or $(CHECKS),1000000) TEST_ORACLE_SEED=$(SEED) go test -timeout 720m -count=1 -v $(ARGS) ./internal/visibility
+
 .PHONY: soak-sync
 soak-sync: ## sync 1,000 random sources under random faults and compare with the truth (about 10 minutes; SEEDS=n)
 	@scripts/setup.sh --for test

@@ -1,0 +1,85 @@
+package visibility
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tributary/internal/oracle"
+	"tributary/store"
+)
+
+// usualChecks is how many checks the normal run makes at least.
+const usualChecks = 20_000
+
+// history is how many events a world goes through.
+const history = 14
+
+// TestEveryRouteEqualsOracle plays random histories, and after each event asks
+// every route that gives out content, as many readers, for everything.
+func TestEveryRouteEqualsOracle(t *testing.T) { //nolint:tparallel // one history at a time
+	t.Parallel()
+	total := newTally()
+	if seed, err := strconv.ParseUint(os.Getenv("TEST_ORACLE_SEED"), 10, 64); err == nil {
+		play(t, seed, total)
+		return
+	}
+	most := int64(usualChecks)
+	if n, err := strconv.ParseInt(os.Getenv("TEST_ORACLE_CHECKS"), 10, 64); err == nil {
+		most = n
+	}
+	seed := uint64(1)
+	for ; total.checks < most && !t.Failed(); seed++ {
+		play(t, seed, total)
+	}
+	t.Logf("%d checks in %d histories: %.0f %% on visible documents, %.0f %% on those one edge away\n%s\n%s", total.checks, seed-1,
+		100*float64(total.seen)/float64(total.checks), 100*float64(total.near)/float64(total.checks),
+		strings.Join(sorted(total.routes), "\n"), strings.Join(sorted(total.features), "\n"))
+	if total.seen*5 < total.checks || total.near*5 < total.checks {
+		t.Errorf("%d of %d checks on visible documents and %d on those one edge away: too few to mean anything", total.seen, total.checks, total.near)
+	}
+}
+
+// play plays the history of a seed in a database of its own.
+func play(t *testing.T, seed uint64, total *tally) {
+	t.Helper()
+	ok := t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+		r := newRig(t)
+		r.rng = rand.New(rand.NewPCG(seed, 0))
+		r.fill([]int{300, 90, 30}[min(seed%9, 2)])
+		done := []string{}
+		for range history {
+			e := pick(r, events())
+			done = append(done, e.name)
+			e.do(r)
+			for range 4 {
+				who := r.someone()
+				if err := r.newAsking(who, total).all(); err != nil {
+					t.Fatalf("TEST_ORACLE_SEED=%d: after %s: %+v (%s): %v", seed, strings.Join(done, ", "), who, r.keys[who.Key].mode, err)
+				}
+			}
+		}
+		if where := canaries.Find(r.log.Bytes()); where != nil {
+			t.Errorf("TEST_ORACLE_SEED=%d: %s stands in the log", seed, where)
+		}
+	})
+	if !ok {
+		t.Logf("play it again with TEST_ORACLE_SEED=%d", seed)
+	}
+}
+
+// someone is a key, with a reader where its mode names one.
+func (r *rig) someone() oracle.Asker {
+	k := r.rng.IntN(len(r.keys))
+	for (r.keys[k].mode == store.KeyOwn || r.w.Keys[k].Dead) && r.one(80) {
+		k = r.rng.IntN(len(r.keys))
+	}
+	who := oracle.Asker{Key: k, Reader: r.w.Keys[k].Reader}
+	if r.w.Keys[k].Names {
+		who.Reader = r.anyReader()
+	}
+	return who
+}

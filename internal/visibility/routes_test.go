@@ -1,0 +1,362 @@
+package visibility
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"tributary/internal/oracle"
+	"tributary/store"
+)
+
+// asking is one asker of the API with what it should see.
+type asking struct {
+	r    *rig
+	who  oracle.Asker
+	key  key
+	sees map[uuid.UUID]bool
+	// against says of each document what keeps it from the asker.
+	against [][]string
+	total   *tally
+	// refused is the last answer that was no content.
+	refused string
+}
+
+// newAsking prepares what the oracle says for an asker.
+func (r *rig) newAsking(who oracle.Asker, total *tally) *asking {
+	a := &asking{r: r, who: who, key: r.keys[who.Key], sees: map[uuid.UUID]bool{}, against: make([][]string, len(r.docs)), total: total}
+	view := r.w.For(who)
+	for d := range r.docs {
+		a.against[d] = view.Against(d)
+		if len(a.against[d]) == 0 {
+			a.sees[r.docs[d].id] = true
+		}
+		total.feature(r.w.Documents[d], a.against[d])
+	}
+	return a
+}
+
+// tally counts checks. A check is whether one route gave one document to one asker.
+type tally struct {
+	checks, seen, near int64
+	routes, features   map[string]int64
+}
+
+func newTally() *tally { return &tally{routes: map[string]int64{}, features: map[string]int64{}} }
+
+// note counts a check of document d.
+func (a *asking) note(route string, d int) {
+	a.total.checks++
+	a.total.routes[route]++
+	switch len(a.against[d]) {
+	case 0:
+		a.total.seen++
+	case 1:
+		a.total.near++
+	}
+}
+
+// feature counts what decided about a document.
+func (t *tally) feature(d oracle.Document, against []string) {
+	what := "far"
+	switch len(against) {
+	case 0:
+		what = "visible"
+		for name, ok := range map[string]bool{"several clauses": len(d.AllOf) > 1, "33 clauses or more": len(d.AllOf) > 32, "a denial of others": len(d.Deny) > 0} {
+			if ok {
+				t.features["visible with "+name]++
+			}
+		}
+	case 1:
+		what = "only " + against[0]
+	}
+	t.features[what]++
+}
+
+// difference is where an answer is not the oracle's.
+type difference struct{ text string }
+
+func (d difference) Error() string { return d.text }
+
+func differs(format string, args ...any) error { return difference{fmt.Sprintf(format, args...)} }
+
+// answer is the body of one request, nil where it was refused.
+type answer []byte
+
+// ask sends a request. Whatever comes back, it has no canary of a document
+// that is not visible.
+func (a *asking) ask(method, path, body string) (answer, error) {
+	req, err := http.NewRequestWithContext(a.r.tb.Context(), method, a.r.server.URL+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+a.key.secret)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if a.who.Reader >= 0 {
+		switch a.key.mode {
+		case store.KeyTrusted:
+			req.Header.Set("Tributary-Reader", a.r.readers[a.who.Reader].String())
+		case store.KeyAssertion:
+			req.Header.Set("Tributary-Reader", a.r.assert(a.r.readers[a.who.Reader]))
+		case store.KeyBound, store.KeyOwn:
+		}
+	}
+	resp, err := a.r.server.Client().Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.canaries(raw); err != nil {
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return raw, nil
+	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:
+		a.refused = string(raw)
+		return nil, nil //nolint:nilnil // nothing is what it gave
+	default:
+		return nil, fmt.Errorf("%s %s: %d %s", method, path, resp.StatusCode, raw)
+	}
+}
+
+var canaries = regexp.MustCompile(`canary(\d+)z`)
+
+func (a *asking) canaries(raw []byte) error {
+	for _, m := range canaries.FindAllSubmatch(raw, -1) {
+		d, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			return err
+		}
+		if !a.sees[a.r.docs[d].id] {
+			return differs("the bytes of document %d, which is not visible", d)
+		}
+	}
+	return nil
+}
+
+// may reports whether the key has the right of a route; without it, it is to see nothing.
+func (a *asking) may(right string) bool { return slices.Contains(a.key.rights, right) }
+
+// set compares everything that a route gave with everything that is visible.
+func (a *asking) set(route, right string, got map[uuid.UUID]int) error {
+	for d, x := range a.r.docs {
+		want := a.may(right) && len(a.against[d]) == 0
+		if (got[x.id] > 0) != want {
+			return differs("%s: document %d: given %t, oracle says %t: %v %s", route, d, got[x.id] > 0, want, a.against[d], a.refused)
+		}
+		if want && got[x.id] != 1 && got[x.id] != x.chunks {
+			return differs("%s: document %d was given %d times", route, d, got[x.id])
+		}
+		delete(got, x.id)
+		a.note(route, d)
+	}
+	for id := range got {
+		return differs("%s: document %s is none of those stored", route, id)
+	}
+	return nil
+}
+
+// all asks every route that gives out content.
+func (a *asking) all() error {
+	for _, mode := range []string{"keyword", "vector", "hybrid"} {
+		if err := a.search(mode); err != nil {
+			return err
+		}
+	}
+	for _, ask := range []func() error{a.around, a.list, a.export, a.counted, a.byID} {
+		if err := ask(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *asking) search(mode string) error {
+	route, got := "POST /v1/search "+mode, map[uuid.UUID]int{}
+	for cursor := ""; ; {
+		raw, err := a.ask(http.MethodPost, "/v1/search", fmt.Sprintf(`{"query": "common words", "mode": %q, "k": 100, "cursor": %q}`, mode, cursor))
+		if err != nil {
+			return err
+		}
+		if raw == nil {
+			break
+		}
+		var page struct {
+			Results []struct {
+				ID uuid.UUID `json:"document_id"`
+			} `json:"results"`
+			Next *string `json:"next_cursor"`
+		}
+		if err := json.Unmarshal(raw, &page); err != nil {
+			return err
+		}
+		for _, x := range page.Results {
+			got[x.ID]++
+		}
+		if page.Next == nil {
+			break
+		}
+		cursor = *page.Next
+	}
+	return a.set(route, store.RightSearch, got)
+}
+
+// around asks for what stands around results too: its bytes are what is checked.
+func (a *asking) around() error {
+	_, err := a.ask(http.MethodPost, "/v1/search", `{"query": "common words", "k": 5, "include": ["parent", "scores", "lineage", "embedding"], "neighbours": 2}`)
+	return err
+}
+
+func (a *asking) list() error {
+	got := map[uuid.UUID]int{}
+	for cursor := ""; ; {
+		raw, err := a.ask(http.MethodGet, "/v1/documents?limit=70&cursor="+cursor, "")
+		if err != nil {
+			return err
+		}
+		if raw == nil {
+			break
+		}
+		var page struct {
+			Documents []struct {
+				ID uuid.UUID `json:"document_id"`
+			} `json:"documents"`
+			Next *string `json:"next_cursor"`
+		}
+		if err := json.Unmarshal(raw, &page); err != nil {
+			return err
+		}
+		for _, x := range page.Documents {
+			got[x.ID]++
+		}
+		if page.Next == nil {
+			break
+		}
+		cursor = *page.Next
+	}
+	return a.set("GET /v1/documents", store.RightDocuments, got)
+}
+
+func (a *asking) export() error {
+	got := map[uuid.UUID]int{}
+	for cursor, more := "", true; more; {
+		raw, err := a.ask(http.MethodGet, "/v1/export?limit=70&cursor="+cursor, "")
+		if err != nil {
+			return err
+		}
+		more = false
+		for line := range bytes.Lines(raw) {
+			var x struct {
+				Document *struct {
+					ID uuid.UUID `json:"document_id"`
+				} `json:"document"`
+				End *struct {
+					Next *string `json:"next_cursor"`
+				} `json:"end"`
+			}
+			if err := json.Unmarshal(line, &x); err != nil {
+				return err
+			}
+			if x.Document != nil {
+				got[x.Document.ID]++
+			}
+			if x.End != nil && x.End.Next != nil {
+				cursor, more = *x.End.Next, true
+			}
+		}
+	}
+	return a.set("GET /v1/export", store.RightExport, got)
+}
+
+func (a *asking) counted() error {
+	for _, query := range []string{"", "?connection=" + url.QueryEscape(a.r.conns[0].name)} {
+		raw, err := a.ask(http.MethodGet, "/v1/count"+query, "")
+		if err != nil {
+			return err
+		}
+		var got, want struct{ Documents, Chunks int }
+		if raw != nil {
+			if err := json.Unmarshal(raw, &got); err != nil {
+				return err
+			}
+		}
+		for d, x := range a.r.docs {
+			if a.may(store.RightDocuments) && a.sees[x.id] && (query == "" || a.r.w.Documents[d].Connection == 0) {
+				want.Documents++
+				want.Chunks += x.chunks
+			}
+		}
+		if got != want {
+			return differs("GET /v1/count%s: %+v, oracle says %+v", query, got, want)
+		}
+		// One number for all of them is one check.
+		a.total.checks++
+		a.total.routes["GET /v1/count"]++
+	}
+	return nil
+}
+
+// byID asks for some documents, whether they are visible or not.
+func (a *asking) byID() error {
+	for _, d := range a.sample() {
+		id := a.r.docs[d].id
+		want := a.may(store.RightDocuments) && a.sees[id]
+		for route, path := range map[string]string{
+			"GET /v1/documents/:id": "/v1/documents/%s", "GET /v1/documents/:id/text": "/v1/documents/%s/text",
+			"GET /v1/documents/:id/chunks": "/v1/documents/%s/chunks", "GET /v1/chunks/:id": "/v1/chunks/%s:0",
+			"GET /v1/chunks/:id/neighbours": "/v1/chunks/%s:0/neighbours?before=9&after=9", "GET /v1/chunks/:id/lineage": "/v1/chunks/%s:0/lineage",
+		} {
+			raw, err := a.ask(http.MethodGet, fmt.Sprintf(path, id), "")
+			if err != nil {
+				return err
+			}
+			if (raw != nil) != want {
+				return differs("%s of document %d: given %t, oracle says %t: %v %s", route, d, raw != nil, want, a.against[d], a.refused)
+			}
+			a.note(route, d)
+		}
+	}
+	return nil
+}
+
+// sample draws documents: one that is visible, one that is one edge away, one that is not.
+func (a *asking) sample() []int {
+	var out []int
+	drawn := map[int]bool{}
+	for _, d := range a.r.rng.Perm(len(a.r.docs)) {
+		kind := min(len(a.against[d]), 2)
+		if !drawn[kind] {
+			drawn[kind] = true
+			out = append(out, d)
+		}
+		if len(drawn) == 3 {
+			break
+		}
+	}
+	return out
+}
+
+func sorted(m map[string]int64) []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, fmt.Sprintf("%s %d", k, m[k]))
+	}
+	return out
+}
