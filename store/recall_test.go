@@ -153,7 +153,7 @@ func TestSearchIsNeverShortAndRecalls(t *testing.T) {
 						t.Fatal(err)
 					}
 					if len(resp.Results) != len(want) {
-						t.Fatalf("%s: %d results, want %d", resp.Plan, len(resp.Results), len(want))
+						t.Fatalf("%s: %d results, want %d", resp.Plan.Vector, len(resp.Results), len(want))
 					}
 					hits := 0
 					for i, r := range resp.Results {
@@ -165,7 +165,7 @@ func TestSearchIsNeverShortAndRecalls(t *testing.T) {
 						}
 					}
 					if over != nil {
-						plans[resp.Plan]++
+						plans[resp.Plan.Vector]++
 						found, wanted = found+float64(hits), wanted+float64(len(want))
 					}
 				}

@@ -134,9 +134,21 @@ type SearchResponse struct {
 	PermissionsAsOf map[string]time.Time `json:"permissions_as_of"`
 	NextCursor      *string              `json:"next_cursor"`
 
-	// Plan says how the vectors were searched. It is not for callers: it tells
-	// of what others can see.
-	Plan string `json:"-"`
+	// Plan says how the search was made. It is not for callers: it tells of what
+	// others can see.
+	Plan SearchPlan `json:"-"`
+}
+
+// SearchPlan is how a search was made.
+type SearchPlan struct {
+	// Vector is none, exact, iterative, or iterative and then exact.
+	Vector string `json:"vector"`
+	// Chunks is how many visible chunks the stream met, More whether it stopped
+	// there.
+	Chunks   int64   `json:"chunks"`
+	More     bool    `json:"more"`
+	StreamMS float64 `json:"stream_ms"`
+	RankMS   float64 `json:"rank_ms"`
 }
 
 // SearchResult is one chunk of an answer.
@@ -193,8 +205,7 @@ type searchState struct {
 	Complete        bool                 `json:"complete"`
 	Pending         int64                `json:"pending"`
 	PermissionsAsOf map[string]time.Time `json:"permissions_as_of"`
-	Plan            string               `json:"plan"`
-	Stream          string               `json:"stream"`
+	Plan            SearchPlan           `json:"plan"`
 }
 
 // normalise fills in defaults and complains of what is out of bounds.

@@ -207,7 +207,7 @@ func (f *fixture) compareSearch(ctx context.Context, who store.Identity, req sto
 		return fmt.Sprintf("next_cursor %v with %d of %d chunks", resp.NextCursor, len(got), chunks)
 	}
 	if len(got) != min(chunks, req.K) {
-		return fmt.Sprintf("%d results, oracle says %d (%s)", len(got), chunks, resp.Plan)
+		return fmt.Sprintf("%d results, oracle says %d (%s)", len(got), chunks, resp.Plan.Vector)
 	}
 	if resp.Pending != int64(n) {
 		return fmt.Sprintf("pending %d, oracle says %d", resp.Pending, n)

@@ -33,7 +33,7 @@ func adminAccess() map[string]string {
 			POST users/:id/reset-password, DELETE users/:id,
 			POST readers, POST readers/:id/links, DELETE readers/:id/links, POST readers/:id/disable, POST readers/:id/enable,
 			DELETE readers/:id, POST readers/:id/identities, DELETE readers/:id/identities, POST readers/:id/emails, DELETE readers/:id/emails,
-			POST imports/readers, PUT connections/:name/map-email, POST keys, DELETE keys/:id,
+			POST imports/readers, PUT connections/:name/map-email, POST keys, DELETE keys/:id, POST search,
 			POST profiles/:name/activate`,
 	} {
 		for line := range strings.SplitSeq(list, ",") {

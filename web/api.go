@@ -49,26 +49,29 @@ type searchBody struct {
 	K *int `json:"k"`
 }
 
+// request is the search that the body asks for.
+func (b searchBody) request() (store.SearchRequest, error) {
+	if b.K != nil {
+		// Absent is the default; 0 is a mistake.
+		if *b.K < 1 || *b.K > store.MaxK {
+			return b.SearchRequest, invalid("k", fmt.Sprintf("k: must be 1 to %d", store.MaxK))
+		}
+		b.SearchRequest.K = *b.K
+	}
+	return b.SearchRequest, nil
+}
+
 // search answers POST /v1/search.
 func (s *Server) search(c echo.Context) error {
-	var req searchBody
-	if err := decodeJSON(c.Request(), &req); err != nil {
+	var body searchBody
+	if err := decodeJSON(c.Request(), &body); err != nil {
 		return err
 	}
-	if req.K != nil {
-		// Absent is the default; 0 is a mistake.
-		if *req.K < 1 || *req.K > store.MaxK {
-			return invalid("k", fmt.Sprintf("k: must be 1 to %d", store.MaxK))
-		}
-		req.SearchRequest.K = *req.K
+	req, err := body.request()
+	if err != nil {
+		return err
 	}
-	answer, err := s.searcher.Search(c.Request().Context(), callerOf(c).identity, req.SearchRequest)
-	if embedding, ok := errors.AsType[*EmbeddingError](err); ok {
-		p := problem(http.StatusServiceUnavailable, codeEmbedding, "the query could not be embedded; ask with mode hybrid or keyword, or try again")
-		p.retryAfter = 5
-		s.cfg.Log.WarnContext(c.Request().Context(), "embedding a query", "request_id", requestID(c), "error", embedding.Err)
-		return p
-	}
+	answer, err := s.ask(c, callerOf(c).identity, req)
 	if err != nil {
 		return err
 	}
@@ -76,6 +79,18 @@ func (s *Server) search(c echo.Context) error {
 		c.Response().Header().Set(degradedHeader, "embedding")
 	}
 	return answerJSON(c, answer.SearchResponse)
+}
+
+// ask searches as who; a question that could not be embedded is a problem.
+func (s *Server) ask(c echo.Context, who store.Identity, req store.SearchRequest) (Answer, error) {
+	answer, err := s.searcher.Search(c.Request().Context(), who, req)
+	if embedding, ok := errors.AsType[*EmbeddingError](err); ok {
+		p := problem(http.StatusServiceUnavailable, codeEmbedding, "the query could not be embedded; ask with mode hybrid or keyword, or try again")
+		p.retryAfter = 5
+		s.cfg.Log.WarnContext(c.Request().Context(), "embedding a query", "request_id", requestID(c), "error", embedding.Err)
+		return Answer{}, p
+	}
+	return answer, err
 }
 
 // document answers GET /v1/documents/{id}.

@@ -30,7 +30,12 @@ type content struct {
 
 func newContent(t *testing.T) *content {
 	t.Helper()
-	c := &content{rig: newRig(t, false, nil), connection: uuid.New(), keys: map[string]string{}}
+	return newContentOn(t, newRig(t, false, nil))
+}
+
+func newContentOn(t *testing.T, r *rig) *content {
+	t.Helper()
+	c := &content{rig: r, connection: uuid.New(), keys: map[string]string{}}
 	c.exec(`INSERT INTO realm (source, external_id) VALUES ('test', 'r')`)
 	c.exec(`INSERT INTO connection (id, name, source, realm_id, permissions_as_of) VALUES ($1, 'docs', 'test', (SELECT id FROM realm), clock())`, c.connection)
 	often := 1_000_000

@@ -185,7 +185,7 @@ func (b *searchBench) ask(ctx context.Context, who store.Identity, q []float32) 
 	for i, r := range resp.Results {
 		list[i] = hit{r.DocumentID, r.ChunkID.Number, *r.Scores.VectorDistance}
 	}
-	return list, took, resp.Plan, nil
+	return list, took, resp.Plan.Vector, nil
 }
 
 // recall is the share of the truth that was found; a chunk that is as near as

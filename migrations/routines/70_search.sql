@@ -259,6 +259,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
   f record; s record; d record; r record;
+  began timestamptz := clock_timestamp();
+  streamed timestamptz; ranked timestamptz;
 BEGIN
   PERFORM tributary.search_check(query, qvec, profile, mode, k, options);
   SELECT * INTO f FROM tributary.search_filters(filters);
@@ -268,16 +270,18 @@ BEGIN
   IF cardinality(s.held) <= 100 THEN PERFORM set_config('plan_cache_mode', 'force_generic_plan', true); END IF;
   SELECT * INTO d FROM tributary.search_stream(s.conns, s.held, f.types, f.paths, f.updated_after, f.contains,
     tributary.search_option(options, 'exact_cap', 30000, 0, 10000000));
+  streamed := clock_timestamp();
   IF d.over THEN d.ids := NULL; END IF;
   SELECT * INTO r FROM tributary.search_run(query, qvec, profile, mode, k, d.ids, d.chunks,
     s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, coalesce(options, '{}'));
+  ranked := clock_timestamp();
   IF options -> 'state' = 'true' THEN
     RETURN QUERY SELECT 0, NULL::uuid, NULL::int, NULL::int, NULL::uuid, NULL::text, NULL::text, NULL::text,
       NULL::text[], NULL::text, NULL::text, NULL::text, NULL::int, NULL::int, NULL::int, NULL::int,
       NULL::float8, NULL::float8, NULL::float8,
       tributary.search_state(profile,
         CASE WHEN mode = 'hybrid' AND (tributary.search_weights(options)).vector = 0 THEN 'keyword' ELSE mode END, qvec IS NULL, r.plan, r.cut, s.too_old, d.ids,
-        s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, coalesce(options, '{}'));
+        s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, coalesce(options, '{}')) || tributary.search_plan(r.plan, d.over, d.chunks, began, streamed, ranked);
   END IF;
   RETURN QUERY
   SELECT x.n::int, x.d, x.c, o.revision, o.connection_id, n.name, c.text, c.context,
@@ -291,6 +295,22 @@ BEGIN
   CROSS JOIN LATERAL (SELECT array_position(v.chunk_ids, x.c) AS at) l
   ORDER BY x.n;
 END
+$$;
+
+-- search_plan is how a search was made: how the vectors were searched, how many
+-- chunks the stream of visible documents met and whether there are more, and
+-- how long the parts took.
+-- SECURITY: it tells of what others can see. The service keeps it from its
+-- callers; to every other login it says nothing.
+CREATE OR REPLACE FUNCTION tributary.search_plan(
+  plan text, over boolean, chunks bigint, began timestamptz, streamed timestamptz, ranked timestamptz)
+RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+  SELECT CASE WHEN session_user = (SELECT s.value FROM tributary.setting s WHERE s.key = 'role.app') THEN
+    jsonb_build_object('plan', jsonb_build_object('vector', $1, 'more', $2, 'chunks', $3,
+      'stream_ms', extract(epoch FROM $5 - $4) * 1000, 'rank_ms', extract(epoch FROM $6 - $5) * 1000))
+    ELSE '{}' END
 $$;
 
 -- search_state is what search says about its answer as a whole.
@@ -309,6 +329,6 @@ BEGIN
     tributary.search_option(options, 'pending_cap', 100000, 1, 10000000)), 0);
   RETURN jsonb_build_object(
     'complete', NOT (fresh.stale OR cut OR too_old OR (mode <> 'keyword' AND (pending > 0 OR no_vector))),
-    'pending', pending, 'permissions_as_of', fresh.as_of, 'plan', plan, 'stream', CASE WHEN ids IS NULL THEN 'over' ELSE 'whole' END);
+    'pending', pending, 'permissions_as_of', fresh.as_of);
 END
 $$;

@@ -45,7 +45,7 @@ DECLARE
     'search_phrase', 'search_lexeme', 'search_prefix', 'search_forms', 'search_terms', 'search_case', 'search_slots', 'search_join',
     'search_pick', 'search_keep', 'search_seen', 'search_breadth', 'search_ranked',
     'likeness', 'search_keyword', 'search_vector', 'search_weights', 'search_fuse', 'search_run', 'search_pending',
-    'search_freshness', 'search_check', 'search_state', 'readable', 'under_heading', 'visible_page', 'feed_scope'];
+    'search_freshness', 'search_check', 'search_state', 'search_plan', 'readable', 'under_heading', 'visible_page', 'feed_scope'];
   t record;
 BEGIN
   GRANT CREATE ON SCHEMA tributary TO {{search_definer}};
