@@ -113,6 +113,11 @@ soak-erase: ## erase a connection of 10,000 documents during a sync and read eve
 	@scripts/setup.sh --for test
 	TEST_ERASE_DOCUMENTS=$(or $(DOCUMENTS),10000) go test -timeout 30m -count=1 -v -run 'TestEraseConnectionDuringASync$$' $(ARGS) ./jobs
 
+.PHONY: test-feed
+test-feed: ## kill -9 the sample consumer of the feed 50 times while everything changes (about 2 minutes; KILLS=50 SEED=1)
+	@scripts/setup.sh --for test
+	TEST_FEED_KILLS=$(or $(KILLS),50) TEST_FEED_SEED=$(or $(SEED),1) go test -timeout 30m -count=1 -v -run TestKilledConsumer $(ARGS) ./examples/feed
+
 .PHONY: test-push
 test-push: ## push 100,000 documents twice with kill -9 of the server in between (about 15 minutes; PUSH=10000: 2)
 	@scripts/setup.sh --for test

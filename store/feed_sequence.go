@@ -15,8 +15,6 @@ const (
 	sequenceBatch = 10_000
 	// sequenceEvery is how often the feed is looked at where nothing wakes it.
 	sequenceEvery = time.Second
-	// FeedRetention is how long a change stays in the feed by default.
-	FeedRetention = 7 * 24 * time.Hour
 	// FeedLagAlarm is how long a change may wait for its position before somebody
 	// has to look.
 	FeedLagAlarm = 2 * time.Minute

@@ -269,10 +269,10 @@ func TestOldChangesAreDropped(t *testing.T) {
 	if _, err := r.store.SequenceFeed(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := r.store.DropFeed(t.Context(), store.FeedRetention); err != nil || n == 0 {
+	if n, err := r.store.DropFeed(t.Context(), 7*24*time.Hour); err != nil || n == 0 {
 		t.Fatalf("dropped %d, %v", n, err)
 	}
-	if n, err := r.store.DropFeed(t.Context(), store.FeedRetention); err != nil || n != 0 {
+	if n, err := r.store.DropFeed(t.Context(), 7*24*time.Hour); err != nil || n != 0 {
 		t.Errorf("dropped again %d, %v", n, err)
 	}
 	if _, err := r.store.Feed(t.Context(), f.who, store.FeedRequest{Cursor: old}); !errors.Is(err, store.ErrFeedExpired) {
@@ -283,7 +283,7 @@ func TestOldChangesAreDropped(t *testing.T) {
 	}
 	// Nothing is left, and positions go on.
 	r.db.Advance(t, 8*24*time.Hour)
-	if _, err := r.store.DropFeed(t.Context(), store.FeedRetention); err != nil {
+	if _, err := r.store.DropFeed(t.Context(), 7*24*time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	h, err := r.store.FeedHealth(t.Context())

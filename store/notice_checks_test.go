@@ -110,6 +110,10 @@ func causes() map[string]cause {
 			`WITH c AS (SELECT $1::uuid) UPDATE admin_token SET expires_at = clock() + interval '8 days'`,
 		},
 		"embedding_failing": {`WITH c AS (SELECT $1::uuid) UPDATE embedding_profile SET error = 'no' WHERE name = 'remote'`, `WITH c AS (SELECT $1::uuid) UPDATE embedding_profile SET error = ''`},
+		"feed_stuck": {
+			`INSERT INTO outbox (kind, connection_id, at) VALUES ('stale', $1, clock() - interval '121 seconds')`,
+			`UPDATE outbox SET position = 1 WHERE connection_id = $1 AND kind = 'stale'`,
+		},
 		"erasure_failed": {
 			`INSERT INTO erasure (connection_id, connection, source, scope, state, error) VALUES ($1, 'docs', 'test', 'document', 'failed', 'no')`,
 			`UPDATE erasure SET state = 'done' WHERE connection_id = $1`,

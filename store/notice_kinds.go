@@ -91,6 +91,7 @@ func serviceKinds() []NoticeKind {
 		{"token_expiring", SeverityInfo, "A token of the admin API ends within seven days.", "Make a new one for its program: `tributary tokens list`."},
 		{"embedding_failing", SeverityWarning, "An embedding profile cannot embed: new text is found by words only.", "See the message: `tributary profiles list`."},
 		{NoticeErasureFailed, SeverityError, "An erasure could not be finished.", "See why: `tributary erase list`, and the workers' log."},
+		{"feed_stuck", SeverityError, "Changes get no place in the outbox feed: its consumers learn nothing.", "Look whether a process of the service runs and at its log for `keeping the feed`: `tributary doctor`."},
 		{NoticeStorage, SeverityError, "PostgreSQL takes no writes: its disk is full, or it is read-only.", "Free space, or end the read-only mode; everything goes on by itself."},
 		{NoticeClockSkew, SeverityWarning, "The clocks of a process and of PostgreSQL differ.", "Synchronise the clock of {subject} with NTP."},
 		{NoticeMasterKey, SeverityError, "A process cannot open what is encrypted: its master key is missing or wrong.", "Give {subject} the right key: `tributary doctor` and `tributary master-key status` say more."},

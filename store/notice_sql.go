@@ -110,6 +110,9 @@ const (
 	checkProfiles = `
 		SELECT 'embedding_failing', NULL::uuid, p.name, p.error || ' (' || (SELECT count(*) FROM embed_todo t WHERE t.profile_id = p.id) || ' chunks wait)', ''
 		FROM embedding_profile p WHERE p.error <> '' AND p.state <> 'retired'`
+	checkFeed = `
+		SELECT 'feed_stuck', NULL::uuid, '', count(*) || ' changes have had no place in the feed since ' || to_char(min(at), 'HH24:MI:SS') || ' UTC', ''
+		FROM outbox WHERE position IS NULL HAVING min(at) < clock() - interval '2 minutes'`
 	checkErasures = `
 		SELECT 'erasure_failed', NULL::uuid, left(e.id::text, 8), 'the ' || e.scope || ' of ' || e.connection || ': ' || e.error, '' FROM erasure e WHERE e.state = 'failed'`
 )

@@ -152,7 +152,7 @@ func (a *app) checkStore(ctx context.Context, s settings.Settings, d *database) 
 		return []finding{fail("schema", err.Error(), "run tributary migrate up")}
 	}
 	defer st.Close()
-	list := []finding{ok("schema", "up to date"), checkProfile(ctx, st), checkVault(ctx, s, st, d.managed)}
+	list := []finding{ok("schema", "up to date"), checkProfile(ctx, st), checkVault(ctx, s, st, d.managed), checkFeed(ctx, st)}
 	list = append(list, checkNotices(ctx, st)...)
 	connections, err := st.Connections(ctx)
 	if err != nil {

@@ -247,7 +247,7 @@ func (srv *service) run(ctx context.Context, first func(ctx context.Context) err
 	}
 	group.Go(func() error { return srv.consent.run(inner) })
 	group.Go(func() error { return srv.engine.runner.WatchHealth(inner) })
-	group.Go(func() error { return srv.feedStore().KeepFeed(inner, store.FeedRetention) })
+	group.Go(func() error { return srv.feedStore().KeepFeed(inner, srv.settings.FeedRetention) })
 	if srv.server != nil {
 		group.Go(func() error { return srv.server.Serve(inner, srv.ports.web, srv.settings.TLSCert, srv.settings.TLSKey) })
 	}
@@ -373,6 +373,11 @@ func gauges(st *store.Store) func(ctx context.Context) ([]web.Sample, error) {
 			return samples, err
 		}
 		samples = append(samples, notices...)
+		feed, err := feedGauges(ctx, st)
+		if err != nil {
+			return samples, err
+		}
+		samples = append(samples, feed...)
 		for source, age := range oldest {
 			samples = append(samples, web.Sample{Name: "tributary_permissions_age_seconds", Help: "Age of the oldest permission snapshot.", Labels: [][2]string{{"source", source}}, Value: age})
 		}

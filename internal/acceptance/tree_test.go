@@ -56,7 +56,7 @@ func contents(t *testing.T, q querier) []string {
 		  FROM chunk k JOIN document d ON d.id = k.document_id LEFT JOIN vec_1 v ON v.document_id = k.document_id AND v.chunk_id = k.id
 		  UNION ALL
 		  SELECT concat_ws('|', coalesce(d.external_id, '-'), 'outbox', o.kind, o.revision, o.added, o.removed)
-		  FROM outbox o LEFT JOIN document d ON d.id = o.document_id
+		  FROM outbox o LEFT JOIN document d ON d.id = o.document_id WHERE o.kind NOT IN ('stale', 'embed') -- when those are told is a matter of time
 		  UNION ALL
 		  SELECT concat_ws('|', '-', 'membership', m.kind, m.external_id, g.kind, g.external_id)
 		  FROM membership JOIN principal m ON m.id = member_id JOIN principal g ON g.id = group_id

@@ -322,28 +322,42 @@ const (
 	maxRunsKept = 100_000
 )
 
-func checkRuns(raw map[string]given, s *Settings) error {
-	valueOr := func(g given, def string) string {
-		if g.set {
-			return g.value
-		}
-		return def
+func valueOr(g given, def string) string {
+	if g.set {
+		return g.value
 	}
-	g := raw[runsForName]
-	text := valueOr(g, defaultRunsFor)
+	return def
+}
+
+// spanOf reads a time span of days or of Go's units.
+func spanOf(g given, def, example string) (time.Duration, error) {
+	text := valueOr(g, def)
+	var span time.Duration
 	var err error
 	if n, ok := strings.CutSuffix(text, "d"); ok {
 		var days int
 		days, err = strconv.Atoi(n)
-		s.RunRetention = time.Duration(min(max(days, 0), maxRunDays+1)) * day
+		span = time.Duration(min(max(days, 0), maxRunDays+1)) * day
 	} else {
-		s.RunRetention, err = time.ParseDuration(text)
+		span, err = time.ParseDuration(text)
 	}
-	if err != nil || s.RunRetention < day || s.RunRetention > maxRunDays*day {
-		return &Error{Setting: g.from, Problem: strconv.Quote(text) + " is no time span from 1d to " + strconv.Itoa(maxRunDays) + "d", Remedy: "write days or hours, such as 90d or 36h"}
+	if err != nil || span < day || span > maxRunDays*day {
+		return 0, &Error{Setting: g.from, Problem: strconv.Quote(text) + " is no time span from 1d to " + strconv.Itoa(maxRunDays) + "d", Remedy: "write days or hours, such as " + example + " or 36h"}
 	}
-	g = raw[runsLastName]
-	text = valueOr(g, defaultRunsLast)
+	return span, nil
+}
+
+// checkRuns reads how long runs and changes are kept.
+func checkRuns(raw map[string]given, s *Settings) error {
+	var err error
+	if s.RunRetention, err = spanOf(raw[runsForName], defaultRunsFor, "90d"); err != nil {
+		return err
+	}
+	if s.FeedRetention, err = spanOf(raw[feedForName], defaultFeedFor, "14d"); err != nil {
+		return err
+	}
+	g := raw[runsLastName]
+	text := valueOr(g, defaultRunsLast)
 	if s.RunRetentionLast, err = strconv.Atoi(text); err != nil || s.RunRetentionLast < 1 || s.RunRetentionLast > maxRunsKept {
 		return &Error{Setting: g.from, Problem: strconv.Quote(text) + " is no number from 1 to " + strconv.Itoa(maxRunsKept), Remedy: "write how many runs of each connection are kept, such as " + defaultRunsLast}
 	}

@@ -101,6 +101,7 @@ func TestRefusals(t *testing.T) {
 		{"runs kept for ever", []string{"TRIBUTARY_RUN_RETENTION=99999999999999d"}, []string{"TRIBUTARY_RUN_RETENTION:", "3650d"}},
 		{"runs kept for minutes", []string{"TRIBUTARY_RUN_RETENTION=30m"}, []string{"TRIBUTARY_RUN_RETENTION:", "1d"}},
 		{"runs kept for a word", []string{"TRIBUTARY_RUN_RETENTION=forever"}, []string{"TRIBUTARY_RUN_RETENTION:", "forever"}},
+		{"changes kept for no time", []string{"TRIBUTARY_FEED_RETENTION=1h"}, []string{"TRIBUTARY_FEED_RETENTION:", "1d to 3650d", "14d"}},
 		{"no run kept", []string{"TRIBUTARY_RUN_RETENTION_LAST=0"}, []string{"TRIBUTARY_RUN_RETENTION_LAST:", "1 to 100000"}},
 		{"a part of a run", []string{"TRIBUTARY_RUN_RETENTION_LAST=1.5"}, []string{"TRIBUTARY_RUN_RETENTION_LAST:", "number"}},
 		{"a lost answer met by something else", []string{"TRIBUTARY_ON_UNCERTAIN=retry"}, []string{"TRIBUTARY_ON_UNCERTAIN", "replay", "reauth"}},
@@ -275,6 +276,9 @@ func TestRunRetention(t *testing.T) {
 	}
 	if s := mustLoad(t, "TRIBUTARY_RUN_RETENTION=90d", "TRIBUTARY_RUN_RETENTION_LAST=1"); s.RunRetention != 90*24*time.Hour || s.RunRetentionLast != 1 {
 		t.Errorf("set to %s and %d", s.RunRetention, s.RunRetentionLast)
+	}
+	if s := mustLoad(t, "TRIBUTARY_FEED_RETENTION=14d"); s.FeedRetention != 14*24*time.Hour || mustLoad(t).FeedRetention != 7*24*time.Hour {
+		t.Errorf("the feed is kept for %s", s.FeedRetention)
 	}
 	if s := mustLoad(t, "TRIBUTARY_RUN_RETENTION=36h"); s.RunRetention != 36*time.Hour {
 		t.Errorf("set to %s", s.RunRetention)

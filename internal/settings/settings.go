@@ -31,6 +31,8 @@ type Settings struct {
 	// many of each connection and lane are kept however old they are.
 	RunRetention     time.Duration
 	RunRetentionLast int
+	// FeedRetention is how long a change stays in the outbox feed.
+	FeedRetention time.Duration
 }
 
 // Secret is a value that shows itself only to those who ask for it by Reveal.

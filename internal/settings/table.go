@@ -46,6 +46,7 @@ const (
 	folderRootsName     = "FOLDER_ROOTS"
 	runsForName         = "RUN_RETENTION"
 	runsLastName        = "RUN_RETENTION_LAST"
+	feedForName         = "FEED_RETENTION"
 )
 
 const (
@@ -56,6 +57,7 @@ const (
 	reauthUncertain = "reauth"
 	defaultRunsFor  = "30d"
 	defaultRunsLast = "20"
+	defaultFeedFor  = "7d"
 )
 
 // Table returns every setting, in the order of the reference page.
@@ -120,6 +122,10 @@ func Table() []Def {
 		{
 			Name: runsLastName, Flag: "run-retention-last", Default: defaultRunsLast, Form: "a number from 1 to 100000",
 			Help: "How many runs of each connection and lane are kept however old they are.",
+		},
+		{
+			Name: feedForName, Flag: "feed-retention", Default: defaultFeedFor, Form: "a time span from 1d to 3650d: 14d, 36h",
+			Help: "How long a change stays in the outbox feed. A consumer that was away for longer begins again. Set it alike for every process.",
 		},
 	}
 }
