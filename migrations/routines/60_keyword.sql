@@ -245,7 +245,7 @@ $$;
 -- gives depth chunks, else every word or any rare one. fill is asked besides
 -- where core does not give depth: any word. A word is rare that stands in
 -- fewer than common visible chunks; common words alone would rank much of what
--- is stored. in_core and in_fill are the exact conditions of both.
+-- is stored. Of at most 1,000 documents every match is core. in_core and in_fill are the exact conditions of both.
 CREATE OR REPLACE FUNCTION tributary.search_breadth(
   slots tsquery[], matches text[], every tsquery, whole text, must tsquery, kept text, ids uuid[],
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb, depth int, common int,
@@ -260,6 +260,15 @@ BEGIN
   core := coalesce(must && every, every);
   in_core := format('(%s) AND %s', whole, kept);
   IF tributary.search_seen(core, in_core, ids, conns, held, types, paths, updated_after, contains, depth) >= depth THEN RETURN; END IF;
+  IF cardinality(ids) <= 1000 THEN
+    -- So few are ranked sooner than counted.
+    FOR i IN 1 .. cardinality(slots) LOOP
+      rare := rare || slots[i];
+    END LOOP;
+    core := coalesce(must && rare, rare);
+    in_core := format('(%s OR %s) AND %s', whole, array_to_string(matches, ' OR '), kept);
+    RETURN;
+  END IF;
   IF cardinality(slots) > 1 THEN
     FOR i IN 1 .. cardinality(slots) LOOP
       slot := coalesce(must && slots[i], slots[i]);
