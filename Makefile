@@ -56,6 +56,11 @@ bench: ## measure this machine against limit programs (about 4 minutes; BENCH=qu
 	@scripts/corpus.sh
 	go run ./internal/bench $(ARGS)
 
+.PHONY: bench-words
+bench-words: ## keyword search over SCALE chunks (80,000) against plain ts_rank over what the reader sees (2 minutes)
+	@scripts/setup.sh --for test
+	go run ./internal/bench -words $(ARGS)
+
 .PHONY: bench-sync
 bench-sync: ## pull 8,000 files over HTTP, against rclone and the ingest alone (needs rclone; about 4 minutes; BENCH=quick: 1)
 	@scripts/setup.sh --for bench

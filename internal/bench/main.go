@@ -22,6 +22,7 @@ type options struct {
 	profile string
 	sync    bool
 	search  bool
+	words   bool
 }
 
 func main() {
@@ -60,6 +61,7 @@ func parseFlags() options {
 	flag.StringVar(&o.profile, "profile", "", "directory for CPU profiles of the pipeline's process")
 	flag.BoolVar(&o.sync, "sync", false, "the 8,000 files pulled over HTTP, against rclone and against the ingest alone")
 	flag.BoolVar(&o.search, "search", false, "search over SCALE chunks (default 200000), against the best ways of plain SQL")
+	flag.BoolVar(&o.words, "words", false, "keyword search over SCALE chunks (80,000) against plain ts_rank over the same visible set")
 	flag.Parse()
 	if o.rounds <= 0 {
 		o.rounds = 5
@@ -83,6 +85,9 @@ func defaultCorpus() string {
 func run(ctx context.Context, o options) (missed int, err error) { //nolint:nonamedreturns // says what the number is
 	if o.search {
 		return runSearch(ctx, o)
+	}
+	if o.words {
+		return runWords(ctx, o)
 	}
 	small, large := filepath.Join(o.corpus, "corpus-1000"), filepath.Join(o.corpus, "corpus-8000")
 	if _, err := os.Stat(small); err != nil {

@@ -367,6 +367,7 @@ CREATE OR REPLACE FUNCTION tributary.search_keyword(
   depth int, most int, common int)
 RETURNS TABLE (document_id uuid, chunk_id int, score float8, heading float8, cut boolean)
 LANGUAGE plpgsql STABLE ROWS 100
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -105,6 +105,7 @@ CREATE OR REPLACE FUNCTION tributary.search_run(
   OUT documents uuid[], OUT chunks int[], OUT scores float8[], OUT keyword_scores float8[], OUT distances float8[],
   OUT plan text, OUT cut boolean)
 LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
