@@ -1,6 +1,7 @@
 package visibility
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -50,11 +51,15 @@ func play(t *testing.T, seed uint64, total *tally) {
 		r := newRig(t)
 		r.rng = rand.New(rand.NewPCG(seed, 0))
 		r.fill([]int{300, 90, 30}[min(seed%9, 2)])
+		follows := newConsumer(r)
 		done := []string{}
 		for range history {
 			e := pick(r, events())
 			done = append(done, e.name)
 			e.do(r)
+			if err := errors.Join(follows.follow(), follows.compare(r.anyReader(), total), follows.compare(r.anyReader(), total)); err != nil {
+				t.Fatalf("TEST_ORACLE_SEED=%d: after %s: %v", seed, strings.Join(done, ", "), err)
+			}
 			for range 4 {
 				who := r.someone()
 				if err := r.newAsking(who, total).all(); err != nil {

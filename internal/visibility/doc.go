@@ -15,5 +15,6 @@ func Routes() []string {
 	return []string{
 		"POST /v1/search", "GET /v1/documents", "GET /v1/count", "GET /v1/export", "GET /v1/documents/:id", "GET /v1/documents/:id/text",
 		"GET /v1/documents/:id/chunks", "GET /v1/chunks/:id", "GET /v1/chunks/:id/neighbours", "GET /v1/chunks/:id/lineage",
+		"GET /v1/feed", "GET /v1/readers/:id/principals",
 	}
 }

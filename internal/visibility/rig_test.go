@@ -48,6 +48,8 @@ type rig struct {
 	readers    []uuid.UUID
 	keys       []key
 	private    ed25519.PrivateKey
+	// feedKey is the key of the feed, which lists every connection.
+	feedKey int
 }
 
 type conn struct {

@@ -266,7 +266,8 @@ func (r *rig) makeKeys() {
 	for _, c := range r.conns {
 		all = append(all, c.id)
 	}
-	r.makeKey(store.CreateKeyParams{Mode: store.KeyOwn, Connections: all, Rights: rights}, -1)
+	r.feedKey = len(r.keys)
+	r.makeKey(store.CreateKeyParams{Mode: store.KeyOwn, Connections: all, Rights: rights, ExpiresAt: &month}, -1)
 }
 
 // makeKey makes a key of a reader, or of nobody (-1).
