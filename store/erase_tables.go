@@ -122,7 +122,7 @@ func (x *eraser) sweepTable(ctx context.Context, t eraseTable, where string) err
 			if err != nil || t.Name != "principal_email" {
 				return err
 			}
-			m, err := mapEmails(ctx, tx)
+			m, err := mapEmails(ctx, tx, nil, nil)
 			removed["reader_principal"] += m.Ended
 			return err
 		})

@@ -72,10 +72,11 @@ func lockEmails(ctx context.Context, tx pgx.Tx) error {
 }
 
 // mapEmails makes the links by e-mail what evidence, addresses and switches
-// say, in the transaction that changed one of them.
-func mapEmails(ctx context.Context, tx pgx.Tx) (Mapped, error) {
+// say, in the transaction that changed one of them: of everybody who has one of
+// the addresses or is one of the people, and with nil for emails of everybody.
+func mapEmails(ctx context.Context, tx pgx.Tx, emails []string, people []int64) (Mapped, error) {
 	var m Mapped
-	if err := tx.QueryRow(ctx, `SELECT made, ended FROM map_emails()`).Scan(&m.Made, &m.Ended); err != nil {
+	if err := tx.QueryRow(ctx, `SELECT made, ended FROM map_emails($1, $2)`, emails, people).Scan(&m.Made, &m.Ended); err != nil {
 		return m, fmt.Errorf("mapping e-mails: %w", err)
 	}
 	return m, nil
@@ -95,7 +96,7 @@ func (s *Store) AddReaderEmail(ctx context.Context, reader uuid.UUID, email stri
 	if !ok {
 		return Mapped{}, badEmail("email")
 	}
-	return s.changeEmails(ctx, "adding e-mail", reader, events, `
+	return s.changeEmails(ctx, "adding e-mail", reader, []string{normal}, events, `
 		INSERT INTO reader_email (reader_id, email, how) SELECT id, $2, 'manual' FROM reader WHERE id = $1
 		ON CONFLICT (reader_id, email) DO UPDATE SET how = reader_email.how`, reader, normal)
 }
@@ -107,7 +108,7 @@ func (s *Store) RemoveReaderEmail(ctx context.Context, reader uuid.UUID, email s
 	if !ok {
 		return Mapped{}, fmt.Errorf("removing e-mail: %w", ErrNotFound)
 	}
-	return s.changeEmails(ctx, "removing e-mail", reader, events, `DELETE FROM reader_email WHERE reader_id = $1 AND email = $2`, reader, normal)
+	return s.changeEmails(ctx, "removing e-mail", reader, []string{normal}, events, `DELETE FROM reader_email WHERE reader_id = $1 AND email = $2`, reader, normal)
 }
 
 func badEmail(field string) *InputError {
@@ -118,15 +119,20 @@ func badEmail(field string) *InputError {
 // connection's realm, and records events with it. Turning it off ends the links
 // that it made.
 func (s *Store) SetMapEmail(ctx context.Context, connection uuid.UUID, on bool, events ...audit.Event) (Mapped, error) {
-	return s.changeEmails(ctx, "switching mapping by e-mail", connection, events,
+	return s.changeEmails(ctx, "switching mapping by e-mail", connection, nil, events,
 		`UPDATE connection SET map_email = $2, updated_at = clock() WHERE id = $1`, connection, on)
 }
 
-// changeEmails runs a statement that changes one row and maps anew, or returns
-// ErrNotFound.
-func (s *Store) changeEmails(ctx context.Context, op string, id uuid.UUID, events []audit.Event, sql string, args ...any) (Mapped, error) {
+// changeEmails runs a statement that changes one row and maps who has the
+// addresses anew, nil being everybody, or returns ErrNotFound.
+func (s *Store) changeEmails(ctx context.Context, op string, id uuid.UUID, emails []string, events []audit.Event, sql string, args ...any) (Mapped, error) {
 	var m Mapped
 	err := s.inTxErr(ctx, op, func(tx pgx.Tx) error {
+		if emails == nil {
+			if err := patient(ctx, tx); err != nil {
+				return err
+			}
+		}
 		if err := lockEmails(ctx, tx); err != nil {
 			return err
 		}
@@ -137,13 +143,17 @@ func (s *Store) changeEmails(ctx context.Context, op string, id uuid.UUID, event
 		if err != nil {
 			return err
 		}
-		if m, err = mapEmails(ctx, tx); err != nil {
+		if m, err = mapEmails(ctx, tx, emails, nil); err != nil {
 			return err
 		}
 		return recordAll(ctx, tx, id.String(), events)
 	})
 	return m, err
 }
+
+// mapEverybody is the number of changes from which everybody is mapped anew: one
+// pass over all costs less than so many looks.
+const mapEverybody = 1000
 
 // EmailsRead counts what a complete reading of people changed.
 type EmailsRead struct {
@@ -188,25 +198,39 @@ func (s *Store) ReplaceEmails(ctx context.Context, run Run, realm int64, people 
 			return err
 		}
 		out.Changed, out.Mapped = 0, Mapped{}
+		touched, who := []string{}, []int64{}
 		for _, q := range [...]string{
 			`DELETE FROM principal_email e WHERE connection_id = $1
-			 AND NOT EXISTS (SELECT FROM unnest($2::bigint[], $3::text[], $4::boolean[]) AS u(p, m, v) WHERE u.p = e.principal_id AND u.m = e.email)`,
+			 AND NOT EXISTS (SELECT FROM unnest($2::bigint[], $3::text[], $4::boolean[]) AS u(p, m, v) WHERE u.p = e.principal_id AND u.m = e.email)
+			 RETURNING e.email, e.principal_id`,
 			// SECURITY: who is named twice is verified only if both times say so.
 			`INSERT INTO principal_email AS e (connection_id, principal_id, email, verified)
 			 SELECT $1::uuid, p, m, bool_and(v) FROM unnest($2::bigint[], $3::text[], $4::boolean[]) AS u(p, m, v) GROUP BY p, m
-			 ON CONFLICT (connection_id, principal_id, email) DO UPDATE SET verified = excluded.verified WHERE e.verified <> excluded.verified`,
+			 ON CONFLICT (connection_id, principal_id, email) DO UPDATE SET verified = excluded.verified WHERE e.verified <> excluded.verified
+			 RETURNING e.email, e.principal_id`,
 		} {
-			tag, err := tx.Exec(ctx, q, run.ConnectionID, ids, emails, verified)
+			rows, err := tx.Query(ctx, q, run.ConnectionID, ids, emails, verified)
 			if err != nil {
 				return err
 			}
-			out.Changed += tag.RowsAffected()
+			var email string
+			var principal int64
+			if _, err := pgx.ForEachRow(rows, []any{&email, &principal}, func() error {
+				touched, who = append(touched, email), append(who, principal)
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		out.Changed = int64(len(who))
+		if len(who) > mapEverybody {
+			touched = nil
 		}
 		if out.Changed == 0 {
 			return nil
 		}
 		var err error
-		out.Mapped, err = mapEmails(ctx, tx)
+		out.Mapped, err = mapEmails(ctx, tx, touched, who)
 		return err
 	})
 	return out, err

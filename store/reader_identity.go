@@ -98,6 +98,10 @@ func (s *Store) DeleteReader(ctx context.Context, reader uuid.UUID, deleted audi
 		if err := lockEmails(ctx, tx); err != nil {
 			return err
 		}
+		var emails []string
+		if err := tx.QueryRow(ctx, `SELECT ARRAY(SELECT email FROM reader_email WHERE reader_id = $1)`, reader).Scan(&emails); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, `DELETE FROM api_key WHERE reader_id = $1 RETURNING id::text, name`, reader)
 		if err != nil {
 			return err
@@ -120,7 +124,7 @@ func (s *Store) DeleteReader(ctx context.Context, reader uuid.UUID, deleted audi
 		if err != nil {
 			return err
 		}
-		if _, err := mapEmails(ctx, tx); err != nil {
+		if _, err := mapEmails(ctx, tx, emails, nil); err != nil {
 			return err
 		}
 		return recordAll(ctx, tx, reader.String(), events)

@@ -97,7 +97,7 @@ func (s *Store) ImportReaders(ctx context.Context, rows []ImportRow, dryRun bool
 			}
 		}
 		var err error
-		if im.report.Mapped, err = mapEmails(ctx, tx); err != nil {
+		if im.report.Mapped, err = mapEmails(ctx, tx, im.addresses(), nil); err != nil {
 			return err
 		}
 		if dryRun {
@@ -226,6 +226,17 @@ func (im *importer) identities(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	})
 	return err
+}
+
+// addresses are those of the rows.
+func (im *importer) addresses() []string {
+	all := []string{}
+	for _, r := range im.rows {
+		if r.Email != "" {
+			all = append(all, r.Email)
+		}
+	}
+	return all
 }
 
 func (im *importer) emails(ctx context.Context, tx pgx.Tx) error {

@@ -40,7 +40,7 @@ func (s *Store) UnmatchedPeople(ctx context.Context, f UnmatchedFilter) ([]Unmat
 		WITH matches AS MATERIALIZED (
 			SELECT m.principal_id, string_agg(DISTINCT m.problem, '; ') FILTER (WHERE m.problem <> '') AS problem,
 			       bool_or(m.problem NOT IN ('', 'mapping by e-mail is off')) AS ambiguous, array_agg(DISTINCT r.name) AS readers
-			FROM email_matches() m JOIN reader r ON r.id = m.reader_id GROUP BY m.principal_id)
+			FROM email_matches(NULL) m JOIN reader r ON r.id = m.reader_id GROUP BY m.principal_id)
 		SELECT p.id, o.source, o.external_id, p.external_id, p.name, e.verified, e.claimed,
 		       coalesce(m.problem, CASE WHEN cardinality(e.verified) > 0 THEN 'no reader has the address'
 		                                WHEN cardinality(e.claimed) > 0 THEN 'the source does not say that the address is verified'

@@ -138,8 +138,10 @@ func (s *Store) MakeReader(ctx context.Context, n NewReader, events ...audit.Eve
 
 // addEmails gives a reader addresses, and maps anew if there are any.
 func addEmails(ctx context.Context, tx pgx.Tx, reader uuid.UUID, emails []string) error {
-	for _, e := range emails {
+	all := make([]string, len(emails))
+	for i, e := range emails {
 		normal, _ := NormalEmail(e)
+		all[i] = normal
 		if _, err := tx.Exec(ctx, `INSERT INTO reader_email (reader_id, email, how) VALUES ($1, $2, 'manual') ON CONFLICT DO NOTHING`, reader, normal); err != nil {
 			return err
 		}
@@ -147,7 +149,7 @@ func addEmails(ctx context.Context, tx pgx.Tx, reader uuid.UUID, emails []string
 	if len(emails) == 0 {
 		return nil
 	}
-	_, err := mapEmails(ctx, tx)
+	_, err := mapEmails(ctx, tx, all, nil)
 	return err
 }
 
@@ -274,7 +276,7 @@ func (s *Store) UnlinkReader(ctx context.Context, reader uuid.UUID, principal in
 		if _, err := tx.Exec(ctx, `DELETE FROM reader_principal WHERE reader_id = $1 AND principal_id = $2`, reader, principal); err != nil {
 			return err
 		}
-		if _, err := mapEmails(ctx, tx); err != nil {
+		if _, err := mapEmails(ctx, tx, []string{}, []int64{principal}); err != nil {
 			return err
 		}
 		return recordAll(ctx, tx, reader.String(), events)

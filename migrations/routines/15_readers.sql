@@ -8,7 +8,10 @@
 -- and an admin enabled mapping for the connection. An address that two users of
 -- a realm or two readers have, and a user with addresses of two readers, map to
 -- nobody, whichever connection of the realm says so.
-CREATE OR REPLACE FUNCTION tributary.email_matches()
+-- of narrows it to these principals; NULL is everybody. What decides about them
+-- is looked at whole all the same.
+DROP FUNCTION IF EXISTS tributary.email_matches();
+CREATE OR REPLACE FUNCTION tributary.email_matches(of bigint[])
 RETURNS TABLE (realm_id bigint, principal_id bigint, reader_id uuid, email text, problem text)
 LANGUAGE sql STABLE
 AS $$
@@ -18,6 +21,7 @@ AS $$
     JOIN tributary.connection c ON c.id = e.connection_id
     JOIN tributary.principal p ON p.id = e.principal_id AND p.realm_id = c.realm_id AND p.kind = 'user'
     WHERE e.verified AND e.email IN (SELECT r.email FROM tributary.reader_email r)
+      AND ($1 IS NULL OR e.email IN (SELECT x.email FROM tributary.principal_email x WHERE x.principal_id = ANY ($1)))
     GROUP BY p.realm_id, p.id, e.email
   ), pairs AS (
     SELECT s.*, r.reader_id,
@@ -33,25 +37,40 @@ AS $$
               WHEN NOT p.mapped THEN 'mapping by e-mail is off'
               ELSE '' END
   FROM pairs p
+  WHERE $1 IS NULL OR p.principal_id = ANY ($1)
 $$;
 
 -- map_emails makes the links with how = 'email' those that email_matches gives.
 -- It runs in every transaction that changes evidence, an address of a reader or
 -- the switch of a connection; the last of two such transactions sees both.
-CREATE OR REPLACE FUNCTION tributary.map_emails(OUT made bigint, OUT ended bigint)
+-- emails and people narrow it to who has one of the addresses or is one of the
+-- people: those of a change. NULL is everybody.
+DROP FUNCTION IF EXISTS tributary.map_emails();
+CREATE OR REPLACE FUNCTION tributary.map_emails(emails text[], people bigint[], OUT made bigint, OUT ended bigint)
 LANGUAGE plpgsql
+SET plan_cache_mode = force_custom_plan
 AS $$
+DECLARE
+  of bigint[];
 BEGIN
   PERFORM tributary.lock_emails();
+  IF emails IS NOT NULL THEN
+    of := ARRAY(SELECT e.principal_id FROM tributary.principal_email e WHERE e.email = ANY (emails)
+                UNION SELECT unnest(people));
+  END IF;
   WITH want AS MATERIALIZED (
-    SELECT DISTINCT m.reader_id, m.principal_id FROM tributary.email_matches() m WHERE m.problem = ''
+    SELECT DISTINCT m.reader_id, m.principal_id FROM tributary.email_matches(of) m WHERE m.problem = ''
+  ), stands AS MATERIALIZED (
+    SELECT l.reader_id, l.principal_id, l.how FROM tributary.reader_principal l WHERE of IS NULL OR l.principal_id = ANY (of)
   ), gone AS (
     DELETE FROM tributary.reader_principal l
-    WHERE l.how = 'email' AND NOT EXISTS (SELECT FROM want w WHERE w.reader_id = l.reader_id AND w.principal_id = l.principal_id)
+    USING (SELECT s.reader_id, s.principal_id FROM stands s WHERE s.how = 'email' EXCEPT SELECT w.reader_id, w.principal_id FROM want w) x
+    WHERE l.reader_id = x.reader_id AND l.principal_id = x.principal_id AND l.how = 'email'
     RETURNING 1
   ), more AS (
     INSERT INTO tributary.reader_principal (reader_id, principal_id, how)
-    SELECT w.reader_id, w.principal_id, 'email' FROM want w ORDER BY 1, 2
+    SELECT x.reader_id, x.principal_id, 'email'
+    FROM (SELECT w.reader_id, w.principal_id FROM want w EXCEPT SELECT s.reader_id, s.principal_id FROM stands s) x ORDER BY 1, 2
     ON CONFLICT DO NOTHING RETURNING 1
   )
   SELECT (SELECT count(*) FROM more), (SELECT count(*) FROM gone) INTO made, ended;
