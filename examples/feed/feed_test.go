@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -378,7 +379,11 @@ func TestJournalSurvivesAnyCut(t *testing.T) {
 		if got.Cursor != cursors[n] || len(got.Documents) != n || k.size != ends[n] {
 			t.Fatalf("cut at %d: %q with %d documents, want %q", cut, got.Cursor, len(got.Documents), cursors[n])
 		}
+		err = k.add(page{Cursor: "next"})
 		_ = k.file.Close()
+		if k, got, err2 := openJournal(short); errors.Join(err, err2) != nil || got.Cursor != "next" || k.file.Close() != nil {
+			t.Fatalf("cut at %d and continued: %q, %v, %v", cut, got.Cursor, err, err2)
+		}
 	}
 	if err := j.compact(s); err != nil {
 		t.Fatal(err)
