@@ -101,8 +101,8 @@ type CreateKeyParams struct {
 	CreatedBy string
 }
 
-// mode returns the mode, which the reader decides where none is said.
-func (p CreateKeyParams) mode() KeyMode {
+// EffectiveMode returns the mode, which the reader decides where none is said.
+func (p CreateKeyParams) EffectiveMode() KeyMode {
 	switch {
 	case p.Mode != "":
 		return p.Mode
@@ -142,7 +142,7 @@ func (p CreateKeyParams) check() error {
 // SECURITY: who holds a trusted key reads as anybody; it is kept to named
 // connections and to an end.
 func (p CreateKeyParams) checkMode() error {
-	mode := p.mode()
+	mode := p.EffectiveMode()
 	switch {
 	case !slices.Contains(KeyModes(), mode):
 		return &InputError{Field: "mode", Problem: fmt.Sprintf("is not %q; use bound, assertion, trusted or own", mode)}
@@ -179,7 +179,7 @@ func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams, events ...audi
 		}
 		id := uuid.New()
 		var own *int64
-		if p.mode() == KeyOwn {
+		if p.EffectiveMode() == KeyOwn {
 			n, err := keyPrincipal(ctx, tx, id, p.Name)
 			if err != nil {
 				return err
@@ -190,7 +190,7 @@ func (s *Store) CreateKey(ctx context.Context, p CreateKeyParams, events ...audi
 			INSERT INTO api_key (id, name, secret_hash, hint, reader_id, principal_id, rights, all_connections, connections, expires_at, mode, per_minute, created_by)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 			id, p.Name, hash, hintOf(secret), p.ReaderID, own, p.Rights, p.AllConnections, append([]uuid.UUID{}, p.Connections...), p.ExpiresAt,
-			p.mode(), p.PerMinute, p.CreatedBy)
+			p.EffectiveMode(), p.PerMinute, p.CreatedBy)
 		if pgCode(err) == stateUniqueViolation {
 			return fmt.Errorf("a key named %q exists: %w", p.Name, ErrConflict)
 		}
@@ -227,7 +227,7 @@ func checkKeyTargets(ctx context.Context, tx pgx.Tx, p CreateKeyParams) error {
 		return &InputError{Field: "reader", Problem: "is not a reader"}
 	case !connectionsOK:
 		return &InputError{Field: "connections", Problem: "names a connection that does not exist"}
-	case p.mode() == KeyTrusted && !lifeOK:
+	case p.EffectiveMode() == KeyTrusted && !lifeOK:
 		return &InputError{Field: "expires", Problem: "must be within 90 days for a trusted key"}
 	}
 	return nil

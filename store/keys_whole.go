@@ -11,7 +11,7 @@ func (k Key) ReadsWhole() bool { return k.Mode == KeyOwn && slices.Contains(k.Ri
 // SECURITY: who holds one reads all of its connections, present and future; it
 // is kept to named ones.
 func (p CreateKeyParams) checkWhole() error {
-	if p.mode() == KeyOwn && slices.Contains(p.Rights, RightExport) && p.AllConnections {
+	if p.EffectiveMode() == KeyOwn && slices.Contains(p.Rights, RightExport) && p.AllConnections {
 		return &InputError{Field: "connections", Problem: "must be named one by one for a key without reader and with right export, which reads them whole"}
 	}
 	return nil

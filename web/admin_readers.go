@@ -29,14 +29,12 @@ type AdminAccessStore interface {
 	SetMapEmail(ctx context.Context, connection uuid.UUID, on bool, events ...audit.Event) (store.Mapped, error)
 	UnmatchedPeople(ctx context.Context, f store.UnmatchedFilter) ([]store.Unmatched, error)
 	ImportReaders(ctx context.Context, rows []store.ImportRow, dryRun bool, events ...audit.Event) (store.ImportReport, error)
-	CreateKey(ctx context.Context, p store.CreateKeyParams, events ...audit.Event) (store.Key, string, error)
-	ListKeys(ctx context.Context) ([]store.Key, error)
-	RevokeKey(ctx context.Context, nameOrID string, events ...audit.Event) error
+	AdminKeyStore
 }
 
-// adminReaderRoutes are those of readers and keys.
+// adminReaderRoutes are those of readers.
 //
-// SECURITY: who links a reader, or makes a key with a reader's eyes, decides who reads what: that is for owners.
+// SECURITY: who links a reader decides who reads what: that is for owners.
 func (s *Server) adminReaderRoutes() []route {
 	const get, post = http.MethodGet, http.MethodPost
 	return []route{
@@ -55,9 +53,6 @@ func (s *Server) adminReaderRoutes() []route {
 		operation(post, "/imports/readers", accessTokenOwner, s.adminImportReaders),
 		operation(get, "/people/unmatched", accessTokenAuditor, s.adminUnmatched),
 		operation(http.MethodPut, "/connections/:name/map-email", accessTokenOwner, s.adminMapEmail),
-		operation(get, "/keys", accessTokenAuditor, s.adminListKeys),
-		operation(post, "/keys", accessTokenOwner, s.adminCreateKey),
-		operation(http.MethodDelete, "/keys/:id", accessTokenOwner, s.adminRevokeKey),
 	}
 }
 
@@ -163,69 +158,4 @@ func (s *Server) adminReaderAct(action string) func(c echo.Context, _ nothing) (
 		}
 		return s.adminReaderOf(c)
 	}
-}
-
-func (s *Server) adminListKeys(c echo.Context, in pageQuery) (Page[store.Key], error) {
-	list, err := s.cfg.Admin.Store.ListKeys(c.Request().Context())
-	if err != nil {
-		return Page[store.Key]{}, err
-	}
-	return pageOf(list, in.Limit, in.Cursor, func(k store.Key) string { return k.Name })
-}
-
-// adminCreateKey makes an API key, and shows its secret once.
-func (s *Server) adminCreateKey(c echo.Context, in CreateKeyRequest) (NewKeyAnswer, error) {
-	ctx := c.Request().Context()
-	life, err := lifeOf(in.ExpiresIn)
-	if err != nil {
-		return NewKeyAnswer{}, err
-	}
-	p := store.CreateKeyParams{Name: in.Name, Rights: in.Rights, AllConnections: in.AllConnections}
-	if len(p.Rights) == 0 {
-		p.Rights = []string{store.RightSearch, store.RightDocuments}
-	}
-	for _, name := range in.Connections {
-		k, err := s.cfg.OAuth.Store.Connection(ctx, name)
-		if errors.Is(err, store.ErrNotFound) {
-			return NewKeyAnswer{}, invalid("connections", "connections: there is no connection "+cut(name))
-		}
-		if err != nil {
-			return NewKeyAnswer{}, err
-		}
-		p.Connections = append(p.Connections, k.ID)
-	}
-	if in.Reader != "" {
-		r, err := s.cfg.OAuth.Store.Reader(ctx, in.Reader)
-		if errors.Is(err, store.ErrNotFound) {
-			return NewKeyAnswer{}, invalid("reader", "reader: there is no such reader")
-		}
-		if err != nil {
-			return NewKeyAnswer{}, err
-		}
-		p.ReaderID = &r.ID
-	}
-	if life > 0 {
-		now, err := s.cfg.OAuth.Store.Now(ctx)
-		if err != nil {
-			return NewKeyAnswer{}, err
-		}
-		at := now.Add(life)
-		p.ExpiresAt = &at
-	}
-	detail := map[string]string{"name": p.Name, "reader": in.Reader, "rights": strings.Join(p.Rights, " "), "connections": strings.Join(in.Connections, " ")}
-	key, text, err := s.cfg.Admin.Store.CreateKey(ctx, p, adminEvent(c, "api_key.create", "api_key", "", detail))
-	if err == nil {
-		created(c)
-	}
-	return NewKeyAnswer{key, text}, err
-}
-
-// adminRevokeKey ends a key. One that has ended is answered alike.
-func (s *Server) adminRevokeKey(c echo.Context, _ nothing) (nothing, error) {
-	name := c.Param("id")
-	err := s.cfg.Admin.Store.RevokeKey(c.Request().Context(), name, adminEvent(c, "api_key.revoke", "api_key", name, nil))
-	if errors.Is(err, store.ErrNotFound) {
-		err = problem(http.StatusNotFound, codeNotFound, "there is no such key; the list of keys has their names")
-	}
-	return nothing{}, err
 }

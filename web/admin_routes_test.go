@@ -19,7 +19,7 @@ func adminAccess() map[string]string {
 	for role, list := range map[string]string{
 		"auditor": `GET connections, GET connections/:name, GET connections/:name/skipped,
 			GET runs, GET runs/:id, GET runs/:id/progress, GET runs/:id/events, GET runs/:id/items,
-			GET grants, GET grants/:id, GET registrations, GET registrations/:id, GET readers, GET readers/:id, GET people/unmatched, GET keys, GET explain, GET documents/:id/readers,
+			GET grants, GET grants/:id, GET registrations, GET registrations/:id, GET readers, GET readers/:id, GET people/unmatched, GET keys, GET keys/:id, GET explain, GET documents/:id/readers,
 			GET audit, GET workers, GET notices, GET connections/:name/schedule, GET connections/:name/limits, GET connections/:name/quarantine, GET connections/:name/exclusions,
 			GET deletions, GET deletions/:id, GET deletions/:id/documents, GET erasures, GET erasures/:id, GET erasures/:id/receipt, GET profiles, GET providers, GET sources`,
 		"admin": `POST connections, PATCH connections/:name, DELETE connections/:name, POST connections/:name/pause, POST connections/:name/resume,
@@ -33,7 +33,7 @@ func adminAccess() map[string]string {
 			POST users/:id/reset-password, DELETE users/:id,
 			POST readers, POST readers/:id/links, DELETE readers/:id/links, POST readers/:id/disable, POST readers/:id/enable,
 			DELETE readers/:id, POST readers/:id/identities, DELETE readers/:id/identities, POST readers/:id/emails, DELETE readers/:id/emails,
-			POST imports/readers, PUT connections/:name/map-email, POST keys, DELETE keys/:id, POST search,
+			POST imports/readers, PUT connections/:name/map-email, POST keys, DELETE keys/:id, POST keys/:id/rotate, POST keys/:id/signers, DELETE keys/:id/signers, POST search,
 			POST profiles/:name/activate`,
 	} {
 		for line := range strings.SplitSeq(list, ",") {

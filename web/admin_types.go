@@ -247,6 +247,33 @@ type CreateKeyRequest struct {
 	Connections    []string `json:"connections"`
 	// ExpiresIn is how long it lives in seconds; until it is revoked where it is left out.
 	ExpiresIn int64 `json:"expires_in"`
+	// Mode is bound, assertion, trusted or own; bound with a reader and own without where it is left out.
+	Mode store.KeyMode `json:"mode"`
+	// PerMinute is how many requests it may make a minute; what the instance gives every key where it is left out.
+	PerMinute *int `json:"per_minute"`
+
+	SignerRequest
+}
+
+// SignerRequest names a public key that may sign assertions.
+type SignerRequest struct {
+	// PublicKey is one PEM block.
+	PublicKey string `json:"public_key"`
+	// KeyID is the kid of what it signs; the thumbprint of the key where it is left out.
+	KeyID string `json:"kid"`
+	// Algorithm is EdDSA, ES256, RS256 or PS256; the usual one of the key where it is left out.
+	Algorithm string `json:"algorithm"`
+}
+
+// SignerNameRequest names a signer.
+type SignerNameRequest struct {
+	KeyID string `json:"kid"`
+}
+
+// RotateKeyRequest asks for another secret.
+type RotateKeyRequest struct {
+	// Grace is how long the secret before counts, in seconds.
+	Grace int64 `json:"grace"`
 }
 
 // NewKeyAnswer is a key with its secret, this once.

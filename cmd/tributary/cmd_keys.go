@@ -20,7 +20,7 @@ func keysCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "keys", Short: "The API keys of programs",
 		Example: "  tributary keys create chatbot --reader ada --connections all\n  tributary keys revoke chatbot",
-	}, keysList(a), keysCreate(a), keysRevoke(a))
+	}, keysList(a), keysShow(a), keysCreate(a), keysRotate(a), keysRevoke(a), keysSigners(a))
 }
 
 func keysList(a *app) *cobra.Command {
@@ -38,101 +38,109 @@ func keysList(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := newTable("NAME", "SECRET", "READER", "RIGHTS", "CONNECTIONS", "STATE", "LAST USED")
+		t := newTable("NAME", "SECRET", "MODE", "ASKS FOR", "RIGHTS", "CONNECTIONS", "STATE", "LAST USED")
 		for _, k := range list {
-			reader := "shared with the key"
-			if k.Reader != nil {
-				reader = *k.Reader
-			}
-			where := "all"
-			if !k.AllConnections {
-				where = strconv.Itoa(len(k.Connections))
-			}
-			t.add(k.Name, "…"+k.Hint, reader, strings.Join(k.Rights, ","), where, validity(k.RevokedAt, k.ExpiresAt, now), ago(k.LastUsedAt, now))
+			t.add(k.Name, "…"+k.Hint, modeWord(k.Mode), asksFor(k), strings.Join(k.Rights, ","), keyReach(k), validity(k.RevokedAt, k.ExpiresAt, now), ago(k.LastUsedAt, now))
 		}
 		return t.write(a.stdout, "There are no keys. Make one: tributary keys create NAME --reader READER --connections all")
 	})
 }
 
-// keyFlags are the flags of keys create.
-type keyFlags struct {
-	reader, connections, expires string
-	rights                       []string
+// modeWord is the mode of a key; a trusted one is flagged.
+func modeWord(m store.KeyMode) string {
+	if m == store.KeyTrusted {
+		return "TRUSTED"
+	}
+	return string(m)
 }
 
-func keysCreate(a *app) *cobra.Command {
-	var f keyFlags
-	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Make a key and print its secret, once",
-		Long: `Make an API key and print its secret, which is not stored and cannot be shown
-again.
-
-With --reader the key sees what that reader sees, in the connections named.
-Without it the key sees only what was shared with the key itself.`,
-		Example: "  tributary keys create chatbot --reader ada --connections docs,wiki\n" +
-			"  tributary keys create indexer --reader ada --connections all --rights search,documents --expires 90d",
-	}
-	cmd.Args = exactArgs("NAME")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := a.settings(cmd)
-		if err != nil {
-			return err
+// asksFor says for whom a key asks.
+func asksFor(k store.Key) string {
+	switch k.Mode {
+	case store.KeyAssertion:
+		return "whom " + strconv.Itoa(len(k.Signers)) + " signers name"
+	case store.KeyTrusted:
+		return "anybody"
+	case store.KeyBound:
+		if k.Reader != nil {
+			return *k.Reader
 		}
-		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
-			p, err := keyParams(ctx, st, args[0], f)
-			if err != nil {
-				return err
-			}
-			detail := map[string]string{"name": p.Name, "reader": f.reader, "rights": strings.Join(p.Rights, " "), "connections": f.connections}
-			key, secret, err := st.CreateKey(ctx, p, a.event("api_key.create", audit.Target{Kind: "api_key"}, detail))
-			if err != nil {
-				return err
-			}
-			return a.printKey(key, secret, s.PublicURL.String(), f.connections)
-		})
+	case store.KeyOwn:
 	}
-	cmd.Flags().StringVar(&f.reader, "reader", "", "the reader whose eyes the key has, by name or id")
-	cmd.Flags().StringVar(&f.connections, "connections", "", "names of connections, separated by commas, or all (required)")
-	cmd.Flags().StringSliceVar(&f.rights, "rights", []string{store.RightSearch, store.RightDocuments}, "what it may do: "+strings.Join(store.KeyRights(), ", "))
-	cmd.Flags().StringVar(&f.expires, "expires", "", "how long it is valid, such as 90d or 12h; empty = until it is revoked")
-	addListenerFlags(cmd)
-	return jsonFlag(a, cmd)
+	return "nobody: what is shared with the key"
 }
 
-func keyParams(ctx context.Context, st *store.Store, name string, f keyFlags) (store.CreateKeyParams, error) {
-	p := store.CreateKeyParams{Name: name, Rights: f.rights}
-	if f.connections == "" {
-		return p, usagef("--connections is missing: name the connections that the key may use, or all")
+func keyReach(k store.Key) string {
+	if k.AllConnections {
+		return "all"
 	}
-	if p.AllConnections = f.connections == "all"; !p.AllConnections {
-		for c := range strings.SplitSeq(f.connections, ",") {
-			conn, err := st.Connection(ctx, strings.TrimSpace(c))
-			if err != nil {
-				return p, err
-			}
-			p.Connections = append(p.Connections, conn.ID)
-		}
-	}
-	if f.reader != "" {
-		r, err := st.Reader(ctx, f.reader)
+	return strconv.Itoa(len(k.Connections))
+}
+
+func keysShow(a *app) *cobra.Command {
+	return storeCommand(a, &cobra.Command{
+		Use: "show NAME", Short: "Show one key: its mode, rights, connections, limit, use and signers", Example: "  tributary keys show chatbot",
+	}, []string{"NAME"}, func(ctx context.Context, st *store.Store, args []string) error {
+		k, err := st.Key(ctx, args[0])
 		if err != nil {
-			return p, err
+			return keyProblem(err, args[0])
 		}
-		p.ReaderID = &r.ID
+		return a.showKey(ctx, st, k)
+	})
+}
+
+func (a *app) showKey(ctx context.Context, st *store.Store, k store.Key) error {
+	if a.json {
+		return a.printJSON(k)
 	}
-	if f.expires != "" {
-		d, err := parseSpan(f.expires)
-		if err != nil {
-			return p, usagef("--expires %q: write a time span such as 90d or 12h", f.expires)
-		}
-		now, err := st.Now(ctx)
-		if err != nil {
-			return p, err
-		}
-		at := now.Add(d)
-		p.ExpiresAt = &at
+	now, err := st.Now(ctx)
+	if err != nil {
+		return err
 	}
-	return p, nil
+	conns, err := st.Connections(ctx)
+	if err != nil {
+		return err
+	}
+	reach := []string{}
+	for _, c := range conns {
+		if slices.Contains(k.Connections, c.ID) {
+			reach = append(reach, c.Name)
+		}
+	}
+	if k.AllConnections {
+		reach = []string{"all"}
+	}
+	limit := "the usual"
+	if k.PerMinute != nil {
+		limit = strconv.Itoa(*k.PerMinute)
+	}
+	t := newTable("", "")
+	t.add("Name", k.Name)
+	t.add("ID", k.ID.String())
+	t.add("Secret", "…"+k.Hint)
+	t.add("Mode", modeWord(k.Mode))
+	t.add("Asks for", asksFor(k))
+	t.add("Rights", strings.Join(k.Rights, ", "))
+	t.add("Connections", strings.Join(reach, ", "))
+	t.add("Requests a minute", limit)
+	t.add("State", validity(k.RevokedAt, k.ExpiresAt, now))
+	t.add("Last used", ago(k.LastUsedAt, now))
+	if k.PreviousUntil != nil {
+		t.add("Secret before", "counts until "+k.PreviousUntil.Format(time.RFC3339))
+	}
+	t.add("Made", k.CreatedAt.Format(time.RFC3339)+" "+k.CreatedBy)
+	for _, s := range k.Signers {
+		t.add("Signer", s.Algorithm+" kid "+s.KeyID+", SHA-256 "+s.Fingerprint)
+	}
+	return t.write(a.stdout, "")
+}
+
+// keyProblem names the key that is not there.
+func keyProblem(err error, name string) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return &notFoundError{what: fmt.Sprintf("there is no key %q, or it has ended: tributary keys list shows them", name)}
+	}
+	return err
 }
 
 var errNotSpan = errors.New("not a time span")
@@ -172,6 +180,14 @@ func (a *app) printKey(key store.Key, secret, publicURL, connections string) err
 
 // keyExample is a request that the key may make.
 func keyExample(key store.Key, secret, publicURL, connections string) string {
+	names := ""
+	switch key.Mode {
+	case store.KeyAssertion:
+		names = " \\\n  -H \"Tributary-Reader: $ASSERTION\""
+	case store.KeyTrusted:
+		names = " \\\n  -H 'Tributary-Reader: READER-ID'"
+	case store.KeyBound, store.KeyOwn:
+	}
 	path, body := "/v1/search", `{"query": "how does this work", "k": 5}`
 	switch {
 	case slices.Contains(key.Rights, store.RightSearch):
@@ -180,12 +196,13 @@ func keyExample(key store.Key, secret, publicURL, connections string) string {
 		if key.AllConnections {
 			name = "CONNECTION"
 		}
+		names = ""
 		path = "/v1/push/" + strings.TrimSpace(name) + "/batch"
 		body = `{"items": [{"id": "hello", "content": "Hello.", "acl": {"all_of": [[{"kind": "anyone"}]]}}]}`
 	default:
-		return fmt.Sprintf("curl -s %s/v1/documents/ID \\\n  -H 'Authorization: Bearer %s'", publicURL, secret)
+		return fmt.Sprintf("curl -s %s/v1/documents/ID \\\n  -H 'Authorization: Bearer %s'%s", publicURL, secret, names)
 	}
-	return fmt.Sprintf("curl -s %s%s \\\n  -H 'Authorization: Bearer %s' \\\n  -H 'Content-Type: application/json' \\\n  -d '%s'", publicURL, path, secret, body)
+	return fmt.Sprintf("curl -s %s%s \\\n  -H 'Authorization: Bearer %s'%s \\\n  -H 'Content-Type: application/json' \\\n  -d '%s'", publicURL, path, secret, names, body)
 }
 
 func keysRevoke(a *app) *cobra.Command {
@@ -196,11 +213,42 @@ func keysRevoke(a *app) *cobra.Command {
 			args[0] = id.String()
 		}
 		if err := st.RevokeKey(ctx, args[0], a.event("api_key.revoke", audit.Target{Kind: "api_key", ID: args[0]}, nil)); err != nil {
-			if errors.Is(err, store.ErrNotFound) {
-				return &notFoundError{what: fmt.Sprintf("there is no key %q: tributary keys list shows them", args[0])}
-			}
-			return err
+			return keyProblem(err, args[0])
 		}
 		return a.done("Revoked key "+args[0]+".", map[string]any{"revoked": args[0]})
 	})
+}
+
+func keysRotate(a *app) *cobra.Command {
+	var grace string
+	cmd := &cobra.Command{
+		Use: "rotate NAME", Short: "Give a key another secret and print it, once",
+		Long: `Give a key another secret and print it. Everything else of the key stays. The
+secret before ends at once, or after --grace, of 7 days at most.`,
+		Example: "  tributary keys rotate chatbot --grace 1h",
+	}
+	cmd.Args = exactArgs("NAME")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		s, err := a.settings(cmd)
+		if err != nil {
+			return err
+		}
+		var d time.Duration
+		if grace != "" {
+			if d, err = parseSpan(grace); err != nil {
+				return usagef("--grace %q: write a time span such as 1h or 2d", grace)
+			}
+		}
+		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
+			event := a.event("api_key.rotate", audit.Target{Kind: "api_key", ID: args[0]}, map[string]string{"grace": d.String()})
+			key, secret, err := st.RotateKey(ctx, args[0], d, event)
+			if err != nil {
+				return keyProblem(err, args[0])
+			}
+			return a.printKey(key, secret, s.PublicURL.String(), "CONNECTION")
+		})
+	}
+	cmd.Flags().StringVar(&grace, "grace", "", "how long the secret before counts beside the new one, such as 1h; empty = not at all")
+	addListenerFlags(cmd)
+	return jsonFlag(a, cmd)
 }

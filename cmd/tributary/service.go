@@ -191,6 +191,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 		Accounts: srv.webStore, Passwords: password.NewHasher(), SetUp: func() { srv.forgetSetupToken() },
 		OAuth: pages, Feed: srv.webStore,
 		Push: &web.Push{Store: srv.webStore, Pusher: srv.engine.runner}, Admin: &web.Admin{Store: srv.webStore, Runner: srv.engine.runner},
+		KeyPerMinute: srv.settings.KeyPerMinute, ReadersPerMinute: srv.settings.KeyReadersPerMinute,
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil

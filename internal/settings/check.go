@@ -16,7 +16,7 @@ func check(raw map[string]given, dirs directories) (Settings, error) {
 	steps := []func(map[string]given, *Settings) error{
 		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics, checkSandbox, checkUncertain,
 		func(raw map[string]given, s *Settings) error { return checkPaths(raw, dirs, s) },
-		checkDatabases, checkFolderRoots, checkRuns,
+		checkDatabases, checkFolderRoots, checkKeyLimits, checkRuns,
 	}
 	for _, step := range steps {
 		if err := step(raw, &s); err != nil {

@@ -257,6 +257,21 @@ func TestFolderRoots(t *testing.T) {
 	}
 }
 
+func TestKeyLimits(t *testing.T) {
+	t.Parallel()
+	if s := mustLoad(t); s.KeyPerMinute != 6000 || s.KeyReadersPerMinute != 100 {
+		t.Errorf("got %d and %d", s.KeyPerMinute, s.KeyReadersPerMinute)
+	}
+	if s := mustLoad(t, "TRIBUTARY_KEY_PER_MINUTE=1", "TRIBUTARY_KEY_READERS_PER_MINUTE=1000000"); s.KeyPerMinute != 1 || s.KeyReadersPerMinute != 1_000_000 {
+		t.Errorf("got %d and %d", s.KeyPerMinute, s.KeyReadersPerMinute)
+	}
+	for _, value := range []string{"0", "-1", "1000001", "many", "1.5"} {
+		if _, err := load(nil, "TRIBUTARY_KEY_PER_MINUTE="+value); err == nil || !strings.Contains(err.Error(), "1 to 1000000") {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
 func TestOnUncertain(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]bool{"replay": false, "reauth": true} {

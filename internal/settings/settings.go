@@ -27,6 +27,11 @@ type Settings struct {
 	// FolderRoots are the directories below which folders may be connected; nil
 	// leaves that to the command line, where it may be any.
 	FolderRoots []string
+	// KeyPerMinute is how many requests an API key may make a minute, and
+	// KeyReadersPerMinute how many readers a trusted one may name before a notice
+	// is raised, in this process.
+	KeyPerMinute        int
+	KeyReadersPerMinute int
 	// RunRetention is how long after its end a run is kept, RunRetentionLast how
 	// many of each connection and lane are kept however old they are.
 	RunRetention     time.Duration

@@ -1,5 +1,7 @@
 package settings
 
+import "strconv"
+
 // Prefix starts the name of every environment variable that is a setting.
 const Prefix = "TRIBUTARY_"
 
@@ -44,6 +46,8 @@ const (
 	sandboxAddrName     = "SANDBOX_ADDR"
 	onUncertainName     = "ON_UNCERTAIN"
 	folderRootsName     = "FOLDER_ROOTS"
+	keyPerMinuteName    = "KEY_PER_MINUTE"
+	keyReadersName      = "KEY_READERS_PER_MINUTE"
 	runsForName         = "RUN_RETENTION"
 	runsLastName        = "RUN_RETENTION_LAST"
 	feedForName         = "FEED_RETENTION"
@@ -52,6 +56,9 @@ const (
 const (
 	defaultAddr    = "127.0.0.1:8080"
 	defaultMetrics = "127.0.0.1:9090"
+	// The defaults of what keys may do.
+	defaultKeyPerMinute = 6000
+	defaultKeyReaders   = 100
 	// The values of ON_UNCERTAIN.
 	replayUncertain = "replay"
 	reauthUncertain = "reauth"
@@ -126,6 +133,14 @@ func Table() []Def {
 		{
 			Name: feedForName, Flag: "feed-retention", Default: defaultFeedFor, Form: "a time span from 1d to 3650d: 14d, 36h",
 			Help: "How long a change stays in the outbox feed. A consumer that was away for longer begins again. Set it alike for every process.",
+		},
+		{
+			Name: keyPerMinuteName, Flag: "key-per-minute", Default: strconv.Itoa(defaultKeyPerMinute), Form: "1 to 1000000", Listener: true,
+			Help: "How many requests an API key may make a minute, unless it has a limit of its own (`keys create --per-minute`); a sixth of them at once. Beyond it, requests are answered with 429. It counts in each process by itself.",
+		},
+		{
+			Name: keyReadersName, Flag: "key-readers-per-minute", Default: strconv.Itoa(defaultKeyReaders), Form: "1 to 1000000", Listener: true,
+			Help: "How many readers a trusted key may name within a minute before the notice `key_names_many` is raised. Nothing is refused. It counts in each process by itself.",
 		},
 	}
 }

@@ -88,8 +88,11 @@ func actionWords() map[string]string {
 		"reader.import":          "Readers were imported",
 		"connection.map_email":   "Mapping of readers by e-mail was switched",
 
-		"api_key.create": "An API key was made",
-		"api_key.revoke": "An API key was revoked",
+		"api_key.create":        "An API key was made",
+		"api_key.revoke":        "An API key was revoked",
+		"api_key.rotate":        "An API key got another secret",
+		"api_key.signer_add":    "A public key may sign assertions of an API key",
+		"api_key.signer_remove": "A public key may no longer sign assertions of an API key",
 
 		"profile.create":   "An embedding profile was made",
 		"profile.activate": "An embedding profile was made the active one",
