@@ -1,6 +1,11 @@
 package store
 
-import "github.com/google/uuid"
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
 
 // IdentityOf makes any identity, also those that no caller can get.
 func IdentityOf(reader, key uuid.UUID, bare bool, principals []int64) Identity {
@@ -9,3 +14,8 @@ func IdentityOf(reader, key uuid.UUID, bare bool, principals []int64) Identity {
 
 // SettingsOf returns what an identity sets in its transaction.
 func SettingsOf(i Identity) (reader, key, principals string) { return i.settings() }
+
+// AsIdentity runs fn as the query path runs.
+func AsIdentity(ctx context.Context, s *Store, who Identity, fn func(pgx.Tx) error) error {
+	return s.asIdentity(ctx, "testing", who, fn)
+}

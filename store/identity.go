@@ -102,6 +102,7 @@ const searchTimeout = 3 * time.Second
 func (s *Store) asIdentity(ctx context.Context, op string, who Identity, fn func(tx pgx.Tx) error) error {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
+		tx.Conn().PgConn().CustomData()[askedKey] = true
 		reader, key, principals := who.settings()
 		_, err := tx.Exec(ctx, `
 			SELECT set_config('tributary.reader', $1, true), set_config('tributary.key', $2, true),
@@ -116,4 +117,36 @@ func (s *Store) asIdentity(ctx context.Context, op string, who Identity, fn func
 		return &InputError{Problem: "must be UTF-8 text without NUL characters"}
 	}
 	return translate(op, err)
+}
+
+// askedKey marks a connection on which the query path was used.
+const askedKey = "tributary.asked"
+
+// cleanWithin bounds the look at a connection that comes back.
+const cleanWithin = 2 * time.Second
+
+// forgets reports whether a connection that comes back to the pool names nobody;
+// one that does is closed instead of lent again.
+//
+// SECURITY: an identity ends with its transaction. This is the second lock: what
+// another statement, or a mistake in the first, leaves behind is never inherited.
+func (s *Store) forgets(conn *pgx.Conn) bool {
+	asked, _ := conn.PgConn().CustomData()[askedKey].(bool)
+	if !asked {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanWithin)
+	defer cancel()
+	var left string
+	err := conn.QueryRow(ctx, `
+		SELECT concat(current_setting('tributary.reader', true), current_setting('tributary.key', true), current_setting('tributary.principals', true))`).Scan(&left)
+	if err != nil {
+		return false
+	}
+	if left != "" {
+		s.log.Error("a connection came back that still names somebody; it is closed", "error", "an identity was set beyond its transaction")
+		return false
+	}
+	delete(conn.PgConn().CustomData(), askedKey)
+	return true
 }

@@ -99,19 +99,22 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
 		return nil
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, fmt.Errorf("opening database: %w", err)
-	}
-	if err := checkSchema(ctx, pool); err != nil {
-		pool.Close()
-		return nil, err
-	}
 	log := cfg.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{pool: pool, log: log, acls: newACLCache(), erasing: EraseOptions{Program: cfg.Program, Clean: cfg.Clean}}, nil
+	s := &Store{log: log, acls: newACLCache(), erasing: EraseOptions{Program: cfg.Program, Clean: cfg.Clean}}
+	pc.AfterRelease = s.forgets
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("opening database: %w", err)
+	}
+	s.pool = pool
+	if err := checkSchema(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close closes every connection of the pool.
