@@ -133,6 +133,8 @@ type SearchResponse struct {
 	Pending         int64                `json:"pending"`
 	PermissionsAsOf map[string]time.Time `json:"permissions_as_of"`
 	NextCursor      *string              `json:"next_cursor"`
+	// Hint, of an answer without any result, says what is so on the reader's side.
+	Hint Hint `json:"hint,omitempty"`
 
 	// Plan says how the search was made. It is not for callers: it tells of what
 	// others can see.
@@ -206,6 +208,7 @@ type searchState struct {
 	Pending         int64                `json:"pending"`
 	PermissionsAsOf map[string]time.Time `json:"permissions_as_of"`
 	Plan            SearchPlan           `json:"plan"`
+	Unlinked        bool                 `json:"unlinked"`
 }
 
 // normalise fills in defaults and complains of what is out of bounds.
@@ -299,6 +302,7 @@ func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, offset int, res
 	for _, r := range found {
 		switch {
 		case r.State != nil:
+			resp.Hint = emptyHint(req, r.State)
 			resp.Complete, resp.Pending, resp.PermissionsAsOf, resp.Plan = r.State.Complete, r.State.Pending, r.State.PermissionsAsOf, r.State.Plan
 		case r.Rank > offset+req.K:
 			next := base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(offset + req.K)))
@@ -308,6 +312,9 @@ func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, offset int, res
 		case r.Rank > offset:
 			resp.Results = append(resp.Results, r.result(slices.Contains(req.Include, IncludeScores)))
 		}
+	}
+	if len(found) > 1 {
+		resp.Hint = ""
 	}
 	return nil
 }

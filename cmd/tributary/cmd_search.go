@@ -82,7 +82,7 @@ const excerptChars = 240
 
 func (a *app) printAnswer(answer web.Answer) {
 	if len(answer.Results) == 0 {
-		a.printf("Nothing found that this reader may see.\n")
+		a.printf("%s\n", emptyAnswer(answer))
 	}
 	for i, r := range answer.Results {
 		place := append([]string{r.Title}, r.HeadingPath...)
@@ -96,6 +96,20 @@ func (a *app) printAnswer(answer web.Answer) {
 	}
 	for _, note := range incompleteness(answer) {
 		a.notef("note: %s\n", note)
+	}
+}
+
+// emptyAnswer says in words why nothing was found, and what to do about it.
+func emptyAnswer(answer web.Answer) string {
+	switch answer.Hint {
+	case store.HintUnlinked:
+		return "Nothing found: the reader is nobody at any source. Say who it is there: tributary readers link --help"
+	case store.HintNothing:
+		return "Nothing found: nothing that was asked is shared with this reader. Why not, for one document: tributary explain READER DOCUMENT"
+	case store.HintPending:
+		return fmt.Sprintf("Nothing found yet: %d chunks that this reader may read still wait for their vectors. Ask again, or by words: --mode keyword", answer.Pending)
+	default:
+		return "Nothing found: of what this reader may read, nothing matches."
 	}
 }
 

@@ -330,6 +330,7 @@ BEGIN
     tributary.search_option(options, 'pending_cap', 100000, 1, 10000000)), 0);
   RETURN jsonb_build_object(
     'complete', NOT (fresh.stale OR cut OR too_old OR (mode <> 'keyword' AND (pending > 0 OR no_vector))),
-    'pending', pending, 'permissions_as_of', fresh.as_of);
+    'pending', pending, 'permissions_as_of', fresh.as_of,
+    'unlinked', fresh.as_of = '{}' AND NOT EXISTS (SELECT FROM tributary.session_seeds() i WHERE cardinality(i.seeds) > 0));
 END
 $$;
