@@ -72,6 +72,11 @@ bench-search: ## search as readers of 100 % to 0.1 %, against plain SQL (SCALE=2
 	@scripts/setup.sh --for bench
 	go run ./internal/bench -search $(ARGS)
 
+.PHONY: bench-load
+bench-load: ## 64 readers at a time for two minutes, against one (SCALE=200000 chunks, LOAD=2m: about 8 minutes)
+	@scripts/setup.sh --for bench
+	go run ./internal/bench -load $(ARGS)
+
 .PHONY: test-timing
 test-timing: ## compare 10,000 fetches of hidden with as many of absent ids (about 2 minutes)
 	@scripts/setup.sh --for test

@@ -23,6 +23,7 @@ type options struct {
 	sync    bool
 	search  bool
 	words   bool
+	load    bool
 }
 
 func main() {
@@ -62,6 +63,7 @@ func parseFlags() options {
 	flag.BoolVar(&o.sync, "sync", false, "the 8,000 files pulled over HTTP, against rclone and against the ingest alone")
 	flag.BoolVar(&o.search, "search", false, "search over SCALE chunks (default 200000), against the best ways of plain SQL")
 	flag.BoolVar(&o.words, "words", false, "keyword search over SCALE chunks (80,000) against plain ts_rank over the same visible set")
+	flag.BoolVar(&o.load, "load", false, "64 readers at a time over SCALE chunks, for LOAD (default 2m), against one")
 	flag.Parse()
 	if o.rounds <= 0 {
 		o.rounds = 5
@@ -83,6 +85,9 @@ func defaultCorpus() string {
 
 // run measures everything and returns how many bars were missed.
 func run(ctx context.Context, o options) (missed int, err error) { //nolint:nonamedreturns // says what the number is
+	if o.load {
+		return runLoad(ctx, o)
+	}
 	if o.search {
 		return runSearch(ctx, o)
 	}
