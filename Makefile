@@ -77,6 +77,11 @@ bench-load: ## 64 readers at a time for two minutes, against one (SCALE=200000 c
 	@scripts/setup.sh --for bench
 	go run ./internal/bench -load $(ARGS)
 
+.PHONY: test-container
+test-container: ## change the readers of a container of 100,000 documents, and each document's own (about 5 minutes; DOCUMENTS=n)
+	@scripts/setup.sh --for test
+	TEST_CONTAINER=$(or $(DOCUMENTS),100000) go test -timeout 40m -count=1 -v -run TestReadersOfAContainerChange $(ARGS) ./store
+
 .PHONY: test-timing
 test-timing: ## compare 10,000 fetches of hidden with as many of absent ids (about 2 minutes)
 	@scripts/setup.sh --for test

@@ -27,9 +27,10 @@ END
 $$;
 
 -- search_vector_near walks the HNSW index from the nearest chunk outwards and
--- asks for every candidate whether it is visible, until it has depth of them.
--- Where they were rarer than half their share of what is stored, it goes on
--- until as many candidates again, at least ef, brought none that is nearer: a
+-- asks for every candidate whether it is visible, until it has depth of them,
+-- soon or among twice ef candidates at least. Where they were rarer than half
+-- their share of what is stored, it goes on until as many candidates again, at
+-- least ef, brought none that is nearer: a
 -- walk that comes from far away enters the reader's part of the space anywhere,
 -- not where it is nearest to the question. good is false when the walk says
 -- little about the reader's chunks: it ended short, or fewer than a quarter of
@@ -75,7 +76,7 @@ BEGIN
       distances := distances || r.distance;
       nearer := nearer OR r.distance < farthest;
     END IF;
-    EXIT WHEN found >= depth AND (visited <= ef OR found >= visited * share / 2);
+    EXIT WHEN found >= depth AND (visited <= ef / 2 OR (visited >= 2 * ef AND found >= visited * share / 2));
     IF found >= depth AND visited >= next_look THEN
       EXIT WHEN NOT nearer;
       SELECT d INTO farthest FROM unnest(distances) d ORDER BY d OFFSET depth - 1 LIMIT 1;
