@@ -339,3 +339,31 @@ func TestRotatingAKey(t *testing.T) {
 		t.Errorf("a grace of 8 days: %v", err)
 	}
 }
+
+// TestADumpHoldsNoUsableKey: what is stored of a key lets nobody in (WB-6).
+func TestADumpHoldsNoUsableKey(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	rows := mustStore(t, f, twoReaders())
+	_, first := keyOf(t, f.store, store.KeyBound, rows.readers[0], rows.connections...)
+	_, second, err := f.store.RotateKey(t.Context(), "bound", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump := pgtest.Scalar[string](t, f.db, `SELECT string_agg(k::text, ' ') FROM api_key k`)
+	for _, secret := range []string{first, second} {
+		if _, _, err := f.store.Authenticate(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(dump, secret[5:20]) {
+			t.Error("part of a secret is stored")
+		}
+	}
+	for _, word := range strings.FieldsFunc(dump, func(r rune) bool { return strings.ContainsRune(`(),"\{} `, r) }) {
+		for _, guess := range []string{word, "trib_" + word, "trib_" + strings.TrimPrefix(word, "x")} {
+			if _, _, err := f.store.Authenticate(t.Context(), guess); !errors.Is(err, store.ErrUnauthenticated) {
+				t.Errorf("what is stored lets in: %v", err)
+			}
+		}
+	}
+}
