@@ -14,7 +14,7 @@ import (
 )
 
 // usualChecks is how many checks the normal run makes at least.
-const usualChecks = 20_000
+const usualChecks = 60_000
 
 // history is how many events a world goes through.
 const history = 14

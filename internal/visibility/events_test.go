@@ -42,8 +42,7 @@ func events() []event {
 		{"unlink", (*rig).unlink},
 		{"disable", (*rig).disable},
 		{"address", func(r *rig) { r.addEmail(r.anyReader()) }},
-		{"mapping", (*rig).mapping},
-		{"mapping", (*rig).mapping},
+		{"mapping", func(r *rig) { r.mapping(r.anyConn()) }},
 		{"revoke key", (*rig).revoke},
 	}
 }
@@ -249,10 +248,9 @@ func (r *rig) addEmail(i int) {
 	}
 }
 
-func (r *rig) mapping() {
-	c := r.anyConn()
+func (r *rig) mapping(c int) {
 	x := &r.w.Connections[c]
-	x.MapEmail = r.one(70)
+	x.MapEmail = r.one(80)
 	_, err := r.store.SetMapEmail(r.tb.Context(), r.conns[c].id, x.MapEmail)
 	r.must(err)
 }

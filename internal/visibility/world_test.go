@@ -17,7 +17,7 @@ import (
 
 // emails are few, so that two people have the same. Two differ in the case of
 // the local part, which makes them two.
-var emails = [...]string{"a@x.test", "A@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test"}
+var emails = [...]string{"a@x.test", "A@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test", "f@x.test", "g@x.test", "h@x.test", "i@x.test", "j@x.test"}
 
 // fill makes a world of up to that many documents.
 func (r *rig) fill(documents int) {
@@ -41,6 +41,9 @@ func (r *rig) fill(documents int) {
 		r.readPermissions(c, true)
 	}
 	r.makeReaders()
+	for c := range r.conns {
+		r.mapping(c)
+	}
 	r.makeKeys()
 }
 
@@ -224,7 +227,7 @@ func (r *rig) readAddresses(c int, run store.Run, users []int) {
 	var people []connectors.Person
 	for _, u := range users {
 		if r.one(60) {
-			a := oracle.Address{Connection: c, User: u, Email: pick(r, emails[:]), Verified: r.one(70)}
+			a := oracle.Address{Connection: c, User: u, Email: pick(r, emails[:]), Verified: r.one(55)}
 			r.w.Addresses = append(r.w.Addresses, a)
 			people = append(people, connectors.Person{Principal: r.principals[u], Email: strings.Replace(a.Email, "x.test", "X.Test", 1), Verified: a.Verified})
 		}
@@ -243,7 +246,7 @@ func (r *rig) makeReaders() {
 		for range 1 + r.rng.IntN(4) - i%3/2 {
 			r.link(i)
 		}
-		if r.one(40) {
+		if r.one(70) {
 			r.addEmail(i)
 		}
 	}
