@@ -82,6 +82,8 @@ type Config struct {
 	// Runs says how long the logs and lists of runs are kept: 30 days, and the
 	// last 20 of each connection and lane.
 	Runs store.RunRetention
+	// Reads is how long the records of reads are kept: 365 days.
+	Reads time.Duration
 	// Clean cleans the storage of tables that rows were erased from; nil where
 	// this process has no role that may.
 	Clean func(ctx context.Context, tables []string) (store.Cleaned, error)
@@ -122,6 +124,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Runs == (store.RunRetention{}) {
 		c.Runs = store.DefaultRunRetention()
+	}
+	if c.Reads == 0 {
+		c.Reads = 365 * 24 * time.Hour
 	}
 	return c
 }

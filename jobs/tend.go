@@ -10,7 +10,7 @@ import (
 const cutShort = time.Minute
 
 // tend ends grants and connections whose time is over, and goes on deleting
-// connections that a request began to delete and did not finish. Now and then it forgets old runs. A
+// connections that a request began to delete and did not finish. Now and then it forgets old runs and reads. A
 // failure is logged: the next job does it again.
 func (r *Runner) tend(ctx context.Context) {
 	if r.cfg.Tend != nil {
@@ -27,24 +27,32 @@ func (r *Runner) tend(ctx context.Context) {
 			r.cfg.Log.Warn("deleting a connection that is closing", "connection", id, "error", err)
 		}
 	}
-	r.forgetRuns(ctx)
+	r.forget(ctx)
 }
 
-// forgetEvery is how often a process forgets old runs.
+// forgetEvery is how often a process forgets old runs and reads.
 const forgetEvery = time.Hour
 
-func (r *Runner) forgetRuns(ctx context.Context) {
+func (r *Runner) forget(ctx context.Context) {
 	last, now := r.forgot.Load(), time.Now()
 	if now.Sub(time.Unix(last, 0)) < forgetEvery || !r.forgot.CompareAndSwap(last, now.Unix()) {
 		return
 	}
-	for n := 1; n > 0; {
-		var err error
-		if n, err = r.store.ForgetRuns(ctx, r.cfg.Runs); err != nil {
-			if ctx.Err() == nil {
-				r.cfg.Log.Warn("forgetting old runs", "error", err)
+	for _, old := range []struct {
+		what   string
+		forget func() (int64, error)
+	}{
+		{"runs", func() (int64, error) { n, err := r.store.ForgetRuns(ctx, r.cfg.Runs); return int64(n), err }},
+		{"reads", func() (int64, error) { return r.store.ForgetReads(ctx, r.cfg.Reads) }},
+	} {
+		for n := int64(1); n > 0; {
+			var err error
+			if n, err = old.forget(); err != nil {
+				if ctx.Err() == nil {
+					r.cfg.Log.Warn("forgetting what is old", "what", old.what, "error", err)
+				}
+				break
 			}
-			return
 		}
 	}
 }

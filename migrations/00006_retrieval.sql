@@ -150,6 +150,8 @@ CREATE TABLE read_event (
 );
 CREATE INDEX read_event_at ON read_event (at);
 CREATE INDEX read_event_documents ON read_event USING gin (documents);
+CREATE INDEX read_event_reader ON read_event (reader_id, id) WHERE reader_id IS NOT NULL;
+CREATE INDEX read_event_lost ON read_event (at) WHERE lost > 0;
 
 -- The feed. A row says what changed and holds none of it; the one sequencer
 -- gives committed rows their positions, without gaps. Of kind membership, detail

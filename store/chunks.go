@@ -41,7 +41,7 @@ const maxSection = 8000
 
 // Chunk returns one chunk of a current revision; errors as for Document.
 func (s *Store) Chunk(ctx context.Context, who Identity, id ChunkID) (CitedChunk, error) {
-	return oneOf(ctx, s, who, "reading chunk", scanCited, `SELECT * FROM tributary.chunk($1, $2)`, id.Document, id.Number)
+	return oneOf(ctx, s, who, "reading chunk", &reading{tool: "chunk", documents: []uuid.UUID{id.Document}}, scanCited, `SELECT * FROM tributary.chunk($1, $2)`, id.Document, id.Number)
 }
 
 func scanCited(row pgx.CollectableRow) (CitedChunk, error) {
@@ -57,7 +57,7 @@ func scanCited(row pgx.CollectableRow) (CitedChunk, error) {
 // errors as for Document.
 func (s *Store) ChunkNeighbours(ctx context.Context, who Identity, id ChunkID, before, after int) (Neighbours, error) {
 	var out Neighbours
-	err := s.asIdentity(ctx, "reading neighbours", who, func(tx pgx.Tx) error {
+	err := s.asIdentity(ctx, "reading neighbours", who, &reading{tool: "neighbours", documents: []uuid.UUID{id.Document}}, func(tx pgx.Tx) error {
 		var ok bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM tributary.chunk($1, $2))`, id.Document, id.Number).Scan(&ok); err != nil {
 			return err

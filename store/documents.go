@@ -136,19 +136,19 @@ type LineageProfile struct {
 // Document returns one document. One that who may not see and one that does
 // not exist are both ErrNotFound.
 func (s *Store) Document(ctx context.Context, who Identity, id uuid.UUID) (Document, error) {
-	return oneOf(ctx, s, who, "reading document", pgx.RowToStructByPos[Document], `SELECT * FROM tributary.document($1)`, id)
+	return oneOf(ctx, s, who, "reading document", &reading{tool: "document", documents: []uuid.UUID{id}}, pgx.RowToStructByPos[Document], `SELECT * FROM tributary.document($1)`, id)
 }
 
 // DocumentText returns a document's canonical text; errors as for Document.
 func (s *Store) DocumentText(ctx context.Context, who Identity, id uuid.UUID) (DocumentText, error) {
-	return oneOf(ctx, s, who, "reading document text", pgx.RowToStructByPos[DocumentText], `SELECT * FROM tributary.document_text($1)`, id)
+	return oneOf(ctx, s, who, "reading document text", &reading{tool: "text", documents: []uuid.UUID{id}}, pgx.RowToStructByPos[DocumentText], `SELECT * FROM tributary.document_text($1)`, id)
 }
 
 // DocumentChunks returns a document's chunks in reading order; errors as for
 // Document.
 func (s *Store) DocumentChunks(ctx context.Context, who Identity, id uuid.UUID) ([]DocumentChunk, error) {
 	list := []DocumentChunk{}
-	err := s.asIdentity(ctx, "reading chunks", who, func(tx pgx.Tx) error {
+	err := s.asIdentity(ctx, "reading chunks", who, &reading{tool: "chunks", documents: []uuid.UUID{id}}, func(tx pgx.Tx) error {
 		var ok bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM tributary.document($1))`, id).Scan(&ok); err != nil {
 			return err
@@ -182,13 +182,13 @@ func (s *Store) DocumentChunks(ctx context.Context, who Identity, id uuid.UUID) 
 
 // Lineage returns where a chunk comes from; errors as for Document.
 func (s *Store) Lineage(ctx context.Context, who Identity, id ChunkID) (Lineage, error) {
-	return oneOf(ctx, s, who, "reading lineage", scanLineage, `SELECT * FROM tributary.lineage($1, $2)`, id.Document, id.Number)
+	return oneOf(ctx, s, who, "reading lineage", &reading{tool: "lineage", documents: []uuid.UUID{id.Document}}, scanLineage, `SELECT * FROM tributary.lineage($1, $2)`, id.Document, id.Number)
 }
 
 // oneOf returns the one row of a query of the query path, or ErrNotFound.
-func oneOf[T any](ctx context.Context, s *Store, who Identity, op string, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+func oneOf[T any](ctx context.Context, s *Store, who Identity, op string, r *reading, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
 	var out T
-	err := s.asIdentity(ctx, op, who, func(tx pgx.Tx) error {
+	err := s.asIdentity(ctx, op, who, r, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, sql, args...)
 		if err != nil {
 			return err

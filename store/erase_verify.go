@@ -113,6 +113,8 @@ func keptRows(table string) (why, where string) {
 		return "ids only: consumers of the feed learn from them what to delete", "kind = 'purge'"
 	case "audit_event":
 		return "ids only: the audit log is append-only", "true"
+	case "read_event":
+		return "ids only: who read what was erased, and no question", "query IS NULL"
 	case "erasure", "erasure_item":
 		return "ids and hashes only: the proof of the erasure", "true"
 	default:

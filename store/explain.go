@@ -168,7 +168,7 @@ func (s *Store) Explain(ctx context.Context, req ExplainRequest, events ...audit
 	if err := x.ask(ctx, s, req); err != nil {
 		return Explanation{}, err
 	}
-	err := s.asIdentity(ctx, "explaining", x.who, func(tx pgx.Tx) error {
+	err := s.asIdentity(ctx, "explaining", x.who, nil, func(tx pgx.Tx) error {
 		x.tx = tx
 		if err := x.facts(ctx, req.Document); err != nil {
 			return err

@@ -36,7 +36,7 @@ func (s *Store) WhoCanRead(ctx context.Context, ref string, after uuid.UUID, lim
 		return WhoCanRead{}, &InputError{Field: "limit", Problem: "must be 1 to 1000"}
 	}
 	out := WhoCanRead{Readers: []ExplainedReader{}}
-	err := s.asIdentity(ctx, "explaining", Identity{}, func(tx pgx.Tx) error {
+	err := s.asIdentity(ctx, "explaining", Identity{}, nil, func(tx pgx.Tx) error {
 		var err error
 		if out.Document, err = documentOf(ctx, tx, ref); err != nil {
 			return err

@@ -17,5 +17,5 @@ func SettingsOf(i Identity) (reader, key, principals string) { return i.settings
 
 // AsIdentity runs fn as the query path runs.
 func AsIdentity(ctx context.Context, s *Store, who Identity, fn func(pgx.Tx) error) error {
-	return s.asIdentity(ctx, "testing", who, fn)
+	return s.asIdentity(ctx, "testing", who, nil, fn)
 }

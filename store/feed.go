@@ -193,7 +193,8 @@ func (s *Store) Feed(ctx context.Context, who Identity, req FeedRequest) (FeedPa
 		}
 	}
 	var page FeedPage
-	err := s.asIdentity(ctx, "reading the feed", who, func(tx pgx.Tx) error {
+	r := reading{tool: "feed", asOf: map[string]*time.Time{}}
+	err := s.asIdentity(ctx, "reading the feed", who, &r, func(tx pgx.Tx) error {
 		f := &feedReader{tx: tx, req: req, at: cursor, page: FeedPage{Events: []FeedEvent{}}, sent: map[sentKey]bool{}}
 		if err := f.open(ctx); err != nil {
 			return err
@@ -209,12 +210,25 @@ func (s *Store) Feed(ctx context.Context, who Identity, req FeedRequest) (FeedPa
 		}
 		page = f.page
 		page.Cursor = f.at.String()
+		page.reading(&r)
 		return err
 	})
 	if err != nil {
 		return FeedPage{}, err
 	}
 	return page, nil
+}
+
+// reading says of what documents p tells, and by which permissions.
+func (p FeedPage) reading(r *reading) {
+	for _, e := range p.Events {
+		if e.DocumentID != nil {
+			r.documents = append(r.documents, *e.DocumentID)
+		}
+	}
+	for _, c := range p.Connections {
+		r.asOf[c.Name] = c.PermissionsAsOf
+	}
 }
 
 // open finds out what the key reads and where its cursor is; without one it

@@ -23,7 +23,7 @@ type ConnectionPrincipals struct {
 // disabled is ErrNotFound.
 func (s *Store) ReaderPrincipals(ctx context.Context, who Identity, reader uuid.UUID, connection string) ([]ConnectionPrincipals, error) {
 	out := []ConnectionPrincipals{}
-	err := s.asIdentity(ctx, "reading a reader's principals", who, func(tx pgx.Tx) error {
+	err := s.asIdentity(ctx, "reading a reader's principals", who, nil, func(tx pgx.Tx) error {
 		var all []FeedConnection
 		err := tx.QueryRow(ctx, `SELECT connections FROM tributary.feed_status($1)`, uuid.Nil).Scan(&all)
 		if errors.Is(err, pgx.ErrNoRows) {

@@ -22,6 +22,8 @@ type Identity struct {
 	key        uuid.UUID
 	principals []int64
 	bare       bool
+	// called is how somebody who is no stored reader was named.
+	called string
 }
 
 // ReaderID returns the reader, or the zero id where the identity has none.
@@ -75,7 +77,11 @@ type PrincipalIn struct {
 // rights. Principals that no document or membership names hold nothing.
 func (s *Store) AsPrincipals(ctx context.Context, ps ...PrincipalIn) (Identity, error) {
 	id := Identity{bare: true}
-	for _, p := range ps {
+	for i, p := range ps {
+		if i > 0 {
+			id.called += ", "
+		}
+		id.called += string(p.Principal.Kind) + ":" + p.Principal.ID
 		var n int64
 		err := s.pool.QueryRow(ctx, `
 			SELECT p.id FROM connection c JOIN principal p ON p.realm_id = c.realm_id
@@ -95,24 +101,33 @@ func (s *Store) AsPrincipals(ctx context.Context, ps ...PrincipalIn) (Identity, 
 const searchTimeout = 3 * time.Second
 
 // asIdentity runs fn in a read-only transaction with one snapshot, in which
-// the query path knows who asks.
+// the query path knows who asks, and records what r says was read. r is nil where
+// nothing of a document is handed out: counts, principals, explanations for admins.
 //
 // SECURITY: the identity is set for this transaction only, so that a pooled
 // connection never carries it to the next borrower.
-func (s *Store) asIdentity(ctx context.Context, op string, who Identity, fn func(tx pgx.Tx) error) error {
+func (s *Store) asIdentity(ctx context.Context, op string, who Identity, r *reading, fn func(tx pgx.Tx) error) error {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
 		tx.Conn().PgConn().CustomData()[askedKey] = true
 		reader, key, principals := who.settings()
-		_, err := tx.Exec(ctx, `
+		var at time.Time
+		err := tx.QueryRow(ctx, `
 			SELECT set_config('tributary.reader', $1, true), set_config('tributary.key', $2, true),
-			       set_config('tributary.principals', $3, true), set_config('statement_timeout', $4, true)`,
-			reader, key, principals, strconv.FormatInt(searchTimeout.Milliseconds(), 10))
+			       set_config('tributary.principals', $3, true), set_config('statement_timeout', $4, true), clock()`,
+			reader, key, principals, strconv.FormatInt(searchTimeout.Milliseconds(), 10)).Scan(nil, nil, nil, nil, &at)
 		if err != nil {
 			return err
 		}
-		return fn(tx)
+		if err := fn(tx); err != nil || r == nil {
+			return err
+		}
+		r.at, r.who = at, who
+		return r.snapshot(ctx, tx)
 	})
+	if err == nil && r != nil {
+		return s.recordRead(ctx, *r)
+	}
 	if code := pgCode(err); code == stateBadEncoding || code == stateBadUnicode {
 		return &InputError{Problem: "must be UTF-8 text without NUL characters"}
 	}

@@ -37,7 +37,7 @@ const MaxListed = 1000
 
 // VisibleCount counts the documents and chunks that who may see.
 func (s *Store) VisibleCount(ctx context.Context, who Identity, f Filters) (documents, chunks int64, err error) {
-	err = s.asIdentity(ctx, "counting documents", who, func(tx pgx.Tx) error {
+	err = s.asIdentity(ctx, "counting documents", who, nil, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `SELECT documents, chunks FROM tributary.visible_count($1)`, f).Scan(&documents, &chunks)
 	})
 	return documents, chunks, err
@@ -47,7 +47,8 @@ func (s *Store) VisibleCount(ctx context.Context, who Identity, f Filters) (docu
 // last (the zero id starts), at most limit, and reports whether more follow.
 func (s *Store) ListDocuments(ctx context.Context, who Identity, f Filters, last uuid.UUID, limit int) (list []DocumentSummary, more bool, err error) {
 	limit = max(1, min(limit, MaxListed))
-	err = s.asIdentity(ctx, "listing documents", who, func(tx pgx.Tx) error {
+	r := reading{tool: "list"}
+	err = s.asIdentity(ctx, "listing documents", who, &r, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT document_id, connection, title, url, path, kind, media_type, revision, chunk_count, source_updated_at, updated_at
 			FROM tributary.visible_list($1, $2, $3)`, f, last, limit+1)
@@ -55,6 +56,9 @@ func (s *Store) ListDocuments(ctx context.Context, who Identity, f Filters, last
 			return err
 		}
 		list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[DocumentSummary])
+		for i := range min(limit, len(list)) {
+			r.documents = append(r.documents, list[i].ID)
+		}
 		return err
 	})
 	if err != nil {
@@ -71,7 +75,8 @@ const exportBytes = 8 << 20
 // the id last (the zero id starts): at most limit, fewer where their text is
 // large, from one snapshot. more reports whether others follow.
 func (s *Store) ExportDocuments(ctx context.Context, who Identity, f Filters, last uuid.UUID, limit int) (list []ExportedDocument, more bool, err error) {
-	err = s.asIdentity(ctx, "exporting documents", who, func(tx pgx.Tx) error {
+	r := reading{tool: "export"}
+	err = s.asIdentity(ctx, "exporting documents", who, &r, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `SELECT * FROM tributary.visible_export($1, $2, $3, $4)`, f, last, limit, exportBytes)
 		if err != nil {
 			return err
@@ -79,6 +84,7 @@ func (s *Store) ExportDocuments(ctx context.Context, who Identity, f Filters, la
 		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (ExportedDocument, error) {
 			x, err := pgx.RowToStructByPos[exportRow](row)
 			more = x.More
+			r.documents = append(r.documents, x.ID)
 			return ExportedDocument{x.Document, x.Chunks}, err
 		})
 		return err

@@ -46,7 +46,7 @@ func (s *Store) EvaluateNotices(ctx context.Context) (raised, cleared int64, err
 			checkLastRuns, checkBlocked, checkStuck, checkStarved, checkWorkers, checkDiscarded, checkUnknownKinds,
 			checkStale, checkExpired, checkUnknownACL, checkGroups,
 			checkUncertain, checkRefresh, checkGrantEnds, checkBreakers, checkRejected, checkEndingClients,
-			checkKeys, checkNamings, checkAdmins, checkProfiles, checkErasures, checkFeed,
+			checkKeys, checkNamings, checkAdmins, checkProfiles, checkErasures, checkFeed, checkReads,
 		} {
 			rows, err := tx.Query(ctx, check)
 			if err != nil {

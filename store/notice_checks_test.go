@@ -105,6 +105,10 @@ func causes() map[string]cause {
 			`WITH c AS (SELECT $1::uuid) INSERT INTO api_key (name, secret_hash, hint, mode, rights, alarmed_at, alarm_readers) VALUES ('n', '\x02', '', 'own', '{search}', clock(), 200)`,
 			`WITH c AS (SELECT $1::uuid) UPDATE api_key SET revoked_at = clock() WHERE name = 'n'`,
 		},
+		"read_audit_losses": {
+			`WITH c AS (SELECT $1::uuid) INSERT INTO read_event (tool, documents, lost) VALUES ('text', '{}', 2)`,
+			`WITH c AS (SELECT $1::uuid) UPDATE read_event SET at = clock() - interval '8 days'`,
+		},
 		"token_expiring": {
 			`WITH c AS (SELECT $1::uuid) INSERT INTO admin_token (name, role, secret_hash, hint, expires_at) VALUES ('k', 'admin', '\x01', '', clock() + interval '6 days')`,
 			`WITH c AS (SELECT $1::uuid) UPDATE admin_token SET expires_at = clock() + interval '8 days'`,

@@ -113,6 +113,9 @@ const (
 	checkFeed = `
 		SELECT 'feed_stuck', NULL::uuid, '', count(*) || ' changes have had no place in the feed since ' || to_char(min(at), 'HH24:MI:SS') || ' UTC', ''
 		FROM outbox WHERE position IS NULL HAVING min(at) < clock() - interval '2 minutes'`
+	checkReads = `
+		SELECT 'read_audit_losses', NULL::uuid, '', sum(e.lost) || ' reads, the last before ' || to_char(max(e.at), 'YYYY-MM-DD HH24:MI') || ' UTC', ''
+		FROM read_event e WHERE e.lost > 0 AND e.at > clock() - interval '7 days' HAVING sum(e.lost) > 0`
 	checkErasures = `
 		SELECT 'erasure_failed', NULL::uuid, left(e.id::text, 8), 'the ' || e.scope || ' of ' || e.connection || ': ' || e.error, '' FROM erasure e WHERE e.state = 'failed'`
 )

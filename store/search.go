@@ -256,9 +256,16 @@ func (s *Store) Search(ctx context.Context, who Identity, req SearchRequest) (Se
 		return SearchResponse{}, err
 	}
 	resp := SearchResponse{Results: []SearchResult{}, PermissionsAsOf: map[string]time.Time{}}
-	err = s.asIdentity(ctx, "searching", who, func(tx pgx.Tx) error {
+	r := reading{tool: "search", query: req.Query, asOf: map[string]*time.Time{}}
+	err = s.asIdentity(ctx, "searching", who, &r, func(tx pgx.Tx) error {
 		if err := searchTx(ctx, tx, req, offset, &resp); err != nil {
 			return err
+		}
+		for _, x := range resp.Results {
+			r.documents = append(r.documents, x.DocumentID)
+		}
+		for name, at := range resp.PermissionsAsOf {
+			r.asOf[name] = &at
 		}
 		return decorate(ctx, tx, req, resp.Results)
 	})

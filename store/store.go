@@ -37,6 +37,8 @@ type Config struct {
 	// Program and Clean are those of the erasures that EraseOptions say nothing else of.
 	Program string
 	Clean   func(ctx context.Context, tables []string) (Cleaned, error)
+	// ReadAudit says how reads of content are recorded.
+	ReadAudit ReadAudit
 }
 
 // searchPath is where names of SQL are looked up.
@@ -69,6 +71,9 @@ type Store struct {
 	feed wakers
 	// erasing is what EraseOptions default to.
 	erasing EraseOptions
+	// reads of content wait here to be recorded, as audit says.
+	reads readLog
+	audit ReadAudit
 }
 
 // Open connects as the role app. It returns a *SchemaError where the schema is
@@ -103,7 +108,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{log: log, acls: newACLCache(), erasing: EraseOptions{Program: cfg.Program, Clean: cfg.Clean}}
+	s := &Store{log: log, acls: newACLCache(), audit: cfg.ReadAudit, erasing: EraseOptions{Program: cfg.Program, Clean: cfg.Clean}}
 	pc.AfterRelease = s.forgets
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {

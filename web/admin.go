@@ -35,6 +35,7 @@ type AdminStore interface {
 	ProfileProgress(ctx context.Context, p store.Profile) (store.ProfileProgress, error)
 	ActivateProfile(ctx context.Context, name string, force bool, events ...audit.Event) error
 	Skipped(ctx context.Context, connection uuid.UUID) ([]store.SkippedItem, error)
+	Reads(ctx context.Context, f store.ReadFilter) ([]store.Read, error)
 }
 
 // Admin is what the admin API needs beside OAuth. All of it is safe for concurrent use.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"tributary/internal/audit"
@@ -18,6 +19,7 @@ func (s *Server) adminInstanceRoutes() []route {
 	return []route{
 		operation(get, "/workers", accessTokenAuditor, s.adminWorkers),
 		operation(get, "/audit", accessTokenAuditor, s.adminAudit),
+		operation(get, "/audit/reads", accessTokenAuditor, s.adminReads),
 		operation(get, "/profiles", accessTokenAuditor, s.adminProfiles),
 		operation(http.MethodPost, "/profiles/:name/activate", accessTokenOwner, s.adminActivateProfile),
 		operation(get, "/providers", accessTokenAuditor, s.adminProviders),
@@ -42,6 +44,34 @@ func (s *Server) adminAudit(c echo.Context, in auditQuery) (Page[audit.Event], e
 			Action: in.Action, Actor: in.Actor, Target: in.Target, Since: in.Since, Until: in.Until, Before: before, Limit: limit,
 		})
 	}, func(e audit.Event) int64 { return e.ID })
+}
+
+type readsQuery struct {
+	pageQuery
+
+	Document string    `query:"document"`
+	Reader   string    `query:"reader"`
+	Since    time.Time `query:"since"`
+	Until    time.Time `query:"until"`
+}
+
+// adminReads is who read what, the newest reads first.
+func (s *Server) adminReads(c echo.Context, in readsQuery) (Page[store.Read], error) {
+	f := store.ReadFilter{Reader: in.Reader, Since: in.Since, Until: in.Until}
+	if in.Document != "" {
+		var err error
+		if f.Document, err = uuid.Parse(in.Document); err != nil {
+			return Page[store.Read]{}, invalid("document", "document: must be the id of a document")
+		}
+	}
+	page, err := numbered(in.pageQuery, func(before int64, limit int) ([]store.Read, error) {
+		f.Before, f.Limit = before, limit
+		return s.cfg.Admin.Store.Reads(c.Request().Context(), f)
+	}, func(r store.Read) int64 { return r.ID })
+	if errors.Is(err, store.ErrNotFound) {
+		err = problem(http.StatusNotFound, codeNotFound, "there is no such reader; the list of readers has their names")
+	}
+	return page, err
 }
 
 // adminProfiles lists the embedding profiles by name.

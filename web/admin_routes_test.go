@@ -20,7 +20,7 @@ func adminAccess() map[string]string {
 		"auditor": `GET connections, GET connections/:name, GET connections/:name/skipped,
 			GET runs, GET runs/:id, GET runs/:id/progress, GET runs/:id/events, GET runs/:id/items,
 			GET grants, GET grants/:id, GET registrations, GET registrations/:id, GET readers, GET readers/:id, GET people/unmatched, GET keys, GET keys/:id, GET explain, GET documents/:id/readers,
-			GET audit, GET workers, GET notices, GET connections/:name/schedule, GET connections/:name/limits, GET connections/:name/quarantine, GET connections/:name/exclusions,
+			GET audit, GET audit/reads, GET workers, GET notices, GET connections/:name/schedule, GET connections/:name/limits, GET connections/:name/quarantine, GET connections/:name/exclusions,
 			GET deletions, GET deletions/:id, GET deletions/:id/documents, GET erasures, GET erasures/:id, GET erasures/:id/receipt, GET profiles, GET providers, GET sources`,
 		"admin": `POST connections, PATCH connections/:name, DELETE connections/:name, POST connections/:name/pause, POST connections/:name/resume,
 			POST connections/:name/sync, PUT connections/:name/expiry, POST connections/:name/grant-again, GET connections/:name/choices,

@@ -16,9 +16,9 @@ import (
 
 func auditCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
-		Use: "audit", Short: "The log of who did what",
-		Example: "  tributary audit list --since 24h\n  tributary audit list --action oauth --json",
-	}, auditList(a))
+		Use: "audit", Short: "The log of who did what, and of who read what",
+		Example: "  tributary audit list --since 24h\n  tributary audit who-read 3f2c0d4e-… --since 30d",
+	}, auditList(a), auditWhoRead(a), auditReads(a))
 }
 
 // auditFlags are the flags of audit list.

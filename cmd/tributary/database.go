@@ -248,7 +248,7 @@ func (a *app) reachStore(ctx context.Context, s settings.Settings, log *slog.Log
 		if err != nil {
 			return nil, nil, err
 		}
-		st, err := openStore(ctx, d, store.CLI, d.migrateURL, log)
+		st, err := openStore(ctx, d, store.CLI, d.migrateURL, a.readAudit(s), log)
 		if err == nil {
 			return d, st, nil
 		}
@@ -278,11 +278,16 @@ func stillThere(ctx context.Context, d *database, err error) error {
 	return &databaseError{fmt.Errorf("the database no longer answers; what was committed stays, run the command again: %s", describe(err))}
 }
 
+// readAudit says how reads are recorded, and that those of a command are of who runs it.
+func (a *app) readAudit(s settings.Settings) store.ReadAudit {
+	return store.ReadAudit{Actor: a.cliActor().Name, Queries: s.ReadAuditQueries, Strict: s.ReadAuditStrict}
+}
+
 // openStore opens the store of d. It refuses another role than app: the query
 // path believes that one alone when it says for whom it asks, so that with
 // another every answer would be empty.
-func openStore(ctx context.Context, d *database, purpose store.Purpose, cleanURL string, log *slog.Logger) (*store.Store, error) {
-	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: purpose, Log: log, Program: version, Clean: cleaner(cleanURL)})
+func openStore(ctx context.Context, d *database, purpose store.Purpose, cleanURL string, reads store.ReadAudit, log *slog.Logger) (*store.Store, error) {
+	st, err := store.Open(ctx, store.Config{URL: d.url, Purpose: purpose, Log: log, Program: version, Clean: cleaner(cleanURL), ReadAudit: reads})
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func (a *app) newEngine(ctx context.Context, s settings.Settings, st *store.Stor
 	for _, c := range a.connectorList(s).All() {
 		byName[c.Spec().Source] = c
 	}
-	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Authorise: grants.authorise, Refresher: grants.refresher(), Tend: grants.grants.Tend, Log: log, Version: version, Workers: workers, Clean: cleaner(a.cleanURL), Runs: store.RunRetention{Age: s.RunRetention, Last: s.RunRetentionLast}, KeyProblem: grants.keyProblem})
+	r, err := jobs.New(jobs.Config{Store: st, Connectors: byName, Extractor: x, Authorise: grants.authorise, Refresher: grants.refresher(), Tend: grants.grants.Tend, Log: log, Version: version, Workers: workers, Clean: cleaner(a.cleanURL), Runs: store.RunRetention{Age: s.RunRetention, Last: s.RunRetentionLast}, Reads: s.ReadAuditRetention, KeyProblem: grants.keyProblem})
 	if err != nil {
 		return nil, errors.Join(err, x.Close(ctx))
 	}

@@ -132,7 +132,7 @@ func (a *app) newService(ctx context.Context, s settings.Settings, d *database, 
 
 func (srv *service) open(ctx context.Context, a *app) error {
 	var err error
-	if srv.store, err = openStore(ctx, srv.db, srv.parts.purpose, a.cleanURL, srv.log); err != nil {
+	if srv.store, err = openStore(ctx, srv.db, srv.parts.purpose, a.cleanURL, a.readAudit(srv.settings), srv.log); err != nil {
 		return err
 	}
 	// SECURITY: nothing is served from a database whose roles or functions are not those that were migrated.
@@ -145,11 +145,11 @@ func (srv *service) open(ctx context.Context, a *app) error {
 	if srv.ring, srv.noRing, err = openVault(ctx, srv.settings, srv.store, srv.log); err != nil {
 		return err
 	}
-	srv.metrics.SetGauges(gauges(srv.store))
+	srv.metrics.SetGauges(srv.gauges(gauges(srv.store)))
 	public := srv.settings.PublicURL
 	if srv.parts.web {
 		public = withPort(public, srv.ports.web.Addr())
-		if srv.webStore, err = openStore(ctx, srv.db, store.Web, a.cleanURL, srv.log); err != nil {
+		if srv.webStore, err = openStore(ctx, srv.db, store.Web, a.cleanURL, a.readAudit(srv.settings), srv.log); err != nil {
 			return err
 		}
 	}
@@ -250,6 +250,7 @@ func (srv *service) run(ctx context.Context, first func(ctx context.Context) err
 	group.Go(func() error { return srv.engine.runner.WatchHealth(inner) })
 	group.Go(func() error { return srv.feedStore().KeepFeed(inner, srv.settings.FeedRetention) })
 	if srv.server != nil {
+		group.Go(func() error { return srv.webStore.KeepReads(inner) })
 		group.Go(func() error { return srv.server.Serve(inner, srv.ports.web, srv.settings.TLSCert, srv.settings.TLSKey) })
 	}
 	if srv.ports.metrics != nil {
@@ -339,6 +340,17 @@ func (srv *service) close(ctx context.Context) {
 		}
 	}
 	srv.webStore, srv.store = nil, nil
+}
+
+// gauges adds to others what this process knows by itself.
+func (srv *service) gauges(others func(ctx context.Context) ([]web.Sample, error)) func(ctx context.Context) ([]web.Sample, error) {
+	return func(ctx context.Context) ([]web.Sample, error) {
+		samples, err := others(ctx)
+		if srv.webStore != nil {
+			samples = append(samples, web.Sample{Name: "tributary_read_audit_lost", Help: "Reads of documents that this process could not record.", Value: float64(srv.webStore.LostReads())})
+		}
+		return samples, err
+	}
 }
 
 // gauges reports the connections' freshness.

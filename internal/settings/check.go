@@ -16,7 +16,7 @@ func check(raw map[string]given, dirs directories) (Settings, error) {
 	steps := []func(map[string]given, *Settings) error{
 		checkAddr, checkTLS, checkProxies, checkPublicURL, checkListen, checkMetrics, checkSandbox, checkUncertain,
 		func(raw map[string]given, s *Settings) error { return checkPaths(raw, dirs, s) },
-		checkDatabases, checkFolderRoots, checkKeyLimits, checkRuns,
+		checkDatabases, checkFolderRoots, checkKeyLimits, checkRuns, checkReads,
 	}
 	for _, step := range steps {
 		if err := step(raw, &s); err != nil {
@@ -362,4 +362,20 @@ func checkRuns(raw map[string]given, s *Settings) error {
 		return &Error{Setting: g.from, Problem: strconv.Quote(text) + " is no number from 1 to " + strconv.Itoa(maxRunsKept), Remedy: "write how many runs of each connection are kept, such as " + defaultRunsLast}
 	}
 	return nil
+}
+
+func checkReads(raw map[string]given, s *Settings) error {
+	for _, x := range []struct {
+		name, off, on string
+		to            *bool
+	}{{readAuditName, readsOn, readsStrict, &s.ReadAuditStrict}, {readQueriesName, queriesOff, queriesKept, &s.ReadAuditQueries}} {
+		g := raw[x.name]
+		if g.set && g.value != x.off && g.value != x.on {
+			return &Error{Setting: g.from, Problem: strconv.Quote(g.value) + " is neither " + x.off + " nor " + x.on, Remedy: "write one of them"}
+		}
+		*x.to = g.value == x.on
+	}
+	var err error
+	s.ReadAuditRetention, err = spanOf(raw[readsForName], defaultReadsFor, defaultReadsFor)
+	return err
 }

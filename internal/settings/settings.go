@@ -38,6 +38,11 @@ type Settings struct {
 	RunRetentionLast int
 	// FeedRetention is how long a change stays in the outbox feed.
 	FeedRetention time.Duration
+	// ReadAuditStrict refuses reads that cannot be recorded, ReadAuditQueries keeps
+	// the questions, ReadAuditRetention is how long records are kept.
+	ReadAuditStrict    bool
+	ReadAuditQueries   bool
+	ReadAuditRetention time.Duration
 }
 
 // Secret is a value that shows itself only to those who ask for it by Reveal.

@@ -51,6 +51,9 @@ const (
 	runsForName         = "RUN_RETENTION"
 	runsLastName        = "RUN_RETENTION_LAST"
 	feedForName         = "FEED_RETENTION"
+	readAuditName       = "READ_AUDIT"
+	readQueriesName     = "READ_AUDIT_QUERIES"
+	readsForName        = "READ_AUDIT_RETENTION"
 )
 
 const (
@@ -65,6 +68,10 @@ const (
 	defaultRunsFor  = "30d"
 	defaultRunsLast = "20"
 	defaultFeedFor  = "7d"
+	defaultReadsFor = "365d"
+	// The values of READ_AUDIT, and of READ_AUDIT_QUERIES.
+	readsOn, readsStrict    = "on", "strict"
+	queriesOff, queriesKept = "off", "on"
 )
 
 // Table returns every setting, in the order of the reference page.
@@ -141,6 +148,18 @@ func Table() []Def {
 		{
 			Name: keyReadersName, Flag: "key-readers-per-minute", Default: strconv.Itoa(defaultKeyReaders), Form: "1 to 1000000", Listener: true,
 			Help: "How many readers a trusted key may name within a minute before the notice `key_names_many` is raised. Nothing is refused. It counts in each process by itself.",
+		},
+		{
+			Name: readAuditName, Flag: "read-audit", Default: readsOn, Form: readsOn + " or " + readsStrict,
+			Help: "How reads of documents are recorded. `on` writes them within a second, in batches: a process that is killed loses those of its last second, and while the database takes no writes, what does not fit into memory is counted as lost. `strict` writes each before it is answered, and answers 503 where that fails.",
+		},
+		{
+			Name: readQueriesName, Flag: "read-audit-queries", Default: queriesOff, Form: queriesOff + " or " + queriesKept,
+			Help: "Whether the record of a search keeps the question. Questions tell much about who asks, and may hold what an erasure has to find again: keep them only where you must.",
+		},
+		{
+			Name: readsForName, Flag: "read-audit-retention", Default: defaultReadsFor, Form: "a time span from 1d to 3650d: 90d, 36h",
+			Help: "How long the record of a read is kept. Set it alike for every process.",
 		},
 	}
 }
