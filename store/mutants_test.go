@@ -58,7 +58,7 @@ var mutants = []struct {
 	{0, "lineage unchecked", `IF NOT EXISTS (SELECT FROM tributary.readable(lineage.document_id)) THEN RETURN; END IF;`, ``},
 	{2, "the key's connections ignored", `AND (who.all_connections OR c.id = ANY (who.connections))`, ``},
 	{8, "a dead key works", `WHERE k.id = who.key_id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > tributary.clock())`, `WHERE k.id = who.key_id`},
-	{1, "a key names any reader", `IF NOT FOUND OR bound.reader_id IS DISTINCT FROM who.reader_id THEN RETURN; END IF;`, `IF NOT FOUND THEN RETURN; END IF;`},
+	{1, "a key names any reader", `IF bound.reader_id IS DISTINCT FROM who.reader_id OR who.reader_id IS NULL THEN RETURN; END IF;`, `IF who.reader_id IS NULL THEN RETURN; END IF;`},
 	{15, "a disabled reader works", `WHERE r.id = who.reader_id AND r.disabled_at IS NULL`, `WHERE r.id = who.reader_id`},
 	{1, "bare principals beside a reader", `IF who.principals IS NOT NULL AND (who.reader_id IS NOT NULL OR who.key_id IS NOT NULL) THEN RETURN; END IF;`, `IF who.principals IS NOT NULL THEN known := true; all_connections := true; everybody := true; seeds := who.principals; RETURN; END IF;`},
 	{1, "pending of everybody", `CROSS JOIN LATERAL tributary.search_allows(t.document_id, conns, held, types, paths, updated_after, contains) a`, ``},
