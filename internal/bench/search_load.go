@@ -86,7 +86,7 @@ func runLoad(ctx context.Context, o options) (missed int, err error) { //nolint:
 		return 0, err
 	}
 	srv := httptest.NewUnstartedServer(nil)
-	srv.Config.Handler = web.New(web.Config{
+	srv.Config.Handler = web.New(web.Config{ //nolint:contextcheck // handlers take the context of their request
 		PublicURL: &url.URL{Scheme: "http", Host: srv.Listener.Addr().String()}, Store: b.store, Accounts: b.store,
 		Embedder: builtinQueries{embed.Hashing{Dimensions: searchDimensions}},
 	}).Handler()

@@ -75,7 +75,10 @@ const (
 )
 
 // Table returns every setting, in the order of the reference page.
-func Table() []Def {
+func Table() []Def { return append(placeSettings(), useSettings()...) }
+
+// placeSettings say where the instance listens and keeps what.
+func placeSettings() []Def {
 	return []Def{
 		{
 			Name: addrName, Flag: "addr", Default: defaultAddr, Form: "host:port", Listener: true,
@@ -121,6 +124,12 @@ func Table() []Def {
 			Name: sandboxAddrName, Flag: "sandbox-addr", Default: "off", Form: "host:port, or off", Listener: true,
 			Help: "Where `up` serves Sandbox Drive, a provider with invented documents to try consent with; see sandbox.md. A loopback address only; it is reached as `http://localhost:port`.",
 		},
+	}
+}
+
+// useSettings say what the instance does, how much of it, and how long things are kept.
+func useSettings() []Def {
+	return []Def{
 		{
 			Name: onUncertainName, Flag: "on-uncertain", Default: replayUncertain, Form: replayUncertain + " or " + reauthUncertain,
 			Help: "What becomes of a grant whose provider lets a refresh token be used once, when the answer to a refresh was lost: `replay` presents the token again once nothing else can be under way, which mostly saves the grant and may be taken for theft by the provider; `reauth` asks for a new consent instead.",

@@ -127,7 +127,7 @@ func (n *ledger) play(ctx context.Context, b *bench, script []step) error {
 	for range atFirst {
 		p.add()
 	}
-	p.look("list", store.RunSnapshot, "")
+	p.look("list", store.RunSnapshot, "") //nolint:contextcheck // a story's context is its own
 	for i, st := range script {
 		n.steps++
 		n.deeds[st.Do]++

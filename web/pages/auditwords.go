@@ -1,10 +1,19 @@
 package pages
 
+import "maps"
+
 // ActionWords says what an action of the audit log is; "" for one that this version does not know.
 func ActionWords(action string) string { return actionWords()[action] }
 
 // actionWords are the words for every action that this version writes.
 func actionWords() map[string]string {
+	words := readerWords()
+	maps.Copy(words, serviceWords())
+	return words
+}
+
+// serviceWords are those of accounts, sources, grants and the instance itself.
+func serviceWords() map[string]string {
 	return map[string]string{ //nolint:gosec // words about secrets are none
 		"account.create":   "An account was made",
 		"account.role":     "The role of an account was changed",
@@ -74,26 +83,6 @@ func actionWords() map[string]string {
 		"master_key.retire":  "An old master key was retired",
 		"master_key.replace": "The master key was replaced, and what it had sealed was forgotten",
 
-		"reader.create":  "A reader was made",
-		"reader.link":    "A reader was linked to a principal",
-		"reader.unlink":  "A reader was unlinked from a principal",
-		"reader.disable": "A reader was disabled",
-		"reader.enable":  "A reader was enabled again",
-		"reader.delete":  "A reader was deleted, and its keys were revoked",
-
-		"reader.identity_add":    "An identity was added to a reader",
-		"reader.identity_remove": "An identity was taken from a reader",
-		"reader.email_add":       "An e-mail address was added to a reader",
-		"reader.email_remove":    "An e-mail address was taken from a reader",
-		"reader.import":          "Readers were imported",
-		"connection.map_email":   "Mapping of readers by e-mail was switched",
-
-		"api_key.create":        "An API key was made",
-		"api_key.revoke":        "An API key was revoked",
-		"api_key.rotate":        "An API key got another secret",
-		"api_key.signer_add":    "A public key may sign assertions of an API key",
-		"api_key.signer_remove": "A public key may no longer sign assertions of an API key",
-
 		"profile.create":   "An embedding profile was made",
 		"profile.activate": "An embedding profile was made the active one",
 	}
@@ -118,4 +107,29 @@ func outcomeWords(outcome string) string {
 		"closing":       "being revoked",
 	}
 	return words[outcome]
+}
+
+// readerWords are those of readers and their keys.
+func readerWords() map[string]string {
+	return map[string]string{
+		"reader.create":  "A reader was made",
+		"reader.link":    "A reader was linked to a principal",
+		"reader.unlink":  "A reader was unlinked from a principal",
+		"reader.disable": "A reader was disabled",
+		"reader.enable":  "A reader was enabled again",
+		"reader.delete":  "A reader was deleted, and its keys were revoked",
+
+		"reader.identity_add":    "An identity was added to a reader",
+		"reader.identity_remove": "An identity was taken from a reader",
+		"reader.email_add":       "An e-mail address was added to a reader",
+		"reader.email_remove":    "An e-mail address was taken from a reader",
+		"reader.import":          "Readers were imported",
+		"connection.map_email":   "Mapping of readers by e-mail was switched",
+
+		"api_key.create":        "An API key was made",
+		"api_key.revoke":        "An API key was revoked",
+		"api_key.rotate":        "An API key got another secret",
+		"api_key.signer_add":    "A public key may sign assertions of an API key",
+		"api_key.signer_remove": "A public key may no longer sign assertions of an API key",
+	}
 }
