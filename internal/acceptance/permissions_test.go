@@ -116,7 +116,7 @@ func (c *permCheck) connect(accounts ...permAccount) {
 	}
 	for _, acc := range accounts {
 		c.must("readers", "create", acc.name, "--link", "unix:"+acc.name)
-		c.keys[acc.name] = permJSON[struct{ Secret string }](c.permProgram, "keys", "create", acc.name, "--reader", acc.name, "--connections", "all").Secret
+		c.keys[acc.name] = permJSON[struct{ Secret string }](c.permProgram, "keys", "create", acc.name, "--reader", acc.name, "--connections", "all", "--per-minute", "1000000").Secret
 	}
 }
 
@@ -302,7 +302,7 @@ func (c *permCheck) checkCounts(connection string) {
 // connection.
 func (c *permCheck) checkKeys(accounts []permAccount) {
 	c.t.Helper()
-	key := permJSON[struct{ Secret string }](c.permProgram, "keys", "create", "narrow", "--reader", accounts[0].name, "--connections", "below").Secret
+	key := permJSON[struct{ Secret string }](c.permProgram, "keys", "create", "narrow", "--reader", accounts[0].name, "--connections", "below", "--per-minute", "1000000").Secret
 	var answer store.SearchResponse
 	body := map[string]any{"query": "rowan", "k": permBucket}
 	for _, wrong := range []string{"", "trib_wrong", key + "x"} {

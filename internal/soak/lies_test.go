@@ -135,29 +135,32 @@ func TestDriveThatLies(t *testing.T) {
 // one document is gone indeed.
 func TestDriveWhoseListingBreaks(t *testing.T) {
 	t.Parallel()
-	s, d := onDrive(t, all)
-	gone := d.of("file")[0]
-	if err := d.world.Delete(gone); err != nil {
-		t.Fatal(err)
-	}
-	before := s.shown()
-	last := (len(d.world.Items()) + d.page - 1) / d.page
-	for what, disturb := range map[string]func(){
-		"403 on the last page":    func() { d.gate.add(rule{kind: forbidden, on: onItems, from: last, status: http.StatusForbidden}) },
-		"410 on the last page":    func() { d.gate.add(rule{kind: expired, on: onItems, from: last, times: 1}) },
-		"pages in a loop":         func() { d.gate.add(rule{kind: looping, on: onItems, from: last}) },
-		"empty pages without end": func() { d.faults.Every(sandbox.ItemsEmpty, 1) },
+	for what, disturb := range map[string]func(d *drive, last int){
+		"403 on the last page": func(d *drive, last int) {
+			d.gate.add(rule{kind: forbidden, on: onItems, from: last, status: http.StatusForbidden})
+		},
+		"410 on the last page":    func(d *drive, last int) { d.gate.add(rule{kind: expired, on: onItems, from: last, times: 1}) },
+		"pages in a loop":         func(d *drive, last int) { d.gate.add(rule{kind: looping, on: onItems, from: last}) },
+		"empty pages without end": func(d *drive, _ int) { d.faults.Every(sandbox.ItemsEmpty, 1) },
 	} {
-		disturb()
-		run := s.list()
-		if c := run.Counts; run.State == store.RunSucceeded || run.State == store.RunPartial || c.Hidden+c.Purged+c.Held != 0 || !slices.Equal(s.shown(), before) {
-			t.Errorf("%s: it ended %s with %+v: %s", what, run.State, c, run.Error)
-		}
-		d.mend()
-		s.advance(2 * time.Hour)
-	}
-	if run := s.list(); run.Counts.Hidden != 1 || len(s.shown()) != len(before)-1 {
-		t.Errorf("a clean listing hides %d: %s", run.Counts.Hidden, run.Error)
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s, d := onDrive(t, all)
+			if err := d.world.Delete(d.of("file")[0]); err != nil {
+				t.Fatal(err)
+			}
+			before := s.shown()
+			disturb(d, (len(d.world.Items())+d.page-1)/d.page)
+			run := s.list()
+			if c := run.Counts; run.State == store.RunSucceeded || run.State == store.RunPartial || c.Hidden+c.Purged+c.Held != 0 || !slices.Equal(s.shown(), before) {
+				t.Errorf("it ended %s with %+v: %s", run.State, c, run.Error)
+			}
+			d.mend()
+			s.advance(2 * time.Hour)
+			if run := s.list(); run.Counts.Hidden != 1 || len(s.shown()) != len(before)-1 {
+				t.Errorf("a clean listing hides %d: %s", run.Counts.Hidden, run.Error)
+			}
+		})
 	}
 }
 
