@@ -169,12 +169,28 @@ func (s *Store) ClosingFailed(ctx context.Context, grant uuid.UUID, note string,
 	return translate("closing grant", err)
 }
 
+// hashedSubject is how account_revoking names an account that was forgotten.
+func hashedSubject(column string) string {
+	return `'sha256:' || encode(sha256(convert_to(` + column + `, 'UTF8')), 'hex')`
+}
+
+// overGrant is true of a grant $1 that is over, and that no connection but $2 names.
+const overGrant = `g.id = $1 AND g.closed_at IS NOT NULL AND NOT EXISTS (SELECT FROM connection k WHERE k.grant_id = g.id AND k.id <> $2)`
+
 // forgetGrantAccount takes out of a grant, and of its notices, whose account it
 // was. It does so where the grant is over, and no connection but except names it.
+// A hash of the subject stays for an hour, for consents that began before.
 func forgetGrantAccount(ctx context.Context, tx pgx.Tx, grant, except uuid.UUID) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO account_revoking (registration_id, subject, until)
+		SELECT g.registration_id, `+hashedSubject("g.subject")+`, g.revoking_until FROM oauth_grant g
+		WHERE g.subject <> '' AND g.revoking_until IS NOT NULL AND `+overGrant, grant, except)
+	if err != nil {
+		return fmt.Errorf("forgetting the account of a grant: %w", err)
+	}
 	tag, err := tx.Exec(ctx, `
 		UPDATE oauth_grant g SET account = '', subject = '', params = g.params - 'act_for' - 'installation_id'
-		WHERE g.id = $1 AND g.closed_at IS NOT NULL AND NOT EXISTS (SELECT FROM connection k WHERE k.grant_id = g.id AND k.id <> $2)`, grant, except)
+		WHERE `+overGrant, grant, except)
 	if err == nil && tag.RowsAffected() > 0 {
 		_, err = tx.Exec(ctx, `
 			DELETE FROM notice WHERE connection_id IS NULL AND subject = left($1::uuid::text, 8) AND code IN ('grant_uncertain', 'refresh_failing', 'grant_expiring')`, grant)
