@@ -117,7 +117,7 @@ func sqlArgument(call *ast.CallExpr) (int, bool) {
 	case *ast.Ident:
 		name = f.Name
 	}
-	arg, ok := map[string]int{"Query": 1, "QueryRow": 1, "Exec": 1, "Queue": 0, "changeOne": 3, "changeEmails": 5, "oneOf": 5, "removeRows": 4, "readTargets": 2}[name]
+	arg, ok := map[string]int{"Query": 1, "QueryRow": 1, "Exec": 1, "Queue": 0, "changeOne": 3, "changeEmails": 5, "oneOf": 6, "removeRows": 4, "readTargets": 2}[name]
 	return arg, ok
 }
 

@@ -123,6 +123,8 @@ func readerWords() map[string]string {
 		"reader.identity_remove": "An identity was taken from a reader",
 		"reader.email_add":       "An e-mail address was added to a reader",
 		"reader.email_remove":    "An e-mail address was taken from a reader",
+		"reader.view_as":         "An owner asked in a reader's place",
+		"document.explain":       "Why somebody may read a document was asked",
 		"reader.import":          "Readers were imported",
 		"connection.map_email":   "Mapping of readers by e-mail was switched",
 
