@@ -72,7 +72,7 @@ func outlives(ctx context.Context, tx pgx.Tx, c oauthflow.Consent) error {
 	var ended bool
 	err := tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM oauth_grant WHERE registration_id = $1 AND subject = $2 AND revoking_until > $3)
-			OR EXISTS (SELECT FROM account_revoking WHERE registration_id = $1 AND subject IN ($2, `+hashedSubject("$2")+`) AND until > $3)`,
+			OR EXISTS (SELECT FROM account_revoking WHERE registration_id = $1 AND subject IN ($2, 'sha256:' || encode(sha256(convert_to($2, 'UTF8')), 'hex')) AND until > $3)`,
 		c.Registration, c.Subject, c.Began).Scan(&ended)
 	if err == nil && ended {
 		err = oauthflow.ErrAccountClosing

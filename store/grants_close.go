@@ -169,11 +169,6 @@ func (s *Store) ClosingFailed(ctx context.Context, grant uuid.UUID, note string,
 	return translate("closing grant", err)
 }
 
-// hashedSubject is how account_revoking names an account that was forgotten.
-func hashedSubject(column string) string {
-	return `'sha256:' || encode(sha256(convert_to(` + column + `, 'UTF8')), 'hex')`
-}
-
 // overGrant is true of a grant $1 that is over, and that no connection but $2 names.
 const overGrant = `g.id = $1 AND g.closed_at IS NOT NULL AND NOT EXISTS (SELECT FROM connection k WHERE k.grant_id = g.id AND k.id <> $2)`
 
@@ -183,7 +178,7 @@ const overGrant = `g.id = $1 AND g.closed_at IS NOT NULL AND NOT EXISTS (SELECT 
 func forgetGrantAccount(ctx context.Context, tx pgx.Tx, grant, except uuid.UUID) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO account_revoking (registration_id, subject, until)
-		SELECT g.registration_id, `+hashedSubject("g.subject")+`, g.revoking_until FROM oauth_grant g
+		SELECT g.registration_id, 'sha256:' || encode(sha256(convert_to(g.subject, 'UTF8')), 'hex'), g.revoking_until FROM oauth_grant g
 		WHERE g.subject <> '' AND g.revoking_until IS NOT NULL AND `+overGrant, grant, except)
 	if err != nil {
 		return fmt.Errorf("forgetting the account of a grant: %w", err)
