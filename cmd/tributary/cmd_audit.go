@@ -37,18 +37,9 @@ Events of the command line are marked "not signed in": whoever holds the databas
 and the master key may act, and the name is what the system says.`,
 		Example: "  tributary audit list --since 24h\n  tributary audit list --action oauth.consent --target grant:ID\n  tributary audit list --before 1200 --limit 500 --json",
 	}, nil, func(ctx context.Context, st *store.Store, _ []string) error {
-		now, err := st.Now(ctx)
-		if err != nil {
+		var err error
+		if f.filter.Since, f.filter.Until, err = logRange(ctx, st, f.since, f.until, f.filter.Limit); err != nil {
 			return err
-		}
-		if f.filter.Since, err = parseMoment("--since", f.since, now); err != nil {
-			return err
-		}
-		if f.filter.Until, err = parseMoment("--until", f.until, now); err != nil {
-			return err
-		}
-		if f.filter.Limit < 1 {
-			return usagef("--limit %d: write 1 to 1000", f.filter.Limit)
 		}
 		list, err := st.AuditEvents(ctx, f.filter)
 		if err != nil {
@@ -68,6 +59,24 @@ and the master key may act, and the name is what the system says.`,
 	flags.Int64Var(&f.filter.Before, "before", 0, "only events with a smaller number, to go on after a list")
 	flags.IntVar(&f.filter.Limit, "limit", 100, "how many, up to 1000")
 	return cmd
+}
+
+// logRange reads from when to when a log is listed, and refuses a limit of nothing.
+func logRange(ctx context.Context, st *store.Store, since, until string, limit int) (from, to time.Time, err error) {
+	now, err := st.Now(ctx)
+	if err != nil {
+		return from, to, err
+	}
+	if from, err = parseMoment("--since", since, now); err != nil {
+		return from, to, err
+	}
+	if to, err = parseMoment("--until", until, now); err != nil {
+		return from, to, err
+	}
+	if limit < 1 {
+		return from, to, usagef("--limit %d: write 1 to 1000", limit)
+	}
+	return from, to, nil
 }
 
 // parseMoment reads a time, or a span back from now. "" is the zero time.

@@ -58,18 +58,9 @@ decided. Where reads could not be recorded, the next one says how many.`,
 }
 
 func (a *app) printReads(ctx context.Context, st *store.Store, f readsFlags) error {
-	now, err := st.Now(ctx)
-	if err != nil {
+	var err error
+	if f.filter.Since, f.filter.Until, err = logRange(ctx, st, f.since, f.until, f.filter.Limit); err != nil {
 		return err
-	}
-	if f.filter.Since, err = parseMoment("--since", f.since, now); err != nil {
-		return err
-	}
-	if f.filter.Until, err = parseMoment("--until", f.until, now); err != nil {
-		return err
-	}
-	if f.filter.Limit < 1 {
-		return usagef("--limit %d: write 1 to 1000", f.filter.Limit)
 	}
 	list, err := st.Reads(ctx, f.filter)
 	if err != nil {

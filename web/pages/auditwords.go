@@ -7,14 +7,16 @@ func ActionWords(action string) string { return actionWords()[action] }
 
 // actionWords are the words for every action that this version writes.
 func actionWords() map[string]string {
-	words := readerWords()
-	maps.Copy(words, serviceWords())
+	words := accountWords()
+	for _, more := range []map[string]string{sourceWords(), readerWords()} {
+		maps.Copy(words, more)
+	}
 	return words
 }
 
-// serviceWords are those of accounts, sources, grants and the instance itself.
-func serviceWords() map[string]string {
-	return map[string]string{ //nolint:gosec // words about secrets are none
+// accountWords are those of accounts, their sessions and their tokens.
+func accountWords() map[string]string {
+	return map[string]string{
 		"account.create":   "An account was made",
 		"account.role":     "The role of an account was changed",
 		"account.disable":  "An account was disabled",
@@ -31,7 +33,12 @@ func serviceWords() map[string]string {
 		"admin_token.create":  "A token of the admin API was made",
 		"admin_token.revoke":  "A token of the admin API was revoked",
 		"admin_token.refused": "A token of the admin API was refused",
+	}
+}
 
+// sourceWords are those of connections, grants and the instance itself.
+func sourceWords() map[string]string {
+	return map[string]string{ //nolint:gosec // words about secrets are none
 		"connection.create":     "A connection was made",
 		"connection.sync":       "A sync was asked for",
 		"connection.pause":      "A connection was paused",
