@@ -143,7 +143,7 @@ func (c *consumer) compare(reader int, total *tally) error {
 		stored, ok := c.docs[x.id]
 		got := ok && c.sets[stored.acl].matches(holds[stored.connection])
 		if want := len(a.against[d]) == 0; got != want {
-			return differs("the feed: document %d for reader %d: %t, oracle says %t: %v", d, reader, got, want, a.against[d])
+			return differs("document %d visible %t for reader %d %v; who follows the feed says %t", d, want, reader, a.against[d], got)
 		}
 		// Both routes together decide once.
 		a.note("GET /v1/feed with /v1/readers/:id/principals", d)

@@ -83,10 +83,14 @@ func (t *tally) feature(d oracle.Document, against []string) {
 	t.features[what]++
 }
 
-// difference is where an answer is not the oracle's.
+// difference is where an answer is not the oracle's. Every one is told with the
+// words of [oracleSays], and nothing else is.
 type difference struct{ text string }
 
-func (d difference) Error() string { return d.text }
+func (d difference) Error() string { return oracleSays + d.text }
+
+// oracleSays begins what the oracle has against an answer.
+const oracleSays = "oracle says: "
 
 func differs(format string, args ...any) error { return difference{fmt.Sprintf(format, args...)} }
 
@@ -145,7 +149,7 @@ func (a *asking) canaries(raw []byte) error {
 			return err
 		}
 		if !a.sees[a.r.docs[d].id] {
-			return differs("the bytes of document %d, which is not visible", d)
+			return differs("document %d is not visible, and its bytes were given: %v", d, a.against[d])
 		}
 	}
 	return nil
@@ -159,16 +163,16 @@ func (a *asking) set(route, right string, got map[uuid.UUID]int) error {
 	for d, x := range a.r.docs {
 		want := a.may(right) && len(a.against[d]) == 0
 		if (got[x.id] > 0) != want {
-			return differs("%s: document %d: given %t, oracle says %t: %v %s", route, d, got[x.id] > 0, want, a.against[d], a.refused)
+			return differs("document %d visible %t %v; %s gave it: %t %s", d, want, a.against[d], route, got[x.id] > 0, a.refused)
 		}
 		if want && got[x.id] != 1 && got[x.id] != x.chunks {
-			return differs("%s: document %d was given %d times", route, d, got[x.id])
+			return differs("document %d once; %s gave it %d times", d, route, got[x.id])
 		}
 		delete(got, x.id)
 		a.note(route, d)
 	}
 	for id := range got {
-		return differs("%s: document %s is none of those stored", route, id)
+		return differs("document %s is none of those stored; %s gave it", id, route)
 	}
 	return nil
 }
@@ -304,7 +308,7 @@ func (a *asking) counted() error {
 			}
 		}
 		if got != want {
-			return differs("GET /v1/count%s: %+v, oracle says %+v", query, got, want)
+			return differs("%+v; GET /v1/count%s counted %+v", want, query, got)
 		}
 		// One number for all of them is one check.
 		a.total.checks++
@@ -328,7 +332,7 @@ func (a *asking) byID() error {
 				return err
 			}
 			if (raw != nil) != want {
-				return differs("%s of document %d: given %t, oracle says %t: %v %s", route, d, raw != nil, want, a.against[d], a.refused)
+				return differs("document %d visible %t %v; %s gave it: %t %s", d, want, a.against[d], route, raw != nil, a.refused)
 			}
 			a.note(route, d)
 		}
