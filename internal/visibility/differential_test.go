@@ -51,7 +51,7 @@ func play(t *testing.T, seed uint64, total *tally) {
 		r := newRig(t)
 		r.rng = rand.New(rand.NewPCG(seed, 0))
 		r.fill([]int{300, 90, 30}[min(seed%9, 2)])
-		follows := newConsumer(r)
+		follows, sql := newConsumer(r), newLogin(r)
 		done := []string{}
 		for range history {
 			e := pick(r, events())
@@ -59,6 +59,9 @@ func play(t *testing.T, seed uint64, total *tally) {
 			e.do(r)
 			if err := errors.Join(follows.follow(), follows.compare(r.anyReader(), total), follows.compare(r.anyReader(), total)); err != nil {
 				t.Fatalf("TEST_ORACLE_SEED=%d: after %s: %v", seed, strings.Join(done, ", "), err)
+			}
+			if err := sql.ask(r.rng.IntN(len(r.readers)+1)-1, total); err != nil {
+				t.Fatalf("TEST_ORACLE_SEED=%d: after %s: in SQL: %v", seed, strings.Join(done, ", "), err)
 			}
 			for range 4 {
 				who := r.someone()
@@ -76,14 +79,15 @@ func play(t *testing.T, seed uint64, total *tally) {
 	}
 }
 
-// someone is a key, with a reader where its mode names one.
+// someone is a key, with a reader where its mode names one, and now and then
+// where it does not.
 func (r *rig) someone() oracle.Asker {
 	k := r.rng.IntN(len(r.keys))
 	for (r.keys[k].mode == store.KeyOwn || r.w.Keys[k].Dead) && r.one(80) {
 		k = r.rng.IntN(len(r.keys))
 	}
 	who := oracle.Asker{Key: k, Reader: r.w.Keys[k].Reader}
-	if r.w.Keys[k].Names {
+	if r.w.Keys[k].Names || r.one(10) {
 		who.Reader = r.anyReader()
 	}
 	return who

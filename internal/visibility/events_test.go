@@ -174,19 +174,29 @@ func (r *rig) crash() {
 	r.end(next, store.RunFailed)
 }
 
-// olderRun lets a run that read permissions earlier write them later.
+// olderRun lets a run that read permissions earlier write them later: alone, or
+// with the text that it read.
 func (r *rig) olderRun() {
 	c := r.anyConn()
-	list := r.some(c, 8, nil)
-	older := r.claim(c, store.Permissions)
+	list := r.some(c, 8, func(d int) bool { return !r.w.Documents[d].Hidden })
+	lanes := []store.Lane{store.Permissions, store.Content}
+	r.rng.Shuffle(2, func(i, j int) { lanes[i], lanes[j] = lanes[j], lanes[i] })
+	older := r.claim(c, lanes[0])
 	b := &store.Batch{Run: older}
 	for _, d := range list {
-		b.ACLs = append(b.ACLs, store.ACLWrite{ExternalID: r.docs[d].external, ACL: connectors.ACL{AllOf: [][]connectors.Principal{r.named(r.of(c))}}})
+		acl := connectors.ACL{AllOf: [][]connectors.Principal{r.named(r.of(c))}}
+		if lanes[0] == store.Permissions {
+			b.ACLs = append(b.ACLs, store.ACLWrite{ExternalID: r.docs[d].external, ACL: acl})
+			continue
+		}
+		w := r.writeOf(d)
+		w.ACL = acl
+		b.Documents = append(b.Documents, w)
 	}
-	newer := r.claim(c, store.Content)
+	newer := r.claim(c, lanes[1])
 	r.writeACLs(newer, c, list)
 	r.must(r.write(c, b))
-	r.end(newer, store.RunSucceeded)
+	r.end(newer, store.RunFailed)
 	r.end(older, store.RunFailed)
 }
 

@@ -115,6 +115,9 @@ func (a *asking) ask(method, path, body string) (answer, error) {
 		case store.KeyAssertion:
 			req.Header.Set("Tributary-Reader", a.r.assert(a.r.readers[a.who.Reader]))
 		case store.KeyBound, store.KeyOwn:
+			if a.who.Reader != a.r.w.Keys[a.who.Key].Reader {
+				req.Header.Set("Tributary-Reader", a.r.readers[a.who.Reader].String())
+			}
 		}
 	}
 	resp, err := a.r.server.Client().Do(req)
