@@ -103,6 +103,11 @@ test-oracle: ## compare every route with the oracle through random histories, a 
 	@scripts/setup.sh --for test
 	TEST_ORACLE_CHECKS=$(or $(CHECKS),1000000) TEST_ORACLE_SEED=$(SEED) go test -timeout 720m -count=1 -v $(ARGS) ./internal/visibility
 
+.PHONY: test-mutants
+test-mutants: ## put 20 known mistakes into the permissions, one at a time, and let the oracle find each (about 10 minutes)
+	@scripts/setup.sh --for test
+	@go run ./internal/mutants $(ARGS)
+
 .PHONY: soak-sync
 soak-sync: ## sync 1,000 random sources under random faults and compare with the truth (about 10 minutes; SEEDS=n)
 	@scripts/setup.sh --for test
