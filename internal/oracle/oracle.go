@@ -85,13 +85,33 @@ func (w World) Visible(a Asker, d int) bool { return len(w.For(a).Against(d)) ==
 
 // View is what one asker holds, connection by connection.
 type View struct {
-	w     World
-	a     Asker
-	holds map[int]map[int]bool
+	w  World
+	a  Asker
+	in map[int]held
+}
+
+// held is what an asker holds in one connection, whether it is somebody, and
+// whether its key reaches the connection.
+type held struct {
+	holds          map[int]bool
+	known, reached bool
 }
 
 // For returns the view of a.
-func (w World) For(a Asker) View { return View{w, a, map[int]map[int]bool{}} }
+func (w World) For(a Asker) View { return View{w, a, map[int]held{}} }
+
+// at is what the asker holds in connection c.
+func (v View) at(c int) held {
+	h, ok := v.in[c]
+	if !ok {
+		var seeds []int
+		var public bool
+		seeds, public, h.known, h.reached = v.w.seeds(v.a, c)
+		h.holds = v.w.closure(c, seeds, public)
+		v.in[c] = h
+	}
+	return h
+}
 
 // Against lists what keeps the asker from document d, nothing where it is
 // visible. What is listed once is one edge away.
@@ -109,22 +129,17 @@ func (v View) Against(d int) []string {
 	say(conn.Closing, "closing")
 	say(conn.TooOld, "too old")
 	say(conn.Realm < 0, "no realm")
-	seeds, public, known, reached := v.w.seeds(v.a, doc.Connection)
-	say(!known, "nobody")
-	say(!reached, "out of the key's reach")
+	at := v.at(doc.Connection)
+	say(!at.known, "nobody")
+	say(!at.reached, "out of the key's reach")
 	if !doc.Known || len(doc.AllOf) == 0 || len(doc.AllOf) > 40 {
 		return append(out, "unknown")
 	}
-	if !known {
+	if !at.known {
 		return out
 	}
-	holds, ok := v.holds[doc.Connection]
-	if !ok {
-		holds = v.w.closure(doc.Connection, seeds, public)
-		v.holds[doc.Connection] = holds
-	}
 	holdsAny := func(ps []int) bool {
-		return slices.ContainsFunc(ps, func(p int) bool { return holds[p] })
+		return slices.ContainsFunc(ps, func(p int) bool { return at.holds[p] })
 	}
 	say(holdsAny(doc.Deny), "denied")
 	for _, clause := range doc.AllOf {
