@@ -112,6 +112,7 @@ func newRig(tb testing.TB) *rig {
 	r.store, err = store.Open(tb.Context(), store.Config{URL: r.db.URL, MaxConns: 8})
 	r.must(err)
 	tb.Cleanup(r.store.Close)
+	r.keepReads()
 	r.now = time.Now().UTC().Truncate(time.Second)
 	r.db.SetClock(tb, r.now)
 	p, err := r.store.CreateProfile(tb.Context(), store.Profile{Name: "test", Kind: store.ProfileHashing, Model: "test", Dimensions: dimensions})
@@ -129,6 +130,19 @@ func newRig(tb testing.TB) *rig {
 	r.server.Start()
 	tb.Cleanup(r.server.Close)
 	return r
+}
+
+// keepReads lets the records of reads be written in batches, as a service does.
+func (r *rig) keepReads() {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.store.KeepReads(ctx) }()
+	r.tb.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			r.tb.Error(err)
+		}
+	})
 }
 
 func (r *rig) must(err error) {

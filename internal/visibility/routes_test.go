@@ -46,14 +46,6 @@ func (r *rig) newAsking(who oracle.Asker, total *tally) *asking {
 	return a
 }
 
-// tally counts checks. A check is whether one route gave one document to one asker.
-type tally struct {
-	checks, seen, near int64
-	routes, features   map[string]int64
-}
-
-func newTally() *tally { return &tally{routes: map[string]int64{}, features: map[string]int64{}} }
-
 // note counts a check of document d.
 func (a *asking) note(route string, d int) {
 	a.total.checks++
@@ -64,23 +56,6 @@ func (a *asking) note(route string, d int) {
 	case 1:
 		a.total.near++
 	}
-}
-
-// feature counts what decided about a document.
-func (t *tally) feature(d oracle.Document, against []string) {
-	what := "far"
-	switch len(against) {
-	case 0:
-		what = "visible"
-		for name, ok := range map[string]bool{"several clauses": len(d.AllOf) > 1, "33 clauses or more": len(d.AllOf) > 32, "a denial of others": len(d.Deny) > 0} {
-			if ok {
-				t.features["visible with "+name]++
-			}
-		}
-	case 1:
-		what = "only " + against[0]
-	}
-	t.features[what]++
 }
 
 // difference is where an answer is not the oracle's. Every one is told with the
@@ -161,7 +136,8 @@ func (a *asking) canaries(raw []byte) error {
 // may reports whether the key has the right of a route; without it, it is to see nothing.
 func (a *asking) may(right string) bool { return slices.Contains(a.key.rights, right) }
 
-// set compares everything that a route gave with everything that is visible.
+// set compares everything that a route gave with everything that is visible; nil
+// is a refusal.
 func (a *asking) set(route, right string, got map[uuid.UUID]int) error {
 	for d, x := range a.r.docs {
 		want := a.may(right) && len(a.against[d]) == 0
@@ -171,11 +147,16 @@ func (a *asking) set(route, right string, got map[uuid.UUID]int) error {
 		if want && got[x.id] != 1 && got[x.id] != x.chunks {
 			return differs("document %d once; %s gave it %d times", d, route, got[x.id])
 		}
-		delete(got, x.id)
-		a.note(route, d)
+		if got != nil {
+			delete(got, x.id)
+			a.note(route, d)
+		}
 	}
 	for id := range got {
 		return differs("document %s is none of those stored; %s gave it", id, route)
+	}
+	if got == nil {
+		a.total.whole(route)
 	}
 	return nil
 }
@@ -195,34 +176,67 @@ func (a *asking) all() error {
 	return nil
 }
 
-func (a *asking) search(mode string) error {
-	route, got := "POST /v1/search "+mode, map[uuid.UUID]int{}
+// page is a part of an answer: which documents it gives, and where the next begins.
+type page struct {
+	Results, Documents []struct {
+		ID uuid.UUID `json:"document_id"`
+	}
+	Next *string `json:"next_cursor"`
+}
+
+// pages follows cursors to their end and counts documents; nil is a refusal.
+func (a *asking) pages(read func(answer) (page, error), ask func(cursor string) (answer, error)) (map[uuid.UUID]int, error) {
+	var got map[uuid.UUID]int
 	for cursor := ""; ; {
-		raw, err := a.ask(http.MethodPost, "/v1/search", fmt.Sprintf(`{"query": "common words", "mode": %q, "k": 100, "cursor": %q}`, mode, cursor))
+		raw, err := ask(cursor)
+		if err != nil || raw == nil {
+			return got, err
+		}
+		p, err := read(raw)
+		if err != nil {
+			return nil, err
+		}
+		if got == nil {
+			got = map[uuid.UUID]int{}
+		}
+		for _, x := range slices.Concat(p.Results, p.Documents) {
+			got[x.ID]++
+		}
+		if p.Next == nil {
+			return got, nil
+		}
+		cursor = *p.Next
+	}
+}
+
+func readPage(raw answer) (page, error) {
+	var p page
+	err := json.Unmarshal(raw, &p)
+	return p, err
+}
+
+// search asks for everything, folder by folder where the lists of a hybrid search
+// would be cut.
+func (a *asking) search(mode string) error {
+	paths := []string{"f"}
+	if mode == "hybrid" {
+		paths = []string{"f0/", "f1/", "f2/", "f3/", "f4/"}
+	}
+	var all map[uuid.UUID]int
+	for _, path := range paths {
+		got, err := a.pages(readPage, func(cursor string) (answer, error) {
+			return a.ask(http.MethodPost, "/v1/search",
+				fmt.Sprintf(`{"query": "common words", "mode": %q, "k": 100, "cursor": %q, "filters": {"path": %q}}`, mode, cursor, path))
+		})
 		if err != nil {
 			return err
 		}
-		if raw == nil {
-			break
+		if all == nil {
+			all = got
 		}
-		var page struct {
-			Results []struct {
-				ID uuid.UUID `json:"document_id"`
-			} `json:"results"`
-			Next *string `json:"next_cursor"`
-		}
-		if err := json.Unmarshal(raw, &page); err != nil {
-			return err
-		}
-		for _, x := range page.Results {
-			got[x.ID]++
-		}
-		if page.Next == nil {
-			break
-		}
-		cursor = *page.Next
+		maps.Copy(all, got)
 	}
-	return a.set(route, store.RightSearch, got)
+	return a.set("POST /v1/search "+mode, store.RightSearch, all)
 }
 
 // around asks for what stands around results too: its bytes are what is checked.
@@ -232,64 +246,47 @@ func (a *asking) around() error {
 }
 
 func (a *asking) list() error {
-	got := map[uuid.UUID]int{}
-	for cursor := ""; ; {
-		raw, err := a.ask(http.MethodGet, "/v1/documents?limit=70&cursor="+cursor, "")
-		if err != nil {
-			return err
-		}
-		if raw == nil {
-			break
-		}
-		var page struct {
-			Documents []struct {
-				ID uuid.UUID `json:"document_id"`
-			} `json:"documents"`
-			Next *string `json:"next_cursor"`
-		}
-		if err := json.Unmarshal(raw, &page); err != nil {
-			return err
-		}
-		for _, x := range page.Documents {
-			got[x.ID]++
-		}
-		if page.Next == nil {
-			break
-		}
-		cursor = *page.Next
+	got, err := a.pages(readPage, func(cursor string) (answer, error) {
+		return a.ask(http.MethodGet, "/v1/documents?limit=100&cursor="+cursor, "")
+	})
+	if err != nil {
+		return err
 	}
 	return a.set("GET /v1/documents", store.RightDocuments, got)
 }
 
 func (a *asking) export() error {
-	got := map[uuid.UUID]int{}
-	for cursor, more := "", true; more; {
-		raw, err := a.ask(http.MethodGet, "/v1/export?limit=70&cursor="+cursor, "")
-		if err != nil {
-			return err
-		}
-		more = false
-		for line := range bytes.Lines(raw) {
-			var x struct {
-				Document *struct {
-					ID uuid.UUID `json:"document_id"`
-				} `json:"document"`
-				End *struct {
-					Next *string `json:"next_cursor"`
-				} `json:"end"`
-			}
-			if err := json.Unmarshal(line, &x); err != nil {
-				return err
-			}
-			if x.Document != nil {
-				got[x.Document.ID]++
-			}
-			if x.End != nil && x.End.Next != nil {
-				cursor, more = *x.End.Next, true
-			}
-		}
+	got, err := a.pages(readExport, func(cursor string) (answer, error) {
+		return a.ask(http.MethodGet, "/v1/export?limit=100&cursor="+cursor, "")
+	})
+	if err != nil {
+		return err
 	}
 	return a.set("GET /v1/export", store.RightExport, got)
+}
+
+func readExport(raw answer) (page, error) {
+	var p page
+	for line := range bytes.Lines(raw) {
+		var x struct {
+			Document *struct {
+				ID uuid.UUID `json:"document_id"`
+			} `json:"document"`
+			End *struct {
+				Next *string `json:"next_cursor"`
+			} `json:"end"`
+		}
+		if err := json.Unmarshal(line, &x); err != nil {
+			return p, err
+		}
+		if x.Document != nil {
+			p.Documents = append(p.Documents, *x.Document)
+		}
+		if x.End != nil {
+			p.Next = x.End.Next
+		}
+	}
+	return p, nil
 }
 
 func (a *asking) counted() error {
@@ -313,57 +310,60 @@ func (a *asking) counted() error {
 		if got != want {
 			return differs("%+v; GET /v1/count%s counted %+v", want, query, got)
 		}
-		// One number for all of them is one check.
-		a.total.checks++
-		a.total.routes["GET /v1/count"]++
+		a.total.whole("GET /v1/count")
 	}
 	return nil
 }
 
-// byID asks for some documents, whether they are visible or not.
+// byID asks for some documents, whether they are visible or not: every route for
+// one that is one edge away, and some for one that is visible.
 func (a *asking) byID() error {
-	for _, d := range a.sample() {
-		id := a.r.docs[d].id
-		want := a.may(store.RightDocuments) && a.sees[id]
-		for route, path := range map[string]string{
-			"GET /v1/documents/:id": "/v1/documents/%s", "GET /v1/documents/:id/text": "/v1/documents/%s/text",
-			"GET /v1/documents/:id/chunks": "/v1/documents/%s/chunks", "GET /v1/chunks/:id": "/v1/chunks/%s:0",
-			"GET /v1/chunks/:id/neighbours": "/v1/chunks/%s:0/neighbours?before=9&after=9", "GET /v1/chunks/:id/lineage": "/v1/chunks/%s:0/lineage",
-		} {
-			raw, err := a.ask(http.MethodGet, fmt.Sprintf(path, id), "")
-			if err != nil {
-				return err
-			}
-			if (raw != nil) != want {
-				return differs("document %d visible %t %v; %s gave it: %t %s", d, want, a.against[d], route, raw != nil, a.refused)
-			}
-			a.note(route, d)
+	routes := []struct{ name, path string }{
+		{"GET /v1/documents/:id", "/v1/documents/%s"},
+		{"GET /v1/documents/:id/text", "/v1/documents/%s/text"},
+		{"GET /v1/documents/:id/chunks", "/v1/documents/%s/chunks"},
+		{"GET /v1/chunks/:id", "/v1/chunks/%s:0"},
+		{"GET /v1/chunks/:id/neighbours", "/v1/chunks/%s:0/neighbours?before=9&after=9"},
+		{"GET /v1/chunks/:id/lineage", "/v1/chunks/%s:0/lineage"},
+	}
+	near, seen := a.sample()
+	for i, at := range append(a.r.rng.Perm(len(routes))[:2], 0, 1, 2, 3, 4, 5) {
+		d, route := near, routes[at]
+		if i < 2 {
+			d = seen
 		}
+		if d < 0 {
+			continue
+		}
+		raw, err := a.ask(http.MethodGet, fmt.Sprintf(route.path, a.r.docs[d].id), "")
+		if err != nil {
+			return err
+		}
+		if want := a.may(store.RightDocuments) && len(a.against[d]) == 0; (raw != nil) != want {
+			return differs("document %d visible %t %v; %s gave it: %t %s", d, want, a.against[d], route.name, raw != nil, a.refused)
+		}
+		a.note(route.name, d)
 	}
 	return nil
 }
 
-// sample draws documents: one that is visible, one that is one edge away, one that is not.
-func (a *asking) sample() []int {
-	var out []int
-	drawn := map[int]bool{}
-	for _, d := range a.r.rng.Perm(len(a.r.docs)) {
-		kind := min(len(a.against[d]), 2)
-		if !drawn[kind] {
-			drawn[kind] = true
-			out = append(out, d)
-		}
-		if len(drawn) == 3 {
-			break
+// sample draws a document that is one edge away, each kind of edge as often, and
+// one that is visible; -1 is none.
+func (a *asking) sample() (near, seen int) {
+	kinds := map[string][]int{}
+	for d, why := range a.against {
+		if len(why) < 2 {
+			kind := strings.Join(why, "")
+			kinds[kind] = append(kinds[kind], d)
 		}
 	}
-	return out
-}
-
-func sorted(m map[string]int64) []string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, fmt.Sprintf("%s %d", k, m[k]))
+	near, seen = -1, -1
+	if list := kinds[""]; len(list) > 0 {
+		seen = pick(a.r, list)
 	}
-	return out
+	delete(kinds, "")
+	if len(kinds) > 0 {
+		near = pick(a.r, kinds[pick(a.r, slices.Sorted(maps.Keys(kinds)))])
+	}
+	return near, seen
 }

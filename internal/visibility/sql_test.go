@@ -104,7 +104,10 @@ func (l *login) sets(a *asking) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", sql, err)
 		}
-		got := map[uuid.UUID]int{}
+		var got map[uuid.UUID]int
+		if reader := a.who.Reader; reader >= 0 || len(ids) > 0 {
+			got = map[uuid.UUID]int{}
+		}
 		for _, id := range ids {
 			got[id]++
 		}
