@@ -89,12 +89,6 @@ func fillAndRecover(t *testing.T, dir string, reserved bool) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-s.pg.Done():
-		t.Logf("PostgreSQL had ended: %v", s.pg.Err())
-		s.start()
-	default:
-	}
 	awaitReady(t, s, db)
 	conn := s.open(db)
 	if n := scalar[int](t, conn, `SELECT count(*) FROM document d WHERE NOT EXISTS (SELECT FROM revision r WHERE r.document_id = d.id AND r.text IS NOT NULL)
@@ -173,6 +167,7 @@ func syncUntilFull(t *testing.T, s *ownServer, db string) string {
 }
 
 // awaitReady waits until the server takes connections again after a recovery.
+// One that found no room for its recovery has ended, and is started again.
 func awaitReady(t *testing.T, s *ownServer, db string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -188,6 +183,9 @@ func awaitReady(t *testing.T, s *ownServer, db string) {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("the server does not come back: %v", err)
+		case <-s.pg.Done():
+			t.Logf("PostgreSQL had ended: %v", s.pg.Err())
+			s.start()
 		case <-tick.C:
 		}
 	}
