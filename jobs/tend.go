@@ -27,6 +27,11 @@ func (r *Runner) tend(ctx context.Context) {
 			r.cfg.Log.Warn("deleting a connection that is closing", "connection", id, "error", err)
 		}
 	}
+	if n, err := r.store.CountSQLReads(ctx); err != nil && ctx.Err() == nil {
+		r.cfg.Log.Warn("counting reads by SQL logins", "error", err)
+	} else if n > 0 {
+		r.cfg.Log.Warn("SQL logins rolled back reads of documents, so that no record of them is left", "reads", n)
+	}
 	r.forget(ctx)
 }
 

@@ -89,7 +89,7 @@ func namingTables(ctx context.Context, tx pgx.Tx) ([]string, error) {
 // forgetDocuments removes what else is kept by the ids of documents, and the
 // questions that they answered: that they were read stays.
 func (x *eraser) forgetDocuments(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, removed map[string]int64) error {
-	if _, err := tx.Exec(ctx, `UPDATE read_event SET query = NULL WHERE documents && $1 AND query IS NOT NULL`, ids); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT forget_questions($1, NULL)`, ids); err != nil {
 		return fmt.Errorf("erasing questions: %w", err)
 	}
 	for _, t := range x.tables {

@@ -19,3 +19,16 @@ func SettingsOf(i Identity) (reader, key, principals string) { return i.settings
 func AsIdentity(ctx context.Context, s *Store, who Identity, fn func(pgx.Tx) error) error {
 	return s.asIdentity(ctx, "testing", who, nil, fn)
 }
+
+// HoldReads keeps the reads of s back until FlushReads or KeepReads.
+func HoldReads(s *Store) {
+	s.reads.mu.Lock()
+	defer s.reads.mu.Unlock()
+	s.reads.kept, s.reads.wake = true, make(chan struct{}, 1)
+}
+
+// FlushReads writes what HoldReads kept back.
+func FlushReads(ctx context.Context, s *Store) error { return s.flushReads(ctx) }
+
+// MaxReads is how many reads wait at most.
+const MaxReads = maxReads

@@ -47,7 +47,7 @@ var mutants = []struct {
   WHERE d.hidden_reason IS NULL`, `[x.n]
   WHERE true`},
 	{1, "documents counted twice", `WHERE a.visible AND a.first = e.principal_id`, `WHERE a.visible`},
-	{0, "neighbours unchecked", `FROM tributary.readable($1) d
+	{0, "neighbours unchecked", `FROM tributary.readable($1, 'neighbours') d
   JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
   CROSS JOIN LATERAL (SELECT array_position`, `FROM (SELECT * FROM tributary.document x WHERE x.id = $1) d
   JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
@@ -55,7 +55,7 @@ var mutants = []struct {
 	{0, "count unchecked", `SELECT count(*), coalesce(sum(v.chunk_count), 0) INTO documents, chunks
   FROM tributary.visible_stream(s.conns, s.held) v`, `SELECT count(*), coalesce(sum(v.chunk_count), 0) INTO documents, chunks
   FROM tributary.document v`},
-	{0, "lineage unchecked", `IF NOT EXISTS (SELECT FROM tributary.readable(lineage.document_id)) THEN RETURN; END IF;`, ``},
+	{0, "lineage unchecked", `IF NOT EXISTS (SELECT FROM tributary.readable(lineage.document_id, 'lineage')) THEN RETURN; END IF;`, ``},
 	{2, "the key's connections ignored", `AND (who.all_connections OR c.id = ANY (who.connections))`, ``},
 	{8, "a dead key works", `WHERE k.id = who.key_id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > tributary.clock())`, `WHERE k.id = who.key_id`},
 	{1, "a key names any reader", `IF bound.reader_id IS DISTINCT FROM who.reader_id OR who.reader_id IS NULL THEN RETURN; END IF;`, `IF who.reader_id IS NULL THEN RETURN; END IF;`},

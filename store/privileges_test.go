@@ -26,6 +26,9 @@ func TestAppHasNoDDLAndNoFiles(t *testing.T) {
 		`CREATE OR REPLACE FUNCTION tributary.clock() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()'`,
 		`SET ROLE ` + pgtest.RolePrefix() + `_owner`, `SET ROLE ` + pgtest.RolePrefix() + `_search_definer`, `SET SESSION AUTHORIZATION ` + pgtest.RolePrefix() + `_owner`,
 		`CREATE ROLE x`, `ALTER ROLE ` + pgtest.RolePrefix() + `_app SUPERUSER`, `ALTER SYSTEM SET fsync = off`, `CREATE EXTENSION pg_trgm`,
+		`UPDATE tributary.read_event SET tool = ''`, `DELETE FROM tributary.read_event`, `TRUNCATE tributary.read_event`,
+		`INSERT INTO tributary.read_event (id, tool, documents) OVERRIDING SYSTEM VALUE VALUES (1, 'text', '{}')`,
+		`INSERT INTO tributary.sql_read VALUES (1)`, `SELECT nextval('tributary.sql_read_call')`, `SELECT setval('tributary.sql_read_call', 1)`,
 		`SELECT * FROM tributary.visible_documents('{}', '{}')`, `SELECT * FROM tributary.search_scope(NULL, NULL)`,
 	} {
 		if _, err := db.Pool.Exec(context.Background(), sql); err == nil {
@@ -58,7 +61,8 @@ func TestReaderMayOnlyExecute(t *testing.T) {
 	}
 }
 
-// TestSearchDefinerOwnsOnlyTheQueryPath and may read, but write nothing.
+// TestSearchDefinerOwnsOnlyTheQueryPath and may read, but write nothing: it adds
+// to the record of reads by SQL logins.
 func TestSearchDefinerOwnsOnlyTheQueryPath(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
@@ -70,9 +74,16 @@ func TestSearchDefinerOwnsOnlyTheQueryPath(t *testing.T) {
 	writes := list(t, db, `
 		SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname IN ('tributary', 'river') AND c.relkind IN ('r', 'p')
-		  AND has_table_privilege($1, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')`, role)
+		  AND c.relname <> 'sql_read' AND has_table_privilege($1, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')`, role)
 	if len(writes) > 0 {
 		t.Errorf("search_definer may write %v", writes)
+	}
+	adds := list(t, db, `
+		SELECT DISTINCT x.relname FROM (
+			SELECT c.relname::text, c.relkind, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('tributary', 'river')) x
+		WHERE x.relkind IN ('r', 'p') AND has_any_column_privilege($1, x.oid, 'INSERT, UPDATE') OR x.relkind = 'S' AND has_sequence_privilege($1, x.oid, 'USAGE, UPDATE') ORDER BY 1`, role)
+	if !slices.Equal(adds, []string{"read_event", "sql_read", "sql_read_call"}) {
+		t.Errorf("search_definer may add to %v", adds)
 	}
 	// SECURITY: a definer function without a fixed search path runs the
 	// caller's objects with the owner's rights.
@@ -84,7 +95,7 @@ func TestSearchDefinerOwnsOnlyTheQueryPath(t *testing.T) {
 	}
 	strangers := list(t, db, `
 		SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'tributary'::regnamespace AND p.prosecdef
-		  AND pg_get_userbyid(p.proowner) <> $1 AND p.proname <> 'create_vector_table'`, role)
+		  AND pg_get_userbyid(p.proowner) <> $1 AND p.proname NOT IN ('create_vector_table', 'forget_reads', 'forget_questions')`, role)
 	if len(strangers) > 0 {
 		t.Errorf("definer functions of another owner: %v", strangers)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -233,25 +234,73 @@ func (s *Store) flushReads(ctx context.Context) error {
 // writeReads writes rows; the first tells how many were lost before it.
 func (s *Store) writeReads(ctx context.Context, list []reading) error {
 	lost := s.reads.untold()
-	_, err := s.pool.CopyFrom(ctx, pgx.Identifier{"tributary", "read_event"},
-		[]string{"at", "reader_id", "key_id", "actor", "tool", "documents", "permissions_as_of", "query", "lost"},
-		pgx.CopyFromSlice(len(list), func(i int) ([]any, error) {
-			r := list[i]
-			row := []any{r.at, nullID(r.who.reader), nullID(r.who.key), s.readActor(r.who), r.tool, append([]uuid.UUID{}, r.documents...), snapshotJSON(r.asOf), nil, int64(0)}
-			if r.query != "" {
-				row[7] = r.query
-			}
-			if i == 0 {
-				row[8] = lost
-			}
-			return row, nil
-		}))
+	write := func(tx pgx.Tx) error {
+		if err := keepQuestions(ctx, tx, list); err != nil {
+			return err
+		}
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"tributary", "read_event"},
+			[]string{"at", "reader_id", "key_id", "actor", "tool", "documents", "permissions_as_of", "query", "lost"},
+			pgx.CopyFromSlice(len(list), func(i int) ([]any, error) {
+				r := list[i]
+				row := []any{r.at, nullID(r.who.reader), nullID(r.who.key), s.readActor(r.who), r.tool, append([]uuid.UUID{}, r.documents...), snapshotJSON(r.asOf), nil, int64(0)}
+				if r.query != "" {
+					row[7] = r.query
+				}
+				if i == 0 {
+					row[8] = lost
+				}
+				return row, nil
+			}))
+		return err
+	}
+	err := pgx.BeginFunc(ctx, s.pool, write)
 	if err != nil {
 		s.reads.mu.Lock()
 		s.reads.lost += lost
 		s.reads.mu.Unlock()
 	}
 	return err
+}
+
+// keepQuestions takes out of list the questions that must not be kept any more,
+// because a document that answered them, or who asked, is gone since. Until tx
+// ends none can go: see forget_questions.
+func keepQuestions(ctx context.Context, tx pgx.Tx, list []reading) error {
+	documents, readers := map[uuid.UUID]bool{}, map[uuid.UUID]bool{}
+	for _, r := range list {
+		if r.query == "" {
+			continue
+		}
+		for _, id := range r.documents {
+			documents[id] = true
+		}
+		if r.who.reader != uuid.Nil {
+			readers[r.who.reader] = true
+		}
+	}
+	if len(documents) == 0 && len(readers) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock_shared(questions_lock())`); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT id FROM unnest($1::uuid[]) x (id) WHERE NOT EXISTS (SELECT FROM document d WHERE d.id = x.id)
+		UNION SELECT id FROM unnest($2::uuid[]) x (id) WHERE NOT EXISTS (SELECT FROM reader r WHERE r.id = x.id)`,
+		slices.Collect(maps.Keys(documents)), slices.Collect(maps.Keys(readers)))
+	if err != nil {
+		return err
+	}
+	gone, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return err
+	}
+	for i, r := range list {
+		if slices.Contains(gone, r.who.reader) || slices.ContainsFunc(r.documents, func(id uuid.UUID) bool { return slices.Contains(gone, id) }) {
+			list[i].query = ""
+		}
+	}
+	return nil
 }
 
 func snapshotJSON(asOf map[string]*time.Time) []byte {

@@ -20,6 +20,7 @@ func readsRig(t *testing.T, how store.ReadAudit) (*fixture, worldRows, *store.St
 	f := newFixture(t)
 	w := filterWorld()
 	w.Documents = append(w.Documents, oracle.Document{Connection: 0, Known: true, AllOf: [][]int{{0}}, Hidden: true})
+	w.Readers = append(w.Readers, oracle.Reader{Links: []int{0}})
 	rows := mustStore(t, f, w)
 	s, err := store.Open(t.Context(), store.Config{URL: f.db.URL, ReadAudit: how})
 	if err != nil {

@@ -86,11 +86,19 @@ func (s *Store) readerOnce(ctx context.Context, nameOrID string) (*uuid.UUID, er
 // forgetReadsBatch bounds the rows that one statement deletes.
 const forgetReadsBatch = 5000
 
-// ForgetReads deletes records of reads that are older than keep. It deals with
-// some at a time and returns with how many, 0 at last.
+// ForgetReads deletes records of reads that are older than keep, which is at
+// least a day. It deals with some at a time and returns with how many, 0 at last.
 func (s *Store) ForgetReads(ctx context.Context, keep time.Duration) (int64, error) {
-	tag, err := s.pool.Exec(ctx, `
-		DELETE FROM read_event WHERE id = ANY (ARRAY(
-			SELECT id FROM read_event WHERE at < clock() - $1::interval ORDER BY at LIMIT $2))`, keep, forgetReadsBatch)
-	return tag.RowsAffected(), translate("forgetting old reads", err)
+	var n int64
+	err := s.pool.QueryRow(ctx, `SELECT forget_reads($1::interval, $2)`, keep, forgetReadsBatch).Scan(&n)
+	return n, translate("forgetting old reads", err)
+}
+
+// CountSQLReads counts the reads of which an SQL login took the record away by
+// rolling back; a record says how many. One is counted at the second call that
+// follows its transaction's end.
+func (s *Store) CountSQLReads(ctx context.Context) (int64, error) {
+	var n int64
+	err := s.pool.QueryRow(ctx, `SELECT count_sql_reads()`).Scan(&n)
+	return n, translate("counting reads by SQL logins", err)
 }

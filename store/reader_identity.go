@@ -90,8 +90,8 @@ func (s *Store) RemoveReaderIdentity(ctx context.Context, reader uuid.UUID, i Re
 		DELETE FROM reader_identity WHERE reader_id = $1 AND issuer = $2 AND subject = $3`, reader, i.Issuer, i.Subject)
 }
 
-// DeleteReader removes a reader with its links, identities and addresses, and
-// revokes its keys for good, at once. It records events, and one for each key
+// DeleteReader removes a reader with its links, identities, addresses and
+// questions, and revokes its keys for good, at once. It records events, and one for each key
 // that ended with it.
 func (s *Store) DeleteReader(ctx context.Context, reader uuid.UUID, deleted audit.Event) error {
 	return s.inTxErr(ctx, "deleting reader", func(tx pgx.Tx) error {
@@ -125,6 +125,9 @@ func (s *Store) DeleteReader(ctx context.Context, reader uuid.UUID, deleted audi
 			return err
 		}
 		if _, err := mapEmails(ctx, tx, emails, nil); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SELECT forget_questions(NULL, $1)`, reader); err != nil {
 			return err
 		}
 		return recordAll(ctx, tx, reader.String(), events)

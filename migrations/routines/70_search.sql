@@ -276,6 +276,7 @@ BEGIN
   SELECT * INTO r FROM tributary.search_run(query, qvec, profile, mode, k, d.ids, d.chunks,
     s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, coalesce(options, '{}'));
   ranked := clock_timestamp();
+  PERFORM tributary.note_read('search', r.documents, true);
   IF options -> 'state' = 'true' THEN
     RETURN QUERY SELECT 0, NULL::uuid, NULL::int, NULL::int, NULL::uuid, NULL::text, NULL::text, NULL::text,
       NULL::text[], NULL::text, NULL::text, NULL::text, NULL::int, NULL::int, NULL::int, NULL::int,

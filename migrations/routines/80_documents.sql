@@ -1,8 +1,11 @@
 -- The siblings of search: everything else that reads content, through the same
 -- predicate. An id that is hidden and an id that does not exist give no row.
 
--- readable is the document if the session's identity may see it.
-CREATE OR REPLACE FUNCTION tributary.readable(document_id uuid) RETURNS SETOF tributary.document
+DROP FUNCTION IF EXISTS tributary.readable(uuid);
+
+-- readable is the document if the session's identity may see it, for the
+-- entrance tool, whose read of it is recorded.
+CREATE OR REPLACE FUNCTION tributary.readable(document_id uuid, tool text) RETURNS SETOF tributary.document
 LANGUAGE plpgsql STABLE ROWS 1
 SET plan_cache_mode = force_custom_plan
 AS $$
@@ -12,6 +15,7 @@ DECLARE
 BEGIN
   SELECT * INTO s FROM tributary.search_scope(NULL, NULL);
   RETURN QUERY SELECT v.* FROM tributary.visible_documents(s.conns, s.held) v WHERE v.id = readable.document_id;
+  PERFORM tributary.note_read(tool, CASE WHEN FOUND THEN ARRAY[readable.document_id] END);
 END
 $$;
 
@@ -27,7 +31,7 @@ AS $$
   SELECT d.id, d.connection_id, c.name, c.source, d.external_id, d.revision, d.source_revision,
          d.title, d.url, d.path, d.container, d.kind, d.media_type, d.lang, d.author, d.metadata,
          d.source_created_at, d.source_updated_at, d.chunk_count, d.updated_at, c.permissions_as_of
-  FROM tributary.readable($1) d JOIN tributary.connection c ON c.id = d.connection_id
+  FROM tributary.readable($1, 'document') d JOIN tributary.connection c ON c.id = d.connection_id
 $$;
 
 -- document_text is the canonical text of the current revision with its layout:
@@ -38,7 +42,7 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, tributary, public, pg_temp
 AS $$
   SELECT d.id, v.number, v.text, v.chunk_ids, v.starts, v.ends, v.starts_cp, v.ends_cp
-  FROM tributary.readable($1) d JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
+  FROM tributary.readable($1, 'text') d JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
 $$;
 
 -- document_chunks are the chunks of the current revision in order, from 1.
@@ -51,7 +55,7 @@ SET search_path = pg_catalog, tributary, public, pg_temp
 AS $$
   SELECT d.id, c.id, l.at::int, d.revision, c.text, c.context, c.heading_path, c.tokens, c.lang,
          v.starts[l.at], v.ends[l.at], v.starts_cp[l.at], v.ends_cp[l.at]
-  FROM tributary.readable($1) d
+  FROM tributary.readable($1, 'chunks') d
   JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
   CROSS JOIN LATERAL unnest(v.chunk_ids) WITH ORDINALITY l (id, at)
   JOIN tributary.chunk c ON c.document_id = d.id AND c.id = l.id
@@ -69,7 +73,7 @@ SET search_path = pg_catalog, tributary, public, pg_temp
 AS $$
   SELECT (l.at - m.at)::int, d.id, c.id, d.revision, c.text, c.context, c.heading_path,
          v.starts[l.at], v.ends[l.at], v.starts_cp[l.at], v.ends_cp[l.at]
-  FROM tributary.readable($1) d
+  FROM tributary.readable($1, 'neighbours') d
   JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
   CROSS JOIN LATERAL (SELECT array_position(v.chunk_ids, $2) AS at) m
   JOIN LATERAL generate_series(greatest(1, m.at - least($3, 100)), least(cardinality(v.chunk_ids), m.at + least($4, 100))) l (at) ON l.at <> m.at
@@ -89,7 +93,7 @@ AS $$
   SELECT d.id, c.id, l.at, d.revision, c.text, c.context, c.heading_path, c.tokens, c.lang,
          v.starts[l.at], v.ends[l.at], v.starts_cp[l.at], v.ends_cp[l.at],
          n.name, n.source, d.title, d.url, d.path, d.media_type, d.source_updated_at, n.permissions_as_of
-  FROM tributary.readable($1) d
+  FROM tributary.readable($1, 'chunk') d
   JOIN tributary.connection n ON n.id = d.connection_id
   JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
   CROSS JOIN LATERAL (SELECT array_position(v.chunk_ids, $2) AS at) l
@@ -114,7 +118,7 @@ DECLARE
   up boolean := true; down boolean := true;
   cut boolean := false;
 BEGIN
-  SELECT r.* INTO v FROM tributary.readable(section.document_id) d
+  SELECT r.* INTO v FROM tributary.readable(section.document_id, 'section') d
   JOIN tributary.revision r ON r.document_id = d.id AND r.number = d.revision;
   lo := array_position(v.chunk_ids, section.chunk_id);
   IF lo IS NULL THEN RETURN; END IF;
@@ -159,7 +163,7 @@ DECLARE
   hash bytea;
   found jsonb := '[]';
 BEGIN
-  IF NOT EXISTS (SELECT FROM tributary.readable(lineage.document_id)) THEN RETURN; END IF;
+  IF NOT EXISTS (SELECT FROM tributary.readable(lineage.document_id, 'lineage')) THEN RETURN; END IF;
   FOR p IN SELECT e.id, e.name, e.model, e.version, e.dimensions FROM tributary.embedding_profile e
     WHERE to_regclass(format('tributary.%I', 'vec_' || e.id)) IS NOT NULL ORDER BY e.id LOOP
     EXECUTE format('SELECT v.input_hash FROM tributary.%I v WHERE v.document_id = $1 AND v.chunk_id = $2', 'vec_' || p.id)
@@ -202,5 +206,9 @@ BEGIN
      JOIN tributary.%I v ON v.document_id = x.d AND v.chunk_id = x.c
      JOIN tributary.visible_documents($3, $4) o ON o.id = x.d', 'vec_' || profile)
   USING documents, chunks, s.conns, s.held;
+  IF NOT tributary.by_service() THEN
+    PERFORM tributary.note_read('embeddings', ARRAY(
+      SELECT o.id FROM unnest(documents) x (id) JOIN tributary.visible_documents(s.conns, s.held) o ON o.id = x.id));
+  END IF;
 END
 $$;

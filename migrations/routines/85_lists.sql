@@ -67,12 +67,15 @@ AS $$
 #variable_conflict use_column
 DECLARE
   f record; s record;
+  ids uuid[];
 BEGIN
   SELECT * INTO f FROM tributary.search_filters(filters);
   SELECT * INTO s FROM tributary.search_scope(f.names, f.sources);
+  ids := tributary.visible_page(s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, last, least(greatest(most, 1), 1001));
+  PERFORM tributary.note_read('list', ids);
   RETURN QUERY
   SELECT d.id, c.name, d.title, d.url, d.path, d.kind, d.media_type, d.revision, d.chunk_count, d.source_updated_at, d.updated_at
-  FROM unnest(tributary.visible_page(s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, last, least(greatest(most, 1), 1001))) x (id)
+  FROM unnest(ids) x (id)
   JOIN tributary.document d ON d.id = x.id
   JOIN tributary.connection c ON c.id = d.connection_id
   ORDER BY d.id;
@@ -97,6 +100,7 @@ DECLARE
   ids uuid[];
   size bigint := 0;
   n int := least(greatest(most, 1), 1000);
+  given int := 0;
 BEGIN
   SELECT * INTO f FROM tributary.search_filters(filters);
   SELECT * INTO s FROM tributary.search_scope(f.names, f.sources);
@@ -118,7 +122,9 @@ BEGIN
     JOIN tributary.connection c ON c.id = d.connection_id
     JOIN tributary.revision v ON v.document_id = d.id AND v.number = d.revision
     WHERE d.id = ids[i];
+    given := i;
     EXIT WHEN size >= bytes;
   END LOOP;
+  PERFORM tributary.note_read('export', ids[1:given]);
 END
 $$;

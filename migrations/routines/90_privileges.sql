@@ -17,14 +17,24 @@ REVOKE INSERT, UPDATE, DELETE ON setting, goose_version, migration_sum FROM {{ap
 REVOKE INSERT, UPDATE, DELETE ON audit_event FROM {{app}};
 GRANT INSERT (actor_kind, actor, authenticated, ip, action, target_kind, target, outcome, detail) ON audit_event TO {{app}};
 REVOKE ALL ON SEQUENCE audit_event_id_seq FROM {{app}};
+-- SECURITY: of reads the service writes records, and forgets them by functions only. When SQL logins read, it learns from
+-- numbers that it does not give.
+REVOKE INSERT, UPDATE, DELETE ON read_event FROM {{app}};
+GRANT INSERT (at, reader_id, key_id, actor, tool, documents, permissions_as_of, query, lost) ON read_event TO {{app}};
+REVOKE ALL ON SEQUENCE read_event_id_seq FROM {{app}};
+REVOKE USAGE ON SEQUENCE sql_read_call FROM {{app}};
+REVOKE INSERT ON sql_read FROM {{app}};
 
--- The owner of the query path: reads what it decides on, and nothing else.
--- Secrets of keys are not among the columns.
+-- The owner of the query path: reads what it decides on, adds to the record of
+-- reads, and nothing else. Secrets of keys are not among the columns.
 GRANT USAGE ON SCHEMA tributary TO {{search_definer}};
 GRANT SELECT ON setting, realm, principal, connection, schedule, sync_run, acl_set, acl_entry, membership,
   document, revision, chunk, embedding_profile, embed_todo, reader, reader_principal, sql_login,
   outbox, feed_head TO {{search_definer}};
 GRANT SELECT (id, reader_id, principal_id, all_connections, connections, expires_at, revoked_at, rights, mode) ON api_key TO {{search_definer}};
+GRANT INSERT (reader_id, actor, tool, documents, permissions_as_of) ON read_event TO {{search_definer}};
+GRANT INSERT ON sql_read TO {{search_definer}};
+GRANT USAGE ON SEQUENCE sql_read_call TO {{search_definer}};
 
 -- SQL readers: the query functions.
 GRANT USAGE ON SCHEMA tributary TO {{reader}};
@@ -45,7 +55,8 @@ DECLARE
     'search_phrase', 'search_lexeme', 'search_prefix', 'search_forms', 'search_terms', 'search_case', 'search_slots', 'search_join',
     'search_pick', 'search_keep', 'search_seen', 'search_breadth', 'search_ranked',
     'likeness', 'search_keyword', 'search_vector', 'search_weights', 'search_fuse', 'search_run', 'search_pending',
-    'search_freshness', 'search_check', 'search_state', 'search_plan', 'readable', 'under_heading', 'visible_page', 'feed_scope'];
+    'search_freshness', 'search_check', 'search_state', 'search_plan', 'readable', 'under_heading', 'visible_page', 'feed_scope',
+    'by_service', 'note_read', 'write_read'];
   t record;
 BEGIN
   GRANT CREATE ON SCHEMA tributary TO {{search_definer}};
