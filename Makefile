@@ -116,7 +116,7 @@ soak-sync: ## sync 1,000 random sources under random faults and compare with the
 .PHONY: soak-fair
 soak-fair: ## share two slots between 100 connections of very different size, with the times that ship (MINUTES=n, 5 by default)
 	@scripts/setup.sh --for test
-	TEST_FAIR_MINUTES=$(or $(MINUTES),5) go test -timeout 180m -count=1 -v -run 'TestSmallConnectionsDoNotWaitBehindLargeOnes$$' $(ARGS) ./jobs
+	TEST_FAIR_MINUTES=$(or $(MINUTES),5) go test -timeout 180m -count=1 -parallel 1 -v -run 'TestManyDueSchedules$$|TestSmallConnectionsDoNotWaitBehindLargeOnes$$' $(ARGS) ./jobs
 
 .PHONY: soak-rolling
 soak-rolling: ## restart three workers in turn, again and again, while a source that changes is synced (MINUTES=n, 60 by default)

@@ -253,6 +253,7 @@ func accessUntil(tb testing.TB, k *refresh.Keeper, grant uuid.UUID, limit time.D
 	tb.Helper()
 	var got oauthflow.Access
 	var err error
+	said := map[string]int{}
 	deadline := time.Now().Add(limit)
 	for {
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
@@ -262,8 +263,9 @@ func accessUntil(tb testing.TB, k *refresh.Keeper, grant uuid.UUID, limit time.D
 			return got
 		}
 		if time.Now().After(deadline) {
-			tb.Fatalf("no token within %s: %v", limit, err)
+			tb.Fatalf("no token within %s: %v; before: %v", limit, err, said)
 		}
+		said[err.Error()]++
 		<-time.After(5 * time.Millisecond)
 	}
 }
