@@ -77,6 +77,11 @@ bench-load: ## 64 readers at a time for two minutes, against one (SCALE=200000 c
 	@scripts/setup.sh --for bench
 	go run ./internal/bench -load $(ARGS)
 
+.PHONY: fuzz-routes
+fuzz-routes: ## send random requests to every address, as everybody (TIME=10m)
+	@scripts/setup.sh --for test
+	TEST_FUZZ_ROUTES=$(or $(TIME),10m) go test -race -timeout 120m -count=1 -v -run TestWB9AnyRequestIsAnswered $(ARGS) ./web
+
 .PHONY: test-container
 test-container: ## change the readers of a container of 100,000 documents, and each document's own (about 5 minutes; DOCUMENTS=n)
 	@scripts/setup.sh --for test

@@ -30,7 +30,7 @@ func rows() []string {
 	for n := 1; n <= 10; n++ {
 		add("RF", n)
 	}
-	add("WB", 1, 2, 3, 4, 5, 13, 14)
+	add("WB", 1, 2, 3, 4, 5, 9, 13, 14)
 	return out
 }
 

@@ -1,18 +1,23 @@
 package web
 
-import "time"
+import (
+	"reflect"
+	"time"
+)
 
 // RouteInfo is one address and who may use it.
 type RouteInfo struct {
 	Method, Path, Access string
 	Returnable           bool
+	// Takes is the type of the body, nil where none is known.
+	Takes reflect.Type
 }
 
 // Table lists what was registered with an access.
 func (s *Server) Table() []RouteInfo {
 	var list []RouteInfo
 	for _, r := range s.table {
-		list = append(list, RouteInfo{Method: r.method, Path: r.path, Access: r.access.String(), Returnable: r.returnable})
+		list = append(list, RouteInfo{Method: r.method, Path: r.path, Access: r.access.String(), Returnable: r.returnable, Takes: r.takes})
 	}
 	return list
 }

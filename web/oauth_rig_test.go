@@ -115,11 +115,11 @@ func fakeSpec() connectors.Spec {
 
 func newOAuthRig(t *testing.T) *oauthRig {
 	t.Helper()
-	return newOAuthRigThrough(t, func(databaseURL string) string { return databaseURL })
+	return newOAuthRigThrough(t, nil, func(databaseURL string) string { return databaseURL })
 }
 
-// newOAuthRigThrough reaches its database by another address.
-func newOAuthRigThrough(t *testing.T, through func(databaseURL string) string) *oauthRig {
+// newOAuthRigThrough reaches its database by another address, with what change changes.
+func newOAuthRigThrough(t *testing.T, change func(*web.Config), through func(databaseURL string) string) *oauthRig {
 	t.Helper()
 	o := &oauthRig{provider: oauthtest.New(t, oauthtest.Generic())}
 	var err error
@@ -140,6 +140,9 @@ func newOAuthRigThrough(t *testing.T, through func(databaseURL string) string) *
 		o.build(t, parts, st, c.PublicURL.String())
 		o.planner = &planner{store: st}
 		c.OAuth, c.Admin = parts, &web.Admin{Store: st, Runner: o.planner}
+		if change != nil {
+			change(c)
+		}
 	}, through)
 	ada := o.account("ada", store.RoleOwner)
 	o.ada = o.signedIn("ada")

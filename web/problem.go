@@ -145,6 +145,8 @@ func problemOf(err error) *Problem {
 		p = problem(http.StatusServiceUnavailable, codeDatabase, "nothing can be written to the database at the moment; try again later")
 		p.retryAfter = 30
 		return p
+	case errors.As(err, &sqlErr) && isUnstorable(sqlErr.SQLState()):
+		return invalid("", "texts must be UTF-8 without NUL characters")
 	case errors.As(err, &netErr), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &sqlErr) && isUnavailable(sqlErr.SQLState()):
 		p = problem(http.StatusServiceUnavailable, codeDatabase, "the database cannot be reached; try again in a moment")
 		p.retryAfter = 5
@@ -160,6 +162,9 @@ func problemOf(err error) *Problem {
 func isUnwritable(state string) bool {
 	return state == "25006" || state == "53100" || state == "58030"
 }
+
+// isUnstorable reports states of a text that PostgreSQL cannot hold.
+func isUnstorable(state string) bool { return state == "22021" || state == "22P05" }
 
 // isUnavailable reports states of a database that stops, starts, or has no room
 // for another connection (PostgreSQL, appendix A).

@@ -97,7 +97,7 @@ func (w *countingWire) count(to io.Writer, from io.Reader) error {
 func TestListsCostTheSame(t *testing.T) {
 	t.Parallel()
 	w := &countingWire{}
-	o := newOAuthRigThrough(t, func(databaseURL string) string { return w.through(t, databaseURL) })
+	o := newOAuthRigThrough(t, nil, func(databaseURL string) string { return w.through(t, databaseURL) })
 	k := o.connected(t)
 	paths := []string{"/", "/connections", "/registrations", "/grants", "/audit", "/connect"}
 	cost := func() map[string]int64 {
