@@ -2,11 +2,9 @@ package store
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +63,6 @@ const (
 	MaxK          = 100
 	MaxNeighbours = 10
 	MaxWeight     = 10
-	maxOffset     = 900
 )
 
 // SearchRequest is a question. Mode "" is hybrid and K 0 is DefaultK.
@@ -212,7 +209,7 @@ type searchState struct {
 }
 
 // normalise fills in defaults and complains of what is out of bounds.
-func (r *SearchRequest) normalise() (offset int, err error) {
+func (r *SearchRequest) normalise() (shown, error) {
 	if r.Mode == "" {
 		r.Mode = Hybrid
 	}
@@ -220,45 +217,35 @@ func (r *SearchRequest) normalise() (offset int, err error) {
 		r.K = DefaultK
 	}
 	if r.K < 1 || r.K > MaxK {
-		return 0, &InputError{Field: "k", Problem: fmt.Sprintf("must be 1 to %d", MaxK)}
+		return nil, &InputError{Field: "k", Problem: fmt.Sprintf("must be 1 to %d", MaxK)}
 	}
 	if r.Neighbours < 0 || r.Neighbours > MaxNeighbours {
-		return 0, &InputError{Field: "neighbours", Problem: fmt.Sprintf("must be 0 to %d", MaxNeighbours)}
+		return nil, &InputError{Field: "neighbours", Problem: fmt.Sprintf("must be 0 to %d", MaxNeighbours)}
 	}
 	known := []string{IncludeLineage, IncludeScores, IncludeEmbedding, IncludeParent}
 	for _, in := range r.Include {
 		if !slices.Contains(known, in) {
-			return 0, &InputError{Field: "include", Problem: "must be some of " + strings.Join(known, ", ")}
+			return nil, &InputError{Field: "include", Problem: "must be some of " + strings.Join(known, ", ")}
 		}
 	}
 	if err := r.Weights.check(); err != nil {
-		return 0, err
+		return nil, err
 	}
-	if r.Cursor == "" {
-		return 0, nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(r.Cursor)
-	if err == nil {
-		offset, err = strconv.Atoi(string(raw))
-	}
-	if err != nil || offset < 1 || offset > maxOffset {
-		return 0, &InputError{Field: "cursor", Problem: "is not a next_cursor of an earlier answer"}
-	}
-	return offset, nil
+	return readCursor(r.Cursor)
 }
 
 // Search answers a question with the chunks that who may see, best first, and
 // never fewer than there are: results = min(K, candidates). It reads one
 // snapshot.
 func (s *Store) Search(ctx context.Context, who Identity, req SearchRequest) (SearchResponse, error) {
-	offset, err := req.normalise()
+	before, err := req.normalise()
 	if err != nil {
 		return SearchResponse{}, err
 	}
 	resp := SearchResponse{Results: []SearchResult{}, PermissionsAsOf: map[string]time.Time{}}
 	r := reading{tool: "search", query: req.Query, asOf: map[string]*time.Time{}}
 	err = s.asIdentity(ctx, "searching", who, &r, func(tx pgx.Tx) error {
-		if err := searchTx(ctx, tx, req, offset, &resp); err != nil {
+		if err := searchTx(ctx, tx, req, before, &resp); err != nil {
 			return err
 		}
 		for _, x := range resp.Results {
@@ -275,9 +262,9 @@ func (s *Store) Search(ctx context.Context, who Identity, req SearchRequest) (Se
 	return resp, nil
 }
 
-// searchTx asks for one result more than wanted, to know whether there is a
-// next page.
-func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, offset int, resp *SearchResponse) error {
+// searchTx asks for what was shown before, and for one result more than wanted, to
+// know whether there is a next page.
+func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, before shown, resp *SearchResponse) error {
 	options := map[string]any{"state": true}
 	if req.Weights != nil {
 		options["weights"] = req.Weights
@@ -298,7 +285,7 @@ func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, offset int, res
 		SELECT rank, document_id, chunk_id, revision, connection, text, context, heading_path, title, url, path,
 		       start_, end_, start_cp, end_cp, score, keyword_score, vector_distance, state
 		FROM tributary.search($1, $2, $3, $4, $5, $6, $7)`,
-		req.Query, vector, profile, string(req.Mode), offset+req.K+1, req.Filters, options)
+		req.Query, vector, profile, string(req.Mode), len(before)+req.K+1, req.Filters, options)
 	if err != nil {
 		return err
 	}
@@ -306,18 +293,17 @@ func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, offset int, res
 	if err != nil {
 		return err
 	}
+	skip := before.set()
 	for _, r := range found {
 		switch {
 		case r.State != nil:
 			resp.Hint = emptyHint(req, r.State)
 			resp.Complete, resp.Pending, resp.PermissionsAsOf, resp.Plan = r.State.Complete, r.State.Pending, r.State.PermissionsAsOf, r.State.Plan
-		case r.Rank > offset+req.K:
-			next := base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(offset + req.K)))
-			if offset+req.K <= maxOffset {
-				resp.NextCursor = &next
-			}
-		case r.Rank > offset:
+		case skip[shownOf(ChunkID{*r.DocumentID, *r.ChunkID})]:
+		case len(resp.Results) < req.K:
 			resp.Results = append(resp.Results, r.result(slices.Contains(req.Include, IncludeScores)))
+		default:
+			resp.NextCursor = before.next(resp.Results)
 		}
 	}
 	if len(found) > 1 {

@@ -24,7 +24,7 @@ func interesting() []string {
 		"../../../etc/passwd", "/etc/passwd", "..%2f..%2f", "file:///etc/passwd", "http://169.254.169.254/", "//evil.example/", "a/b/c",
 		"[[[[", "(((((", "*", strings.Repeat("*", 300), "**/*.md", "a{1,2,3}", "[a-", `\`, "a*b?c[d]", `"phrase`, `"in order"`, "migrat*", "-alpha", "& | ! ( ) :* <->",
 		"2026-01-01T00:00:00Z", "2026-13-45T99:99:99Z", "10000-01-01T00:00:00Z", "-0001-01-01T00:00:00Z", "infinity", "0000-00-00", "Mon, 01 Jan", "15m", "-1h", "9999999h", "* * * * *", "61 * * * *",
-		"MQ", "MTA", "LTE", "AAAA", "!!!!", "eyJhbGciOiJub25lIn0.e30.", uuid.NewString(), uuid.Nil.String(), uuid.NewString() + ":1", uuid.NewString() + ":99999999999", ":1",
+		"AAAAAAAAAAA", "MTA", "LTE", "AAAA", "!!!!", "eyJhbGciOiJub25lIn0.e30.", uuid.NewString(), uuid.Nil.String(), uuid.NewString() + ":1", uuid.NewString() + ":99999999999", ":1",
 		`{"a":1}`, `[1]`, `{"a":`, "lineage", "scores", "embedding", "parent", "json", "owner", "admin", "fuzz", "user:ada", "unix:root", "email", "manual",
 	}
 }
@@ -222,7 +222,7 @@ func (q *fuzzed) payload(takes reflect.Type) {
 	switch {
 	case q.route == "POST /v1/search" && q.one(70):
 		q.body = q.json(map[string]any{
-			"query": q.word(), "mode": q.pick([]string{"keyword", "hybrid"}), "k": 1 + q.rng.IntN(30), "neighbours": q.rng.IntN(4), "cursor": q.pick([]string{"", "", "MQ", q.word()}),
+			"query": q.word(), "mode": q.pick([]string{"keyword", "hybrid"}), "k": 1 + q.rng.IntN(30), "neighbours": q.rng.IntN(4), "cursor": q.pick([]string{"", "", "AAAAAAAAAAA", q.word()}),
 			"include": []string{q.pick([]string{"lineage", "scores", "parent", "embedding"})}, "filters": map[string]any{q.pick([]string{"connection", "source", "type", "path", "updated_after", "metadata"}): q.value(1)},
 		})
 	case strings.HasPrefix(q.path, "/v1/"):
