@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type searchFlags struct {
 	connection []string
 	path       []string
 	types      []string
+	weights    map[string]string
+	plan       bool
 }
 
 func searchCommand(a *app) *cobra.Command {
@@ -30,9 +33,12 @@ func searchCommand(a *app) *cobra.Command {
 		Long: `Ask a question as somebody, and get only what that person may read.
 
 --as names a reader, by name or id, or a principal as its source writes it:
-unix:NAME is an account of this machine.`,
+unix:NAME is an account of this machine. --weights says what the lists of a
+hybrid search count, 0 to 10 and 1 where nothing is said. --plan adds how the
+answer was found, which tells of what others can see.`,
 		Example: "  tributary search \"how are backups made\" --as unix:ada\n" +
-			"  tributary search \"retention policy\" --as chatbot -k 3 --mode keyword --json",
+			"  tributary search \"retention policy\" --as chatbot -k 3 --mode keyword --json\n" +
+			"  tributary search \"error E-4711\" --as ada --weights keyword=3,vector=0.5 --plan",
 	}
 	cmd.Args = exactArgs("QUESTION")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -43,6 +49,9 @@ unix:NAME is an account of this machine.`,
 		req := f.req
 		req.Query, req.Mode = args[0], store.SearchMode(f.mode)
 		req.Filters.Connection, req.Filters.Path, req.Filters.Type = f.connection, f.path, f.types
+		if req.Weights, err = parseWeights(f.weights); err != nil {
+			return err
+		}
 		return a.withStore(cmd.Context(), s, func(ctx context.Context, st *store.Store) error {
 			who, err := a.identity(ctx, st, s, f.as)
 			if err != nil {
@@ -53,10 +62,16 @@ unix:NAME is an account of this machine.`,
 			if err != nil {
 				return err
 			}
-			if a.json {
+			switch {
+			case a.json && f.plan:
+				return a.printJSON(web.SearchAsAnswer{SearchResponse: answer.SearchResponse, Degraded: answer.Degraded, Plan: answer.Plan})
+			case a.json:
 				return a.printJSON(answer.SearchResponse)
 			}
 			a.printAnswer(answer)
+			if f.plan {
+				a.printf("%s\n", planText(answer.Plan))
+			}
 			return nil
 		})
 	}
@@ -70,8 +85,39 @@ unix:NAME is an account of this machine.`,
 	flags.StringVar(&f.req.Filters.UpdatedAfter, "updated-after", "", "only what changed at the source after this time (RFC 3339)")
 	flags.IntVar(&f.req.Neighbours, "neighbours", 0, "how many chunks before and after each result to add (--json)")
 	flags.StringSliceVar(&f.req.Include, "include", nil, "what to add: lineage, scores, embedding (--json)")
+	flags.StringToStringVar(&f.weights, "weights", nil, "what the lists count: keyword=N,vector=N,heading=N")
+	flags.BoolVar(&f.plan, "plan", false, "add how the answer was found")
 	flags.StringVar(&f.req.Cursor, "cursor", "", "next_cursor of the answer before")
 	return jsonFlag(a, cmd)
+}
+
+// parseWeights reads --weights; what is out of bounds is named by who searches.
+func parseWeights(given map[string]string) (*store.Weights, error) {
+	if len(given) == 0 {
+		return nil, nil
+	}
+	var w store.Weights
+	for name, text := range given {
+		into, ok := map[string]**float64{"keyword": &w.Keyword, "vector": &w.Vector, "heading": &w.Heading}[name]
+		if !ok {
+			return nil, usagef("--weights %s: the lists are keyword, vector and heading", name)
+		}
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, usagef("--weights %s=%s: write a number from 0 to %d", name, text, store.MaxWeight)
+		}
+		*into = &n
+	}
+	return &w, nil
+}
+
+// planText is how an answer was found, in words.
+func planText(p store.SearchPlan) string {
+	more := ""
+	if p.More {
+		more = " and more"
+	}
+	return fmt.Sprintf("Plan: vectors %s; %d visible chunks%s met in %.1f ms; ranked in %.1f ms", p.Vector, p.Chunks, more, p.StreamMS, p.RankMS)
 }
 
 // patientEmbedding lets a local endpoint load its model first.

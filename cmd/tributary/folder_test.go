@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"tributary/store"
+	"tributary/web"
 )
 
 func needRoot(t *testing.T) {
@@ -112,6 +113,16 @@ func checkSearch(t *testing.T, s *site) {
 				t.Errorf("%s: code points %d-%d do not cut the chunk", r.ChunkID, r.StartCP, r.EndCP)
 			}
 		}
+	}
+	planned := mustJSON[web.SearchAsAnswer](s, exitOK, "search", "restore command", "--as", "unix:nobody", "--weights", "keyword=0,heading=0", "--plan")
+	if planned.Plan.Vector != "exact" || planned.Plan.Chunks == 0 || len(planned.Results) == 0 {
+		t.Errorf("the plan is %+v", planned.Plan)
+	}
+	if human := s.must(exitOK, "search", "restore command", "--as", "unix:nobody", "--weights", "vector=0", "--plan"); !strings.Contains(human.stdout, "Plan: vectors none; ") {
+		t.Errorf("the plan for people: %s", human.stdout)
+	}
+	for _, w := range []string{"keyword=11", "keyword=-1", "keyword=NaN", "keyword=x", "words=1", "keyword=0,vector=0,heading=0", "keyword"} {
+		s.must(exitUsage, "search", "x", "--as", "unix:nobody", "--weights", w)
 	}
 	s.must(exitNotFound, "search", "x", "--as", "unheard-of")
 	s.must(exitUsage, "search", "x", "--as", "unix:no-such-account")
