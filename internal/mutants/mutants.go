@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,7 +24,7 @@ func realMain() int {
 	defer stop()
 	checks := flag.Int("checks", 200_000, "comparisons that a mutant may survive")
 	within := flag.Duration("within", 6*time.Minute, "time in which a mutant has to be found")
-	jobs := flag.Int("jobs", 2, "mutants at a time")
+	jobs := flag.Int("jobs", max(1, runtime.NumCPU()/2), "mutants at a time, each of which keeps two cores busy")
 	second := flag.Bool("second", false, "the second wordings")
 	flag.Parse()
 	root, err := moduleRoot()
