@@ -19,6 +19,10 @@ CREATE TABLE sql_read_count (
 );
 INSERT INTO sql_read_count DEFAULT VALUES;
 
+-- The stream of visible documents asks the index alone.
+DROP INDEX document_acl_set;
+CREATE INDEX document_acl_set ON document (acl_set_id) INCLUDE (id, connection_id, hidden_reason, chunk_count);
+
 -- +goose Down
 -- Migrations only go forward: restore a backup instead.
 SELECT 1;

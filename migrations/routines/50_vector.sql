@@ -26,25 +26,42 @@ BEGIN
 END
 $$;
 
--- search_vector_near walks the HNSW index from the nearest chunk outwards and
--- asks for every candidate whether it is visible, until it has depth of them,
--- soon or among twice ef candidates at least. Where they were rarer than half
--- their share of what is stored, it goes on until as many candidates again, at
--- least ef, brought none that is nearer: a
--- walk that comes from far away enters the reader's part of the space anywhere,
--- not where it is nearest to the question. good is false when the walk says
--- little about the reader's chunks: it ended short, or fewer than a quarter of
--- the expected share were visible where 16 were expected or after thin_after
--- candidates, which happens to readers whose documents lie elsewhere in the
--- space.
+-- search_vector_allowed keeps, of a list of chunks, those of documents that may
+-- be seen and pass the filters.
+CREATE OR REPLACE FUNCTION tributary.search_vector_allowed(
+  INOUT documents uuid[], INOUT chunks int[], INOUT distances float8[],
+  conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb)
+LANGUAGE plpgsql STABLE
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+  SELECT coalesce(array_agg(u.d), '{}'), coalesce(array_agg(u.c), '{}'), coalesce(array_agg(u.v), '{}') INTO documents, chunks, distances
+  FROM (SELECT x.d, array_agg(x.c) AS cs, array_agg(x.v) AS vs FROM unnest(documents, chunks, distances) x (d, c, v) GROUP BY x.d) g
+  CROSS JOIN LATERAL tributary.search_allows(g.d, conns, held, types, paths, updated_after, contains) a
+  CROSS JOIN LATERAL (SELECT g.d, n.c, n.v FROM unnest(g.cs, g.vs) n (c, v)) u;
+END
+$$;
+
+DROP FUNCTION IF EXISTS tributary.search_vector_near(public.halfvec, smallint, uuid[], bigint[], text[], text[], timestamptz, jsonb, int, float8, int, int);
+
+-- search_vector_near takes the nearest chunks from the HNSW index, one and a
+-- half ef at first, keeps the visible ones, and takes more until depth are
+-- visible. Where they were rarer than half their share of what is stored, it
+-- goes on until twice as many brought none that is nearer: a walk that comes
+-- from far away enters the reader's part of the space anywhere, not where it is
+-- nearest to the question. good is false when the walk says little about the
+-- reader's chunks: it ended short, or fewer than a quarter of the expected
+-- share were visible where 16 were expected or after thin_after candidates,
+-- which happens to readers whose documents lie elsewhere in the space.
 CREATE OR REPLACE FUNCTION tributary.search_vector_near(
   qvec public.halfvec, profile smallint,
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb,
   depth int, share float8, thin_after int, ef int,
-  OUT documents uuid[], OUT chunks int[], OUT distances float8[], OUT visited int, OUT good boolean)
+  OUT documents uuid[], OUT chunks int[], OUT distances float8[], OUT good boolean)
 LANGUAGE plpgsql STABLE
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_sort = off
@@ -52,39 +69,28 @@ SET hnsw.iterative_scan = 'relaxed_order'
 SET hnsw.ef_search = 200
 AS $$
 DECLARE
-  r record;
-  found int := 0;
-  -- The depth-th distance when the walk last looked, whether anything nearer
-  -- came since, and where it looks again.
-  farthest float8;
-  nearer boolean;
-  next_look int := 0;
+  take int := 1.5 * ef;
+  taken int;
+  found int;
+  -- The depth-th distance now, and when fewer were taken.
+  last float8; before float8;
 BEGIN
   PERFORM set_config('hnsw.ef_search', ef::text, true);
-  documents := '{}'; chunks := '{}'; distances := '{}'; visited := 0; good := false;
-  FOR r IN EXECUTE format(
-    'SELECT v.document_id, v.chunk_id, v.v OPERATOR(public.<=>) $1 AS distance,
-       EXISTS (SELECT FROM tributary.search_allows(v.document_id, $2, $3, $4, $5, $6, $7)) AS ok
-     FROM tributary.%I v ORDER BY v.v OPERATOR(public.<=>) $1', 'vec_' || profile)
-    USING qvec, conns, held, types, paths, updated_after, contains
   LOOP
-    visited := visited + 1;
-    IF r.ok THEN
-      found := found + 1;
-      documents := documents || r.document_id;
-      chunks := chunks || r.chunk_id;
-      distances := distances || r.distance;
-      nearer := nearer OR r.distance < farthest;
-    END IF;
-    EXIT WHEN found >= depth AND (visited <= ef / 2 OR (visited >= 2 * ef AND found >= visited * share / 2));
-    IF found >= depth AND visited >= next_look THEN
-      EXIT WHEN NOT nearer;
-      SELECT d INTO farthest FROM unnest(distances) d ORDER BY d OFFSET depth - 1 LIMIT 1;
-      nearer := false;
-      next_look := visited + greatest(ef, visited);
-    END IF;
-    IF (visited >= thin_after OR visited * share >= 16) AND found < visited * share / 4 THEN RETURN; END IF;
+    EXECUTE format(
+      'SELECT count(*), array_agg(x.d), array_agg(x.c), array_agg(x.v)
+       FROM (SELECT v.document_id AS d, v.chunk_id AS c, v.v OPERATOR(public.<=>) $1 AS v
+             FROM tributary.%I v ORDER BY v.v OPERATOR(public.<=>) $1 LIMIT $2) x', 'vec_' || profile)
+    INTO taken, documents, chunks, distances USING qvec, take;
+    SELECT * INTO documents, chunks, distances
+    FROM tributary.search_vector_allowed(documents, chunks, distances, conns, held, types, paths, updated_after, contains);
+    found := cardinality(documents);
+    before := last;
+    last := (SELECT d FROM unnest(distances) d ORDER BY d OFFSET depth - 1 LIMIT 1);
+    good := found >= depth;
+    EXIT WHEN taken < take OR good AND (found >= taken * share / 2 OR last = before);
+    IF (taken >= thin_after OR taken * share >= 16) AND found < taken * share / 4 THEN good := false; EXIT; END IF;
+    take := CASE WHEN good THEN 2 * taken ELSE taken * least(4, greatest(1.2, 1.3 * depth / greatest(found, 1))) END;
   END LOOP;
-  good := found >= depth;
 END
 $$;

@@ -334,7 +334,7 @@ AS $$
 DECLARE
   kept text;
 BEGIN
-  IF query !~ '["“”„‟＂]|(^|\s)[-－]' THEN RETURN; END IF;
+  IF query IS NULL OR query !~ '["“”„‟＂]|(^|\s)[-－]' THEN RETURN; END IF;
   SELECT s.kept INTO kept FROM tributary.search_slots(query) s;
   IF kept IS NULL OR kept = 'true' THEN RETURN; END IF;
   EXECUTE format(

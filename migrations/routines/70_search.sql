@@ -2,7 +2,9 @@
 
 -- search_vector is the vector list by the plan that fits: exact while the
 -- visible chunks are few, HNSW otherwise, and exact again where HNSW was thin
--- or short.
+-- or short. Few they are up to 10,000, and while a walk would have to look at
+-- more than a tenth of their number: a candidate of a walk costs as much as ten
+-- vectors that are compared.
 CREATE OR REPLACE FUNCTION tributary.search_vector(
   qvec public.halfvec, profile smallint, ids uuid[], seen bigint,
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb,
@@ -12,19 +14,18 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   near record;
-  stored float8;
+  stored float8 := greatest(seen, (SELECT c.reltuples FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(format('tributary.%I', 'vec_' || profile))));
 BEGIN
   plan := 'exact';
-  IF ids IS NULL THEN
-    SELECT greatest(c.reltuples, seen) INTO stored FROM pg_catalog.pg_class c
-    WHERE c.oid = to_regclass(format('tributary.%I', 'vec_' || profile));
+  IF ids IS NULL OR seen > 10000 AND depth * stored / seen < seen / 10 THEN
     SELECT * INTO near FROM tributary.search_vector_near(
       qvec, profile, conns, held, types, paths, updated_after, contains, depth, seen / stored,
       tributary.search_option(options, 'thin_after', 2000, 1, 1000000),
       tributary.search_option(options, 'ef_search', 200, 1, 1000));
     IF near.good THEN
       SELECT array_agg(x.d ORDER BY x.v, x.d, x.c), array_agg(x.c ORDER BY x.v, x.d, x.c), array_agg(x.v ORDER BY x.v, x.d, x.c)
-      INTO documents, chunks, distances FROM unnest(near.documents, near.chunks, near.distances) x (d, c, v);
+      INTO documents, chunks, distances
+      FROM (SELECT u.* FROM unnest(near.documents, near.chunks, near.distances) u (d, c, v) ORDER BY u.v, u.d, u.c LIMIT depth) x;
       plan := 'iterative';
       RETURN;
     END IF;
@@ -178,10 +179,13 @@ BEGIN
 END
 $$;
 
+DROP FUNCTION IF EXISTS tributary.search_freshness(uuid[], bigint[]);
+
 -- search_freshness says, for the connections of which the reader sees at least
 -- one document, how old their permissions are, and whether one is stale: older
--- than twice its permissions interval.
-CREATE OR REPLACE FUNCTION tributary.search_freshness(conns uuid[], held bigint[], OUT as_of jsonb, OUT stale boolean)
+-- than twice its permissions interval. answered are documents that the reader
+-- was found to see: their connections are not asked again.
+CREATE OR REPLACE FUNCTION tributary.search_freshness(answered uuid[], conns uuid[], held bigint[], OUT as_of jsonb, OUT stale boolean)
 LANGUAGE plpgsql STABLE
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -190,15 +194,18 @@ SET enable_bitmapscan = off
 SET enable_sort = off
 AS $$
 DECLARE
+  seen uuid[] := ARRAY(SELECT DISTINCT d.connection_id FROM unnest(answered) a JOIN tributary.document d ON d.id = a);
   n int;
   part bigint[];
   c record;
 BEGIN
   as_of := '{}'; stale := false;
   FOR n IN 1 .. cardinality(conns) LOOP
-    SELECT array_agg(h) INTO part FROM unnest(held) h WHERE h & 65535 = n;
-    PERFORM FROM tributary.visible_stream(conns, part) LIMIT 1;
-    CONTINUE WHEN NOT FOUND;
+    IF conns[n] <> ALL (seen) THEN
+      SELECT array_agg(h) INTO part FROM unnest(held) h WHERE h & 65535 = n;
+      PERFORM FROM tributary.visible_stream(conns, part) LIMIT 1;
+      CONTINUE WHEN NOT FOUND;
+    END IF;
     SELECT x.name, x.permissions_as_of,
            x.permissions_as_of < tributary.clock() - 2 * (SELECT s.every FROM tributary.schedule s
              WHERE s.connection_id = x.id AND s.lane = 'permissions') AS old
@@ -282,7 +289,7 @@ BEGIN
       NULL::text[], NULL::text, NULL::text, NULL::text, NULL::int, NULL::int, NULL::int, NULL::int,
       NULL::float8, NULL::float8, NULL::float8,
       tributary.search_state(profile,
-        CASE WHEN mode = 'hybrid' AND (tributary.search_weights(options)).vector = 0 THEN 'keyword' ELSE mode END, qvec IS NULL, r.plan, r.cut, s.too_old, d.ids,
+        CASE WHEN mode = 'hybrid' AND (tributary.search_weights(options)).vector = 0 THEN 'keyword' ELSE mode END, qvec IS NULL, r.cut, s.too_old, r.documents, d.ids,
         s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, coalesce(options, '{}')) || tributary.search_plan(r.plan, d.over, d.chunks, began, streamed, ranked);
   END IF;
   RETURN QUERY
@@ -307,17 +314,22 @@ $$;
 CREATE OR REPLACE FUNCTION tributary.search_plan(
   plan text, over boolean, chunks bigint, began timestamptz, streamed timestamptz, ranked timestamptz)
 RETURNS jsonb
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 AS $$
-  SELECT CASE WHEN session_user = (SELECT s.value FROM tributary.setting s WHERE s.key = 'role.app') THEN
-    jsonb_build_object('plan', jsonb_build_object('vector', $1, 'more', $2, 'chunks', $3,
-      'stream_ms', extract(epoch FROM $5 - $4) * 1000, 'rank_ms', extract(epoch FROM $6 - $5) * 1000))
-    ELSE '{}' END
+BEGIN
+  IF session_user IS DISTINCT FROM (SELECT s.value FROM tributary.setting s WHERE s.key = 'role.app') THEN RETURN '{}'; END IF;
+  RETURN jsonb_build_object('plan', jsonb_build_object('vector', plan, 'more', over, 'chunks', chunks,
+    'stream_ms', extract(epoch FROM streamed - began) * 1000, 'rank_ms', extract(epoch FROM ranked - streamed) * 1000));
+END
 $$;
 
--- search_state is what search says about its answer as a whole.
+DROP FUNCTION IF EXISTS tributary.search_state(smallint, text, boolean, text, boolean, boolean, uuid[],
+  uuid[], bigint[], text[], text[], timestamptz, jsonb, jsonb);
+
+-- search_state is what search says about its answer as a whole, in which the
+-- documents answered stand.
 CREATE OR REPLACE FUNCTION tributary.search_state(
-  profile smallint, mode text, no_vector boolean, plan text, cut boolean, too_old boolean, ids uuid[],
+  profile smallint, mode text, no_vector boolean, cut boolean, too_old boolean, answered uuid[], ids uuid[],
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb, options jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -326,7 +338,7 @@ DECLARE
   fresh record;
   pending bigint;
 BEGIN
-  SELECT * INTO fresh FROM tributary.search_freshness(conns, held);
+  SELECT * INTO fresh FROM tributary.search_freshness(answered, conns, held);
   pending := coalesce(tributary.search_pending(profile, ids, conns, held, types, paths, updated_after, contains,
     tributary.search_option(options, 'pending_cap', 100000, 1, 10000000)), 0);
   RETURN jsonb_build_object(
