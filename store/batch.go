@@ -276,13 +276,16 @@ func (w *batchWriter) open(ctx context.Context) error {
 	// A batch within a page need not wait for the disk: the cursor moves with the
 	// page's last batch, whose commit flushes every one before it, and what a
 	// crash of the server takes with it is done again. What was pushed nobody
-	// sends again.
+	// sends again. A kept plan of the statements for many ACLs may have been made
+	// when there were few documents.
 	err := w.tx.QueryRow(ctx, `
 		SELECT clock(), counts, EXISTS (SELECT FROM sync_run WHERE connection_id = $2 AND state IN ('queued', 'running') AND acl_version < $3),
 			EXISTS (SELECT FROM exclusion WHERE connection_id = $2),
 			lane = 'content' AND EXISTS (SELECT FROM deletion_hold h WHERE h.connection_id = $2 AND h.state <> 'superseded' AND (h.finished_at IS NULL OR h.finished_at >= r.started_at)),
-			CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END IS NULL
-		FROM sync_run r WHERE id = $1`, w.b.Run.ID, w.b.Run.ConnectionID, w.b.Run.ACLVersion, w.b.Page == nil && w.b.Run.Kind != RunPush).Scan(&w.now, &w.total, &w.bump, &w.excluding, &w.held, nil)
+			CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END IS NULL,
+			CASE WHEN $5 THEN set_config('plan_cache_mode', 'force_custom_plan', true) END IS NULL
+		FROM sync_run r WHERE id = $1`, w.b.Run.ID, w.b.Run.ConnectionID, w.b.Run.ACLVersion, w.b.Page == nil && w.b.Run.Kind != RunPush, len(w.b.ACLs) > 0).Scan(
+		&w.now, &w.total, &w.bump, &w.excluding, &w.held, nil, nil)
 	if err != nil {
 		return fmt.Errorf("reading run: %w", err)
 	}
