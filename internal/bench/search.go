@@ -104,12 +104,14 @@ func (c *class) of(kind, topic int) standing {
 
 // searchBench is a corpus, its readers and what is measured over it.
 type searchBench struct {
-	server  *server
-	db      string
-	scale   int
-	store   *store.Store
-	super   *pgx.Conn
-	classes []*class
+	server *server
+	db     string
+	scale  int
+	store  *store.Store
+	// closeStore closes it.
+	closeStore func()
+	super      *pgx.Conn
+	classes    []*class
 	// centres are the topics.
 	centres [][]float32
 }
@@ -142,7 +144,7 @@ func newSearchBench(ctx context.Context, o options, scale int) (*searchBench, er
 	if b.db, err = s.database(ctx, false); err != nil {
 		return fail(err)
 	}
-	if b.store, err = store.Open(ctx, store.Config{URL: s.appURL(b.db), Purpose: store.Web}); err != nil {
+	if b.store, b.closeStore, err = s.openStore(ctx, b.db); err != nil {
 		return fail(err)
 	}
 	if b.super, err = pgx.Connect(ctx, s.pg.SuperuserURL(b.db)); err != nil {
@@ -162,7 +164,7 @@ func (b *searchBench) close(ctx context.Context) error {
 		_ = b.super.Close(context.WithoutCancel(ctx))
 	}
 	if b.store != nil {
-		b.store.Close()
+		b.closeStore()
 	}
 	return b.server.stop(ctx)
 }

@@ -118,3 +118,16 @@ func (s *server) appURL(db string) string {
 	u.User = url.UserPassword(rolePrefix+"_app", appPassword)
 	return u.String()
 }
+
+// openStore opens a store that records reads as a service does: in the
+// background. stop closes it.
+func (s *server) openStore(ctx context.Context, db string) (st *store.Store, stop func(), err error) { //nolint:nonamedreturns // says what is what
+	st, err = store.Open(ctx, store.Config{URL: s.appURL(db), Purpose: store.Web})
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- st.KeepReads(ctx) }()
+	return st, func() { cancel(); <-done; st.Close() }, nil
+}

@@ -53,10 +53,12 @@ func runWords(ctx context.Context, o options) (missed int, err error) { //nolint
 		return 0, err
 	}
 	b := &wordsBench{}
-	if b.store, err = store.Open(ctx, store.Config{URL: s.appURL(db), Purpose: store.Web}); err != nil {
+	st, stop, err := s.openStore(ctx, db)
+	if err != nil {
 		return 0, err
 	}
-	defer b.store.Close()
+	defer stop()
+	b.store = st
 	if b.conn, err = pgx.Connect(ctx, s.pg.SuperuserURL(db)); err != nil {
 		return 0, fmt.Errorf("connecting to scratch PostgreSQL: %w", err)
 	}
