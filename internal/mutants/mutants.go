@@ -22,7 +22,7 @@ func main() { os.Exit(realMain()) }
 func realMain() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	checks := flag.Int("checks", 200_000, "comparisons that a mutant may survive")
+	checks := flag.Int("checks", 120_000, "comparisons that a mutant may survive")
 	within := flag.Duration("within", 6*time.Minute, "time in which a mutant has to be found")
 	jobs := flag.Int("jobs", max(1, runtime.NumCPU()/2), "mutants at a time, each of which keeps two cores busy")
 	second := flag.Bool("second", false, "the second wordings")

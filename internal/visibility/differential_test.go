@@ -68,7 +68,7 @@ func play(t *testing.T, seed uint64, all *tally) {
 		r, total := newRig(t), newTally()
 		defer all.add(total)
 		r.rng = rand.New(rand.NewPCG(seed, 0))
-		r.fill([]int{300, 300, 300, 300, 300, 300, 90, 12}[seed%8])
+		r.fill([]int{300, 90, 12, 300, 300, 300, 300, 300}[seed%8]) // small ones first: they find what is easily found
 		follows, sql := newConsumer(r), newLogin(r)
 		done := []string{}
 		for range history {
