@@ -9,15 +9,16 @@ import (
 type RouteInfo struct {
 	Method, Path, Access string
 	Returnable           bool
-	// Takes is the type of the body, nil where none is known.
-	Takes reflect.Type
+	// Right is what the API key must carry; Takes and Gives are the types of the admin API.
+	Right        string
+	Takes, Gives reflect.Type
 }
 
 // Table lists what was registered with an access.
 func (s *Server) Table() []RouteInfo {
 	var list []RouteInfo
 	for _, r := range s.table {
-		list = append(list, RouteInfo{Method: r.method, Path: r.path, Access: r.access.String(), Returnable: r.returnable, Takes: r.takes})
+		list = append(list, RouteInfo{Method: r.method, Path: r.path, Access: r.access.String(), Returnable: r.returnable, Right: r.right, Takes: r.takes, Gives: r.gives})
 	}
 	return list
 }

@@ -192,7 +192,7 @@ func TestWhatEndsEndsWithTheNextRequest(t *testing.T) {
 	}
 	t.Cleanup(other.Close)
 	second := httptest.NewUnstartedServer(nil)
-	second.Config.Handler = web.New(web.Config{PublicURL: &url.URL{Scheme: "http", Host: second.Listener.Addr().String()}, Store: other, Accounts: other}).Handler()
+	second.Config.Handler = judging(t, web.New(web.Config{PublicURL: &url.URL{Scheme: "http", Host: second.Listener.Addr().String()}, Store: other, Accounts: other}).Handler())
 	second.Start()
 	t.Cleanup(second.Close)
 	servers := []string{p.server.URL, second.URL}

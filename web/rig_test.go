@@ -83,7 +83,7 @@ func newRigThrough(t *testing.T, tls bool, change func(*web.Config), through fun
 		change(&cfg)
 	}
 	r.web = web.New(cfg)
-	r.server.Config.Handler = r.web.Handler()
+	r.server.Config.Handler = judging(t, r.web.Handler())
 	if tls {
 		r.server.StartTLS()
 	} else {

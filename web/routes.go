@@ -116,6 +116,7 @@ func (s *Server) routes() {
 	s.add(s.adminPageRoutes()...)
 	s.add(s.pushRoutes()...)
 	s.add(s.feedRoutes()...)
+	s.add(s.openAPIRoutes()...)
 }
 
 // add registers routes with what stands in front of their handlers.
