@@ -7,15 +7,16 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib/common.sh
 source "$here/lib/common.sh"
 
-readonly DIRECTORIES=(oauthflow/interop/node)
+readonly DIRECTORIES=(oauthflow/interop/node examples/typescript examples/langchain)
 
 usage() {
 	cat <<-'USAGE'
 		Usage: scripts/setup-node.sh [--dry-run]
 
-		Installs the Node modules that tests use: an authorization server for the tests of OAuth.
-		Says what it is going to install, then installs it; installs nothing when all is there.
-		The modules lie in oauthflow/interop/node/node_modules, and the program needs none of them.
+		Installs the Node modules that tests use: an authorization server for the tests of OAuth,
+		and what the examples in TypeScript need. Says what it is going to install, then installs
+		it; installs nothing when all is there. The modules lie in node_modules beside each lock
+		file, and the program needs none of them.
 
 		  --dry-run   say what would be installed and stop
 		  --help      this text
@@ -32,7 +33,7 @@ install_modules() {
 		return
 	fi
 	say "Node modules for tests are missing. Going to install in ${directory#"$ROOT/"}:"
-	note "$(sed -n -E '/"dependencies"/,/\}/s/^ *"([^"]+)": "([0-9][^"]*)".*/\1 \2/p' "$directory/package.json" | paste -sd, -), with what it depends on, by npm"
+	note "$(sed -n -E '/ependencies"/,/\}/s/^ *"([^"]+)": "([0-9][^"]*)".*/\1 \2/p' "$directory/package.json" | paste -sd, -), with what it depends on, by npm"
 	[[ -z $DRY_RUN ]] || return 0
 	have npm || die "npm is missing: run scripts/setup.sh --for test"
 	(cd "$directory" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||

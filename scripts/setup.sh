@@ -19,8 +19,8 @@ usage() {
 		  --for run     Go is checked; PostgreSQL with pgvector (the default)
 		  --for bench   the same as run
 		  --for test    besides: a C compiler for the race detector, Node with npm and the modules
-		                that tests use (scripts/setup-node.sh), Chromium, Python, and the programs
-		                that tests of file permissions call
+		                that tests use (scripts/setup-node.sh), Chromium, Python, curl, jq, openssl,
+		                and the programs that tests of file permissions call
 		  --dry-run     say what would be installed and stop
 		  --help        this text
 	USAGE
@@ -70,6 +70,9 @@ missing_test_packages() {
 	have node || say nodejs
 	have npm || say npm
 	have python3 || say python3
+	have curl || say curl
+	have jq || say jq
+	have openssl || say openssl
 	if ! have getfacl || ! have setfacl; then say acl; fi
 	have file || say file
 	if ! have setpriv || ! have su; then say util-linux; fi
@@ -104,6 +107,7 @@ test_tools_macos() {
 	local formulas=''
 	if ! have node || ! have npm; then formulas="$formulas node"; fi
 	have python3 || formulas="$formulas python"
+	have jq || formulas="$formulas jq"
 	if [[ -z $formulas ]] && have_browser; then
 		say "The tools for tests are installed: nothing to do."
 		return
@@ -122,7 +126,7 @@ setup_test_tools() {
 	case $SYSTEM in
 	debian | ubuntu) test_tools_apt ;;
 	macos) test_tools_macos ;;
-	*) die "$SYSTEM_NAME is not a system that this script knows. For tests install: a C compiler, Node $MIN_NODE or newer with npm, Chromium, Python 3, getfacl and setfacl, file, setpriv, su and useradd" ;;
+	*) die "$SYSTEM_NAME is not a system that this script knows. For tests install: a C compiler, Node $MIN_NODE or newer with npm, Chromium, Python 3, curl, jq, openssl, getfacl and setfacl, file, setpriv, su and useradd" ;;
 	esac
 }
 

@@ -9,6 +9,11 @@ import (
 	"testing"
 )
 
+// nodeDirectories have a lock file each.
+func nodeDirectories() []string {
+	return []string{"oauthflow/interop/node", "examples/typescript", "examples/langchain"}
+}
+
 // nodeTree is a copy of the script with one lock file, in which npm is replaced.
 func nodeTree(t *testing.T, npm string) (dir, path string) {
 	t.Helper()
@@ -20,9 +25,11 @@ func nodeTree(t *testing.T, npm string) (dir, path string) {
 		}
 		write(t, filepath.Join(dir, "scripts", name), string(text), 0o755)
 	}
-	modules := filepath.Join(dir, "oauthflow/interop/node")
-	write(t, filepath.Join(modules, "package.json"), `{"dependencies": {`+"\n"+` "oidc-provider": "9.9.9"`+"\n}}", 0o600)
-	write(t, filepath.Join(modules, "package-lock.json"), "{}", 0o600)
+	for _, d := range nodeDirectories() {
+		modules := filepath.Join(dir, d)
+		write(t, filepath.Join(modules, "package.json"), `{"dependencies": {`+"\n"+` "oidc-provider": "9.9.9"`+"\n}}", 0o600)
+		write(t, filepath.Join(modules, "package-lock.json"), "{}", 0o600)
+	}
 	path, _ = fakePath(t, map[string]string{"npm": npm})
 	return dir, path
 }
@@ -70,22 +77,24 @@ func TestModulesThatNpmDidNotInstallAreNotTakenForInstalled(t *testing.T) {
 // TestLockFilesNameNoRegistry keeps the choice of the registry with who installs, and the sums with the project.
 func TestLockFilesNameNoRegistry(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../oauthflow/interop/node/package-lock.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var lock struct {
-		Packages map[string]struct{ Resolved, Integrity string }
-	}
-	if err := json.Unmarshal(text, &lock); err != nil {
-		t.Fatal(err)
-	}
-	for name, p := range lock.Packages {
-		if name != "" && (p.Resolved != "" || !strings.HasPrefix(p.Integrity, "sha512-")) {
-			t.Errorf("%s: resolved %q, integrity %q", name, p.Resolved, p.Integrity)
+	for _, dir := range nodeDirectories() {
+		text, err := os.ReadFile("../" + dir + "/package-lock.json")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(lock.Packages) < 10 || bytes.Contains(text, []byte("://registry")) {
-		t.Errorf("%d packages, or a registry's address", len(lock.Packages))
+		var lock struct {
+			Packages map[string]struct{ Resolved, Integrity string }
+		}
+		if err := json.Unmarshal(text, &lock); err != nil {
+			t.Fatal(err)
+		}
+		for name, p := range lock.Packages {
+			if name != "" && (p.Resolved != "" || !strings.HasPrefix(p.Integrity, "sha512-")) {
+				t.Errorf("%s: %s: resolved %q, integrity %q", dir, name, p.Resolved, p.Integrity)
+			}
+		}
+		if len(lock.Packages) < 4 || bytes.Contains(text, []byte("://registry")) {
+			t.Errorf("%s: %d packages, or a registry's address", dir, len(lock.Packages))
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tributary/connectors"
 	"tributary/internal/audit"
 	"tributary/jobs"
 	"tributary/store"
@@ -32,7 +33,11 @@ func (p *planner) PlanSync(ctx context.Context, conn store.Connection, o jobs.Pl
 		p.ended <- ctx.Err()
 		return jobs.Plan{}, ctx.Err()
 	}
-	return jobs.Plan{Connection: conn.Name, Kind: store.RunSnapshot, Complete: true, Add: 3}, nil
+	none := []store.AudienceEntry{}
+	return jobs.Plan{
+		Connection: conn.Name, Kind: store.RunSnapshot, Complete: true, Add: 3, Blocked: []connectors.Container{}, Items: []jobs.PlanItem{}, Text: jobs.PlanText{Embed: []jobs.PlanEmbed{}},
+		Readers: store.Audience{TopReaders: none, TopPeople: none, TopGroups: none},
+	}, nil
 }
 
 func (p *planner) RequestErasure(ctx context.Context, req store.EraseRequest, by string, events ...audit.Event) (store.Erasure, error) {

@@ -91,7 +91,9 @@ func sub(n node, name string) node {
 }
 
 // template writes a path of the router as OpenAPI does.
-func template(path string) string { return regexp.MustCompile(`:([a-z]+)`).ReplaceAllString(path, "{$1}") }
+func template(path string) string {
+	return regexp.MustCompile(`:([a-z]+)`).ReplaceAllString(path, "{$1}")
+}
 
 func problemSchema() node {
 	text := func(s string) node { return node{"type": "string", "description": s} }

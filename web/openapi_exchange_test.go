@@ -19,9 +19,26 @@ var exchangesJudged atomic.Int64
 // what is answered has a status, headers and fields that it describes.
 func judging(t *testing.T, next http.Handler) http.Handler {
 	t.Helper()
+	return judgingBy(t, next, newJudge(t).faults)
+}
+
+// judgingProblems is for a server whose store is a fake: what that answers is not described, problems are.
+func judgingProblems(t *testing.T, next http.Handler) http.Handler {
+	t.Helper()
 	j := newJudge(t)
+	return judgingBy(t, next, func(x judged) []string {
+		if x.status < http.StatusBadRequest {
+			return nil
+		}
+		return j.problemFaults(x)
+	})
+}
+
+func judgingBy(t *testing.T, next http.Handler, faults func(judged) []string) http.Handler {
+	t.Helper()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/v1/") {
+		// OPTIONS is answered by the router, for every address.
+		if !strings.HasPrefix(r.URL.Path, "/v1/") || r.Method == http.MethodOptions {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -34,7 +51,7 @@ func judging(t *testing.T, next http.Handler) http.Handler {
 			return
 		}
 		exchangesJudged.Add(1)
-		for _, fault := range j.faults(judged{request: asked, sent: sent.kept.Bytes(), status: got.status, header: got.Header(), body: got.body.Bytes()}) {
+		for _, fault := range faults(judged{request: asked, sent: sent.kept.Bytes(), status: got.status, header: got.Header(), body: got.body.Bytes()}) {
 			t.Errorf("%s %s is not as openapi.json describes it: %s", asked.Method, asked.URL.Path, fault)
 		}
 	})

@@ -22,6 +22,8 @@ import (
 type judge struct {
 	operations []judgedOperation
 	problem    *jsonschema.Schema
+	// codes are those of every status.
+	codes map[string][]any
 }
 
 // judgedOperation is one operation with its schemas.
@@ -68,7 +70,10 @@ func makeJudge() (*judge, error) {
 		return nil, err
 	}
 	b := judgeBuilder{c: c, doc: doc}
-	j := &judge{problem: b.schema("/components/schemas/Problem")}
+	j := &judge{problem: b.schema("/components/schemas/Problem"), codes: map[string][]any{}}
+	for name, answer := range sub(sub(doc, "components"), "responses") {
+		j.codes[strings.TrimPrefix(name, "Problem")] = list(sub(node{"": answer}, "")["x-codes"])
+	}
 	for name := range sub(sub(doc, "components"), "schemas") {
 		b.schema("/components/schemas/" + name)
 	}
@@ -166,6 +171,9 @@ type judged struct {
 	body    []byte
 }
 
+// failedItems is in the answer to a batch some of whose items were refused.
+var failedItems = regexp.MustCompile(`"counts":\{[^}]*"failed":`)
+
 // faults says where an exchange is not as it is described.
 func (j *judge) faults(x judged) []string {
 	method := x.request.Method
@@ -177,16 +185,21 @@ func (j *judge) faults(x judged) []string {
 		if x.status < http.StatusBadRequest {
 			return []string{"is answered and not described"}
 		}
-		if x.request.Method == http.MethodHead {
-			return nil
-		}
-		return check(j.problem, x.body, "the problem")
+		return j.problemFaults(x)
 	}
 	all := o.answerFaults(x)
-	if x.status < http.StatusBadRequest {
+	if x.status < http.StatusBadRequest && !failedItems.Match(x.body) {
 		all = append(all, o.requestFaults(x)...)
 	}
 	return all
+}
+
+// problemFaults judges a problem of any operation.
+func (j *judge) problemFaults(x judged) []string {
+	if x.request.Method == http.MethodHead {
+		return nil
+	}
+	return append(check(j.problem, x.body, "the problem"), codeFaults(j.codes[strconv.Itoa(x.status)], x)...)
 }
 
 // requestFaults judges a request that was accepted.
@@ -266,12 +279,17 @@ func (o *judgedOperation) answerFaults(x judged) []string {
 	}
 	all = append(all, check(schema, x.body, "the answer "+status)...)
 	if codes := o.codes[status]; codes != nil {
-		var p web.Problem
-		if err := json.Unmarshal(x.body, &p); err != nil || !slices.Contains(codes, any(p.Code)) || p.Status != x.status {
-			all = append(all, fmt.Sprintf("answers %s with the code %q of status %d, which is not described", status, p.Code, p.Status))
-		}
+		all = append(all, codeFaults(codes, x)...)
 	}
 	return all
+}
+
+func codeFaults(codes []any, x judged) []string {
+	var p web.Problem
+	if err := json.Unmarshal(x.body, &p); err != nil || !slices.Contains(codes, any(p.Code)) || p.Status != x.status {
+		return []string{fmt.Sprintf("answers %d with the code %q of status %d, which is not described", x.status, p.Code, p.Status)}
+	}
+	return nil
 }
 
 func keys(n node) []string {

@@ -27,7 +27,7 @@ var updateOpenAPI = flag.Bool("update", false, "write openapi/openapi.json and i
 func TestOpenAPIDocument(t *testing.T) {
 	t.Parallel()
 	server := web.New(web.Config{
-		PublicURL: mustURL("http://127.0.0.1:8080"), Store: &fakeStore{}, Accounts: nobody{}, OAuth: &web.OAuth{}, Admin: &web.Admin{}, Push: &web.Push{}, Feed: &store.Store{},
+		PublicURL: mustURL("http://localhost:8081"), Store: &fakeStore{}, Accounts: nobody{}, OAuth: &web.OAuth{}, Admin: &web.Admin{}, Push: &web.Push{}, Feed: &store.Store{},
 	})
 	want := buildDescription(t, server.Table())
 	if t.Failed() {
@@ -43,7 +43,7 @@ func TestOpenAPIDocument(t *testing.T) {
 		t.Fatal("openapi/openapi.json differs from its sources or from the types of the routes: run go generate ./web, and look at what changes for clients")
 	}
 	w := httptest.NewRecorder()
-	server.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080/openapi.json", nil))
+	server.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost:8081/openapi.json", nil))
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" || !bytes.Equal(w.Body.Bytes(), want) {
 		t.Errorf("/openapi.json answers %d %s with %d bytes", w.Code, w.Header().Get("Content-Type"), w.Body.Len())
 	}

@@ -179,7 +179,7 @@ func newSite(t *testing.T, change func(*web.Config)) *site {
 	if change != nil {
 		change(&cfg)
 	}
-	s.handler = judging(t, web.New(cfg).Handler())
+	s.handler = judgingProblems(t, web.New(cfg).Handler())
 	return s
 }
 
