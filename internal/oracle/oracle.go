@@ -20,16 +20,21 @@ type Connection struct {
 	Closing bool
 	// TooOld: its permissions are older than it allows, or were never read.
 	TooOld bool
+	// Over: its time is over, and its documents are to be hidden then.
+	Over bool
 	// MapEmail: verified addresses make readers its users.
 	MapEmail bool
+	// Pushed: its documents are pushed; no source lists who is anyone of its realm.
+	Pushed bool
 }
 
 // Principal lives in a realm. Public is held by every reader.
 type Principal struct {
 	Realm  int
 	Public bool
-	// User: it is a person, who can have addresses.
-	User bool
+	// User: it is a person, who can have addresses. Anyone is every user of the
+	// realm.
+	User, Anyone bool
 }
 
 // Address is evidence of one connection that a user has an e-mail address.
@@ -127,6 +132,7 @@ func (v View) Against(d int) []string {
 	say(doc.Gone, "gone")
 	say(doc.Hidden, "hidden")
 	say(conn.Closing, "closing")
+	say(conn.Over, "over")
 	say(conn.TooOld, "too old")
 	say(conn.Realm < 0, "no realm")
 	at := v.at(doc.Connection)
@@ -219,12 +225,15 @@ func (w World) verified(u int) (all, mapped []string) {
 }
 
 // closure returns the principals of c's realm that follow from seeds over c's
-// own memberships.
+// own memberships. Where documents are pushed, a user is anyone.
 func (w World) closure(c int, seeds []int, public bool) map[int]bool {
 	realm := w.Connections[c].Realm
 	holds := map[int]bool{}
+	anyone := w.Connections[c].Pushed && slices.ContainsFunc(seeds, func(p int) bool {
+		return p >= 0 && w.Principals[p].Realm == realm && w.Principals[p].User
+	})
 	for p, x := range w.Principals {
-		if x.Realm == realm && (slices.Contains(seeds, p) || (public && x.Public)) {
+		if x.Realm == realm && (slices.Contains(seeds, p) || (public && x.Public) || (anyone && x.Anyone)) {
 			holds[p] = true
 		}
 	}

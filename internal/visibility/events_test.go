@@ -42,12 +42,13 @@ func events() []event {
 		{"unlink", (*rig).unlink},
 		{"disable", (*rig).disable},
 		{"address", func(r *rig) { r.addEmail(r.anyReader()) }},
-		{"mapping", func(r *rig) { r.mapping(r.anyConn()) }},
+		{"mapping", func(r *rig) { r.mapping(r.anyPulled()) }},
+		{"close", (*rig).closeConn},
+		{"end", (*rig).endConn},
 		{"revoke key", (*rig).revoke},
 	}
 }
 
-func (r *rig) anyConn() int   { return r.rng.IntN(len(r.conns)) }
 func (r *rig) anyReader() int { return r.rng.IntN(len(r.readers)) }
 
 // some returns stored documents of connection c.
@@ -140,7 +141,7 @@ func (r *rig) recreate() {
 
 // refuse hides documents that the source gives out no more.
 func (r *rig) refuse() {
-	c := r.anyConn()
+	c := r.anyPulled()
 	list := r.some(c, 4, nil)
 	r.content(c, func(b *store.Batch) {
 		for _, d := range list {
@@ -153,7 +154,7 @@ func (r *rig) refuse() {
 // crash loses a worker: nothing of its last batch stands, and what it writes
 // after another took its run over does not either.
 func (r *rig) crash() {
-	c := r.anyConn()
+	c := r.anyPulled()
 	run := r.claim(c, store.Content)
 	lost := func() *store.Batch {
 		b := &store.Batch{Run: run, Realm: r.conns[c].realm}
@@ -177,7 +178,7 @@ func (r *rig) crash() {
 // olderRun lets a run that read permissions earlier write them later: alone, or
 // with the text that it read.
 func (r *rig) olderRun() {
-	c := r.anyConn()
+	c := r.anyPulled()
 	list := r.some(c, 8, func(d int) bool { return !r.w.Documents[d].Hidden })
 	lanes := []store.Lane{store.Permissions, store.Content}
 	r.rng.Shuffle(2, func(i, j int) { lanes[i], lanes[j] = lanes[j], lanes[i] })
@@ -203,7 +204,9 @@ func (r *rig) olderRun() {
 // refresh reads the permissions of every connection, which have not changed.
 func (r *rig) refresh() {
 	for c := range r.conns {
-		r.permissions(c, true, func(store.Run) {})
+		if !r.w.Connections[c].Closing {
+			r.permissions(c, true, func(store.Run) {})
+		}
 	}
 }
 
@@ -223,8 +226,8 @@ func (r *rig) unlink() {
 		return
 	}
 	p := pick(r, links)
-	id := pgtest.Scalar[int64](r.tb, r.db, `SELECT p.id FROM principal p JOIN realm m ON m.id = p.realm_id WHERE m.source = 'test' AND m.external_id = $1 AND p.kind = $2 AND p.external_id = $3`,
-		[]string{"r0", "r1"}[r.w.Principals[p].Realm], r.principals[p].Kind, r.principals[p].ID)
+	id := pgtest.Scalar[int64](r.tb, r.db, `SELECT id FROM principal WHERE realm_id = $1 AND kind = $2 AND external_id = $3`,
+		r.conns[r.w.Principals[p].Realm*ofKeys].realm, r.principals[p].Kind, r.principals[p].ID)
 	r.must(r.store.UnlinkReader(r.tb.Context(), r.readers[reader], id))
 	r.w.Readers[reader].Links = slices.DeleteFunc(links, func(x int) bool { return x == p })
 }

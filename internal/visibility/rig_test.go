@@ -3,11 +3,6 @@ package visibility
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"math"
@@ -18,11 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/google/uuid"
 
 	"tributary/connectors"
-	"tributary/internal/assertion"
 	"tributary/internal/oracle"
 	"tributary/internal/password"
 	"tributary/internal/pgtest"
@@ -32,8 +25,10 @@ import (
 
 // rig is an instance that is served over HTTP, and the world that it should hold.
 type rig struct {
-	tb      testing.TB
-	rng     *mrand.Rand
+	tb  testing.TB
+	rng *mrand.Rand
+	// shuffle, where there is one, chooses the order in which a world is stored.
+	shuffle *mrand.Rand
 	db      *pgtest.DB
 	store   *store.Store
 	server  *httptest.Server
@@ -47,7 +42,7 @@ type rig struct {
 	docs       []doc                  // beside w.Documents
 	readers    []uuid.UUID
 	keys       []key
-	private    ed25519.PrivateKey
+	signers    []signer
 	// feedKey is the key of the feed, which lists every connection.
 	feedKey int
 }
@@ -57,6 +52,9 @@ type conn struct {
 	name  string
 	realm int64
 	asOf  time.Time
+	// push: its documents are pushed. ends is when they are hidden, zero never.
+	push bool
+	ends time.Time
 }
 
 type doc struct {
@@ -118,8 +116,7 @@ func newRig(tb testing.TB) *rig {
 	p, err := r.store.CreateProfile(tb.Context(), store.Profile{Name: "test", Kind: store.ProfileHashing, Model: "test", Dimensions: dimensions})
 	r.must(err)
 	r.profile = p.ID
-	_, r.private, err = ed25519.GenerateKey(rand.Reader)
-	r.must(err)
+	r.makeSigners()
 	r.server = httptest.NewUnstartedServer(nil)
 	cfg := web.Config{
 		PublicURL: &url.URL{Scheme: "http", Host: r.server.Listener.Addr().String()}, Store: r.store, Accounts: r.store,
@@ -167,15 +164,23 @@ func (r *rig) advance(d time.Duration) {
 func (r *rig) age() {
 	for i := range r.conns {
 		r.w.Connections[i].TooOld = !r.conns[i].asOf.After(r.now.Add(-24 * time.Hour))
+		r.w.Connections[i].Over = !r.conns[i].ends.IsZero() && !r.conns[i].ends.After(r.now)
 	}
 	for i := range r.keys {
 		r.w.Keys[i].Dead = r.keys[i].revoked || !r.keys[i].expires.IsZero() && !r.keys[i].expires.After(r.now)
 	}
 }
 
-// claim begins a run, or takes over the one that is there.
+// claim begins a run, or takes over the one that is there. What is pushed has
+// one run that is open.
 func (r *rig) claim(c int, lane store.Lane) store.Run {
 	r.tb.Helper()
+	if r.conns[c].push {
+		r.advance(time.Second)
+		run, err := r.store.OpenPushRun(r.tb.Context(), r.conns[c].id)
+		r.must(err)
+		return run
+	}
 	req := store.RunRequest{ConnectionID: r.conns[c].id, Lane: lane, Kind: store.RunSnapshot, Cause: "test"}
 	if lane == store.Permissions {
 		req.Kind = store.RunPermissions
@@ -190,6 +195,9 @@ func (r *rig) claim(c int, lane store.Lane) store.Run {
 
 func (r *rig) end(run store.Run, state store.RunState) {
 	r.tb.Helper()
+	if run.Kind == store.RunPush {
+		return
+	}
 	r.must(r.store.ReleaseRun(r.tb.Context(), run, store.Release{State: state}, nil))
 }
 
@@ -220,6 +228,11 @@ func (r *rig) permissions(c int, whole bool, write func(run store.Run)) {
 	r.tb.Helper()
 	run := r.claim(c, store.Permissions)
 	write(run)
+	if r.conns[c].push {
+		r.must(r.store.ConfirmPushed(r.tb.Context(), r.conns[c].id))
+		r.confirmed(c)
+		return
+	}
 	if !whole {
 		r.end(run, store.RunFailed)
 		return
@@ -228,29 +241,6 @@ func (r *rig) permissions(c int, whole bool, write func(run store.Run)) {
 	r.conns[c].asOf = r.now
 	r.end(run, store.RunSucceeded)
 	r.age()
-}
-
-// assert signs an assertion for a reader, which counts once.
-func (r *rig) assert(reader uuid.UUID) string {
-	r.tb.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: r.private}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
-	r.must(err)
-	claims, err := json.Marshal(map[string]any{"sub": reader, "aud": r.server.URL, "iat": r.now.Unix(), "exp": r.now.Unix() + 60, "jti": uuid.NewString()})
-	r.must(err)
-	jws, err := signer.Sign(claims)
-	r.must(err)
-	text, err := jws.CompactSerialize()
-	r.must(err)
-	return text
-}
-
-func (r *rig) signer() assertion.Signer {
-	r.tb.Helper()
-	der, err := x509.MarshalPKIXPublicKey(r.private.Public())
-	r.must(err)
-	s, err := assertion.NewSigner(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), "k", "")
-	r.must(err)
-	return s
 }
 
 // canary is what stands in the text of document d and nowhere else.

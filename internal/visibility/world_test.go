@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"tributary/connectors"
-	"tributary/internal/assertion"
 	"tributary/internal/oracle"
 	"tributary/store"
 )
@@ -23,19 +22,19 @@ var emails = [...]string{"a@x.test", "A@x.test", "b@x.test", "c@x.test", "d@x.te
 func (r *rig) fill(documents int) {
 	r.tb.Helper()
 	r.makePrincipals()
-	realms := []string{"r0", "r0", "r1"}
 	for i := range 1 + r.rng.IntN(3) {
-		c, err := r.store.CreateConnection(r.tb.Context(), store.NewConnection{Name: fmt.Sprintf("c%d", i), Source: "test"})
-		r.must(err)
-		realm, err := r.store.SetRealm(r.tb.Context(), c.ID, "test", realms[i])
-		r.must(err)
-		r.conns = append(r.conns, conn{id: c.ID, name: c.Name, realm: realm})
-		r.w.Connections = append(r.w.Connections, oracle.Connection{Realm: i / 2})
+		r.connect(i)
 	}
 	for c := range r.conns {
 		var list []int
 		for i := c; i < documents; i += len(r.conns) {
 			list = append(list, r.newDocument(c, fmt.Sprintf("doc%d", i)))
+		}
+		if r.shuffle != nil {
+			r.shuffle.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+			half := r.shuffle.IntN(len(list) - 1)
+			r.store1(c, list[half:]...)
+			list = list[:half]
 		}
 		r.store1(c, list...)
 		r.readPermissions(c, true)
@@ -45,6 +44,33 @@ func (r *rig) fill(documents int) {
 		r.mapping(c)
 	}
 	r.makeKeys()
+	if len(r.conns) > ofKeys {
+		r.permissions(ofKeys, true, func(run store.Run) { r.writeACLs(run, ofKeys, r.some(ofKeys, 50, nil)) })
+	}
+}
+
+// ofKeys is the connection whose realm is the instance's own, in which its keys
+// are principals.
+const ofKeys = 2
+
+// connect makes connection i. The first is never pushed to.
+func (r *rig) connect(i int) {
+	r.tb.Helper()
+	x, source := conn{push: i > 0 && r.one(40)}, "test"
+	if x.push {
+		source = store.PushSource
+	}
+	c, err := r.store.CreateConnection(r.tb.Context(), store.NewConnection{Name: fmt.Sprintf("c%d", i), Source: source})
+	r.must(err)
+	x.id, x.name = c.ID, c.Name
+	of, name := "test", "r0"
+	if i == ofKeys {
+		of, name = "tributary", ""
+	}
+	x.realm, err = r.store.SetRealm(r.tb.Context(), c.ID, of, name)
+	r.must(err)
+	r.conns = append(r.conns, x)
+	r.w.Connections = append(r.w.Connections, oracle.Connection{Realm: i / 2, Pushed: x.push})
 }
 
 // makePrincipals makes the people and groups of two realms. Ids that differ in
@@ -53,7 +79,7 @@ func (r *rig) makePrincipals() {
 	for realm := range 2 {
 		add := func(kind connectors.PrincipalKind, id string) {
 			r.principals = append(r.principals, connectors.Principal{Kind: kind, ID: id})
-			r.w.Principals = append(r.w.Principals, oracle.Principal{Realm: realm, Public: kind == connectors.Public, User: kind == connectors.User})
+			r.w.Principals = append(r.w.Principals, oracle.Principal{Realm: realm, Public: kind == connectors.Public, User: kind == connectors.User, Anyone: kind == connectors.Anyone})
 		}
 		for i := range 4 + r.rng.IntN(11) {
 			add(connectors.User, fmt.Sprintf("ann%d", i))
@@ -103,6 +129,9 @@ func (r *rig) drawACL(d int) {
 		}
 		if clauses > 3 {
 			clause = append(clause, groups...)
+		}
+		if x.Connection == ofKeys && r.one(30) {
+			clause = append(clause, r.of(ofKeys, connectors.Key)...)
 		}
 		x.AllOf = append(x.AllOf, clause)
 	}
@@ -215,6 +244,10 @@ func (r *rig) readPermissions(c int, whole bool) {
 		for range 3 + r.rng.IntN(4) { // cycles among them
 			join(pick(r, groups), pick(r, groups))
 		}
+		if r.conns[c].push {
+			r.pushGroups(c, run, groups, ms)
+			return
+		}
 		_, err := r.store.ReplaceMemberships(r.tb.Context(), run, r.conns[c].realm, ms)
 		r.must(err)
 		r.readAddresses(c, run, users)
@@ -264,7 +297,7 @@ func (r *rig) makeKeys() {
 	}
 	month := r.now.Add(30 * 24 * time.Hour)
 	r.makeKey(store.CreateKeyParams{Mode: store.KeyTrusted, Connections: []uuid.UUID{r.conns[0].id}, Rights: rights, ExpiresAt: &month}, -1)
-	r.makeKey(store.CreateKeyParams{Mode: store.KeyAssertion, AllConnections: true, Rights: rights, Signers: []assertion.Signer{r.signer()}}, -1)
+	r.makeKey(store.CreateKeyParams{Mode: store.KeyAssertion, AllConnections: true, Rights: rights, Signers: r.registered()}, -1)
 	all := []uuid.UUID{}
 	for _, c := range r.conns {
 		all = append(all, c.id)
@@ -289,6 +322,11 @@ func (r *rig) makeKey(p store.CreateKeyParams, reader int) {
 	}
 	r.keys = append(r.keys, k)
 	x := oracle.Key{Reader: reader, Names: made.Mode.NamesReaders(), Own: -1, All: p.AllConnections}
+	if made.Mode == store.KeyOwn {
+		x.Own = len(r.principals)
+		r.principals = append(r.principals, connectors.Principal{Kind: connectors.Key, ID: made.ID.String()})
+		r.w.Principals = append(r.w.Principals, oracle.Principal{Realm: ofKeys / 2})
+	}
 	for c := range r.conns {
 		if slices.Contains(p.Connections, r.conns[c].id) {
 			x.Connections = append(x.Connections, c)
