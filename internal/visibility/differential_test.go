@@ -58,6 +58,9 @@ func TestEveryRouteEqualsOracle(t *testing.T) { //nolint:tparallel // histories 
 	if total.seen*5 < total.checks || total.near*5 < total.checks {
 		t.Errorf("%d of %d checks on visible documents and %d on those one edge away: too few to mean anything", total.seen, total.checks, total.near)
 	}
+	if missing := total.missing(); total.checks >= usualChecks && len(missing) > 0 {
+		t.Errorf("no history had documents that are %s", strings.Join(missing, ", "))
+	}
 }
 
 // play plays the history of a seed in a database of its own.

@@ -41,7 +41,7 @@ func (r *rig) newAsking(who oracle.Asker, total *tally) *asking {
 		if len(a.against[d]) == 0 {
 			a.sees[r.docs[d].id] = true
 		}
-		total.feature(r.w.Documents[d], a.against[d])
+		total.feature(r.w, d, a.key.mode, a.against[d])
 	}
 	return a
 }
@@ -136,16 +136,20 @@ func (a *asking) canaries(raw []byte) error {
 // may reports whether the key has the right of a route; without it, it is to see nothing.
 func (a *asking) may(right string) bool { return slices.Contains(a.key.rights, right) }
 
-// set compares everything that a route gave with everything that is visible; nil
-// is a refusal.
-func (a *asking) set(route, right string, got map[uuid.UUID]int) error {
+// set compares everything that a route gave, each document once or each of its
+// chunks, with everything that is visible; nil is a refusal.
+func (a *asking) set(route, right string, chunks bool, got map[uuid.UUID]int) error {
 	for d, x := range a.r.docs {
 		want := a.may(right) && len(a.against[d]) == 0
 		if (got[x.id] > 0) != want {
 			return differs("document %d visible %t %v; %s gave it: %t %s", d, want, a.against[d], route, got[x.id] > 0, a.refused)
 		}
-		if want && got[x.id] != 1 && got[x.id] != x.chunks {
-			return differs("document %d once; %s gave it %d times", d, route, got[x.id])
+		times := 1
+		if chunks {
+			times = x.chunks
+		}
+		if want && got[x.id] != times {
+			return differs("document %d %d times; %s gave it %d times", d, times, route, got[x.id])
 		}
 		if got != nil {
 			delete(got, x.id)
@@ -215,28 +219,14 @@ func readPage(raw answer) (page, error) {
 	return p, err
 }
 
-// search asks for everything, folder by folder where the lists of a hybrid search
-// would be cut.
 func (a *asking) search(mode string) error {
-	paths := []string{"f"}
-	if mode == "hybrid" {
-		paths = []string{"f0/", "f1/", "f2/", "f3/", "f4/"}
+	got, err := a.pages(readPage, func(cursor string) (answer, error) {
+		return a.ask(http.MethodPost, "/v1/search", fmt.Sprintf(`{"query": "common words", "mode": %q, "k": 100, "cursor": %q}`, mode, cursor))
+	})
+	if err != nil {
+		return err
 	}
-	var all map[uuid.UUID]int
-	for _, path := range paths {
-		got, err := a.pages(readPage, func(cursor string) (answer, error) {
-			return a.ask(http.MethodPost, "/v1/search",
-				fmt.Sprintf(`{"query": "common words", "mode": %q, "k": 100, "cursor": %q, "filters": {"path": %q}}`, mode, cursor, path))
-		})
-		if err != nil {
-			return err
-		}
-		if all == nil {
-			all = got
-		}
-		maps.Copy(all, got)
-	}
-	return a.set("POST /v1/search "+mode, store.RightSearch, all)
+	return a.set("POST /v1/search "+mode, store.RightSearch, true, got)
 }
 
 // around asks for what stands around results too: its bytes are what is checked.
@@ -252,7 +242,7 @@ func (a *asking) list() error {
 	if err != nil {
 		return err
 	}
-	return a.set("GET /v1/documents", store.RightDocuments, got)
+	return a.set("GET /v1/documents", store.RightDocuments, false, got)
 }
 
 func (a *asking) export() error {
@@ -262,7 +252,7 @@ func (a *asking) export() error {
 	if err != nil {
 		return err
 	}
-	return a.set("GET /v1/export", store.RightExport, got)
+	return a.set("GET /v1/export", store.RightExport, false, got)
 }
 
 func readExport(raw answer) (page, error) {

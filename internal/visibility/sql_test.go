@@ -111,7 +111,7 @@ func (l *login) sets(a *asking) error {
 		for _, id := range ids {
 			got[id]++
 		}
-		if err := a.set("SQL "+name, store.RightSearch, got); err != nil {
+		if err := a.set("SQL "+name, store.RightSearch, strings.HasPrefix(sql, "search"), got); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"tributary/internal/oracle"
+	"tributary/store"
 )
 
 // tally counts checks. A check is whether one route gave one document to one
@@ -45,13 +46,18 @@ func (t *tally) whole(route string) {
 	t.routes[route]++
 }
 
-// feature counts what decided about a document.
-func (t *tally) feature(d oracle.Document, against []string) {
+// feature counts what decided about a document for a key.
+func (t *tally) feature(w oracle.World, d int, mode store.KeyMode, against []string) {
+	x := w.Documents[d]
 	what := "far"
 	switch len(against) {
 	case 0:
 		what = "visible"
-		for name, ok := range map[string]bool{"several clauses": len(d.AllOf) > 1, "33 clauses or more": len(d.AllOf) > 32, "a denial of others": len(d.Deny) > 0} {
+		t.features["visible with a key of mode "+string(mode)]++
+		for name, ok := range map[string]bool{
+			"several clauses": len(x.AllOf) > 1, "33 clauses or more": len(x.AllOf) > 32, "a denial of others": len(x.Deny) > 0,
+			"a source that pushes": w.Connections[x.Connection].Pushed,
+		} {
 			if ok {
 				t.features["visible with "+name]++
 			}
@@ -60,6 +66,22 @@ func (t *tally) feature(d oracle.Document, against []string) {
 		what = "only " + against[0]
 	}
 	t.features[what]++
+}
+
+// missing lists what no history had.
+func (t *tally) missing() []string {
+	var out []string
+	for _, what := range []string{
+		"far", "only clause", "only closing", "only denied", "only gone", "only hidden", "only nobody", "only out of the key's reach", "only over",
+		"only too old", "only unknown", "visible with 33 clauses or more", "visible with a denial of others", "visible with a key of mode assertion",
+		"visible with a key of mode bound", "visible with a key of mode own", "visible with a key of mode trusted", "visible with a source that pushes",
+		"visible with several clauses",
+	} {
+		if t.features[what] == 0 {
+			out = append(out, what)
+		}
+	}
+	return out
 }
 
 func sorted(m map[string]int64) []string {
