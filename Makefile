@@ -82,6 +82,11 @@ fuzz-routes: ## send random requests to every address, as everybody (TIME=10m)
 	@scripts/setup.sh --for test
 	TEST_FUZZ_ROUTES=$(or $(TIME),10m) go test -race -timeout 120m -count=1 -v -run TestWB9AnyRequestIsAnswered $(ARGS) ./web
 
+.PHONY: test-interleave
+test-interleave: ## interleave runs of both lanes with changes of who may read, and read after each (STEPS=10000: about 2 minutes)
+	@scripts/setup.sh --for test
+	TEST_INTERLEAVINGS=$(or $(STEPS),10000) go test -timeout 60m -count=1 -v -run TestOlderRunNeverOverwritesANewerACL $(ARGS) ./store
+
 .PHONY: test-container
 test-container: ## change the readers of a container of 100,000 documents, and each document's own (about 5 minutes; DOCUMENTS=n)
 	@scripts/setup.sh --for test

@@ -80,7 +80,7 @@ func newScene(t *testing.T, files int) *scene {
 	s.server.Config.Handler = web.New(web.Config{
 		PublicURL: address, Store: s.store, Accounts: s.store, Passwords: hasher, Log: log, Metrics: s.metrics,
 		OAuth: &web.OAuth{
-			Store: s.store, Registrations: s.registrations, Flows: s.flows, Grants: s.grants, Refresher: s.keeper, Syncer: s.runner,
+			Store: s.store, Registrations: s.registrations, Flows: s.flows, Grants: s.grants, Refresher: s.keeper, Syncer: s.runner, Opener: s.runner, Chooser: s.runner,
 			Sources: []connectors.Spec{sandboxconn.New(sandboxconn.Config{}).Spec()}, Providers: providers,
 		},
 	}).Handler()
