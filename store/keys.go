@@ -83,6 +83,9 @@ type Key struct {
 	PreviousUntil *time.Time `json:"previous_until"`
 	// Signers may sign assertions of the key.
 	Signers []KeySigner `json:"signers" db:"-"`
+	// Whole says that it reads its connections whole, with their permissions, by the
+	// feed: it asks for nobody and carries the right export.
+	Whole bool `json:"reads_whole" db:"-"`
 }
 
 // CreateKeyParams describes a key to make: whose eyes it has, in which

@@ -34,12 +34,13 @@ func (k Key) SignersOf() []assertion.Signer {
 	return list
 }
 
-// withSigners fills in the signers of keys.
+// withSigners fills in the signers of keys, and what follows from the rest.
 func withSigners(ctx context.Context, q querier, keys []Key) error {
 	byID := map[uuid.UUID]int{}
 	ids := []uuid.UUID{}
 	for i, k := range keys {
 		keys[i].Signers = []KeySigner{}
+		keys[i].Whole = readsWhole(keys[i].Mode, keys[i].Rights)
 		if k.Mode == KeyAssertion {
 			byID[k.ID] = i
 			ids = append(ids, k.ID)

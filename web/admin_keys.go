@@ -101,7 +101,7 @@ func (s *Server) adminCreateKey(c echo.Context, in CreateKeyRequest) (NewKeyAnsw
 		at := now.Add(life)
 		p.ExpiresAt = &at
 	}
-	detail := map[string]string{"name": p.Name, "mode": string(p.EffectiveMode()), "reader": in.Reader, "rights": strings.Join(p.Rights, " "), "connections": strings.Join(in.Connections, " ")}
+	detail := map[string]string{"name": p.Name, "mode": string(p.EffectiveMode()), "reader": in.Reader, "rights": strings.Join(p.Rights, " "), "connections": strings.Join(in.Connections, " "), "reads_whole": strconv.FormatBool(p.ReadsWhole())}
 	key, text, err := s.cfg.Admin.Store.CreateKey(ctx, p, adminEvent(c, "api_key.create", "api_key", "", detail))
 	if err == nil {
 		created(c)

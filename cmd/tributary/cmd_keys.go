@@ -54,7 +54,7 @@ func modeWord(m store.KeyMode) string {
 	return string(m)
 }
 
-// asksFor says for whom a key asks.
+// asksFor says for whom a key asks; one that reads its connections whole is flagged.
 func asksFor(k store.Key) string {
 	switch k.Mode {
 	case store.KeyAssertion:
@@ -66,6 +66,9 @@ func asksFor(k store.Key) string {
 			return *k.Reader
 		}
 	case store.KeyOwn:
+		if k.Whole {
+			return "nobody: READS ALL of its connections"
+		}
 	}
 	return "nobody: what is shared with the key"
 }

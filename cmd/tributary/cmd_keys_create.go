@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -61,13 +62,16 @@ Without --mode a key with --reader is bound, and one without is its own.`,
 			if err != nil {
 				return err
 			}
-			detail := map[string]string{"name": p.Name, "mode": string(p.EffectiveMode()), "reader": f.reader, "rights": strings.Join(p.Rights, " "), "connections": f.connections}
+			detail := map[string]string{"name": p.Name, "mode": string(p.EffectiveMode()), "reader": f.reader, "rights": strings.Join(p.Rights, " "), "connections": f.connections, "reads_whole": strconv.FormatBool(p.ReadsWhole())}
 			key, secret, err := st.CreateKey(ctx, p, a.event("api_key.create", audit.Target{Kind: "api_key"}, detail))
 			if err != nil {
 				return err
 			}
 			if key.Mode == store.KeyTrusted {
 				_, _ = fmt.Fprintln(a.stderr, "Warning: who holds this key reads as any reader, in the connections listed. Keep it in a backend only; --mode assertion proves each reader instead.")
+			}
+			if key.Whole {
+				_, _ = fmt.Fprintln(a.stderr, "Warning: who holds this key reads everything in the connections listed, with their permissions, by the feed. Keep it where the copy is made only.")
 			}
 			return a.printKey(key, secret, s.PublicURL.String(), f.connections)
 		})

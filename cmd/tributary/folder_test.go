@@ -176,6 +176,12 @@ func checkOtherNouns(t *testing.T, s *site) {
 	if list := s.must(exitOK, "keys", "list", "--json"); strings.Contains(list.stdout, secret) {
 		t.Error("keys list shows the secret")
 	}
+	if made := s.must(exitOK, "keys", "create", "copies", "--rights", "export", "--connections", "docs"); !strings.Contains(made.stderr, "reads everything in the connections listed") {
+		t.Errorf("no word of what the key reads: %s", made.stderr)
+	}
+	if list := s.must(exitOK, "keys", "list"); strings.Count(list.stdout, "READS ALL of its connections") != 1 {
+		t.Errorf("the list does not flag the key that reads all:\n%s", list.stdout)
+	}
 	s.must(exitUsage, "keys", "create", "second", "--reader", "ada")
 	s.must(exitNotFound, "keys", "create", "second", "--reader", "eve", "--connections", "all")
 	s.must(exitUsage, "keys", "create", "second", "--reader", "ada", "--connections", "all", "--rights", "everything")
