@@ -87,6 +87,11 @@ test-interleave: ## interleave runs of both lanes with changes of who may read, 
 	@scripts/setup.sh --for test
 	TEST_INTERLEAVINGS=$(or $(STEPS),10000) go test -timeout 60m -count=1 -v -run TestOlderRunNeverOverwritesANewerACL $(ARGS) ./store
 
+.PHONY: test-identity
+test-identity: ## ask as 200 readers on a pool of four, cancelled and panicking, also through PgBouncer (QUESTIONS=10000: about 3 minutes)
+	@scripts/setup.sh --for test
+	TEST_IDENTITY_QUESTIONS=$(or $(QUESTIONS),10000) go test -timeout 120m -count=1 -v -run 'TestNobodyInheritsAnIdentity|TestPE4' $(ARGS) ./store
+
 .PHONY: test-container
 test-container: ## change the readers of a container of 100,000 documents, and each document's own (about 5 minutes; DOCUMENTS=n)
 	@scripts/setup.sh --for test

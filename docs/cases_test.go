@@ -39,29 +39,10 @@ func rows() []string {
 func TestEveryRowHasItsCase(t *testing.T) {
 	t.Parallel()
 	cases := map[string][]string{}
-	files := token.NewFileSet()
-	err := filepath.WalkDir(repository, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == "bin" || d.Name() == ".git"):
-			return filepath.SkipDir
-		case !strings.HasSuffix(path, "_test.go"):
-			return nil
+	for _, name := range everyCase(t) {
+		if row := rowOf(name); row != "" {
+			cases[row] = append(cases[row], name)
 		}
-		file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		for _, name := range caseNames(file) {
-			if row := rowOf(name); row != "" {
-				cases[row] = append(cases[row], name)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	if len(cases) < 20 {
 		t.Fatalf("only %d rows were found: %v", len(cases), cases)
@@ -73,14 +54,40 @@ func TestEveryRowHasItsCase(t *testing.T) {
 	}
 }
 
-// caseNames returns the names of a file's test functions, and the literals that name subtests: the first argument of Run,
+// everyCase returns the names of the cases of the whole repository.
+func everyCase(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	files := token.NewFileSet()
+	err := filepath.WalkDir(repository, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == "bin" || d.Name() == ".git"):
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+		if err == nil {
+			names = append(names, caseNames(file)...)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// caseNames returns the names of a file's test and fuzz functions, and the literals that name subtests: the first argument of Run,
 // and what stands in tables.
 func caseNames(file *ast.File) []string {
 	var out []string
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncDecl:
-			if n.Recv == nil && strings.HasPrefix(n.Name.Name, "Test") {
+			if n.Recv == nil && (strings.HasPrefix(n.Name.Name, "Test") || strings.HasPrefix(n.Name.Name, "Fuzz")) {
 				out = append(out, n.Name.Name)
 			}
 		case *ast.CallExpr:
