@@ -85,7 +85,7 @@ func checkSession(ctx context.Context, tx pgx.Tx, r Roles) error {
 	if path != searchPath {
 		return &UnsafeError{
 			Problems: []string{fmt.Sprintf("the search path is %q and not %q", path, searchPath)},
-			Remedy:   "A pooler in transaction mode has to set it: see docs/database.md",
+			Remedy:   "A pooler that drops what a connection begins with needs it set for the role: see docs/database.md",
 		}
 	}
 	return nil
