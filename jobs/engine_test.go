@@ -70,7 +70,7 @@ func (e *engine) sync(lane store.Lane) store.Run {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(e.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(e.t.Context(), 5*time.Minute)
 	defer cancel()
 	run, err = e.runner.RunHere(ctx, run.ID, nil)
 	if err != nil {
