@@ -50,13 +50,7 @@ func newLogin(r *rig) *login {
 // ask asks every function that SQL logins have, mapped to a reader or (-1) to
 // nobody.
 func (l *login) ask(reader int, total *tally) error {
-	a := &asking{r: l.r, who: oracle.Asker{Reader: reader, Key: -1}, sees: map[uuid.UUID]bool{}, against: make([][]string, len(l.r.docs)), total: total}
-	a.key.rights = []string{store.RightSearch, store.RightDocuments, store.RightExport}
-	view := l.r.w.For(a.who)
-	for d := range l.r.docs {
-		a.against[d] = view.Against(d)
-		a.sees[l.r.docs[d].id] = len(a.against[d]) == 0
-	}
+	a := l.r.asked(oracle.Asker{Reader: reader, Key: -1}, total)
 	l.r.db.MustExec(l.r.tb, `DELETE FROM sql_login`)
 	if reader >= 0 {
 		l.r.db.MustExec(l.r.tb, `INSERT INTO sql_login VALUES ($1, $2)`, l.name, l.r.readers[reader])
