@@ -75,8 +75,8 @@ DECLARE
   -- The depth-th distance now, and when fewer were taken.
   last float8; before float8;
 BEGIN
-  PERFORM set_config('hnsw.ef_search', ef::text, true);
   LOOP
+    PERFORM set_config('hnsw.ef_search', least(take, 1000)::text, true);
     EXECUTE format(
       'SELECT count(*), array_agg(x.d), array_agg(x.c), array_agg(x.v)
        FROM (SELECT v.document_id AS d, v.chunk_id AS c, v.v OPERATOR(public.<=>) $1 AS v

@@ -2,9 +2,7 @@
 
 -- search_vector is the vector list by the plan that fits: exact while the
 -- visible chunks are few, HNSW otherwise, and exact again where HNSW was thin
--- or short. Few they are up to 10,000, and while a walk would have to look at
--- more than a tenth of their number: a candidate of a walk costs as much as ten
--- vectors that are compared.
+-- or short.
 CREATE OR REPLACE FUNCTION tributary.search_vector(
   qvec public.halfvec, profile smallint, ids uuid[], seen bigint,
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb,
@@ -14,10 +12,12 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   near record;
-  stored float8 := greatest(seen, (SELECT c.reltuples FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(format('tributary.%I', 'vec_' || profile))));
+  stored float8;
 BEGIN
   plan := 'exact';
-  IF ids IS NULL OR seen > 10000 AND depth * stored / seen < seen / 10 THEN
+  IF ids IS NULL THEN
+    SELECT greatest(c.reltuples, seen) INTO stored FROM pg_catalog.pg_class c
+    WHERE c.oid = to_regclass(format('tributary.%I', 'vec_' || profile));
     SELECT * INTO near FROM tributary.search_vector_near(
       qvec, profile, conns, held, types, paths, updated_after, contains, depth, seen / stored,
       tributary.search_option(options, 'thin_after', 2000, 1, 1000000),
