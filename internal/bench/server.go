@@ -127,7 +127,10 @@ func (s *server) openStore(ctx context.Context, db string) (st *store.Store, sto
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- st.KeepReads(ctx) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = st.KeepReads(ctx) // ends with ctx
+	}()
 	return st, func() { cancel(); <-done; st.Close() }, nil
 }
