@@ -9,7 +9,7 @@ import (
 
 //go:generate go test -count=1 -run TestOpenAPIDocument . -args -update
 
-// openAPI describes everything under /v1 (OpenAPI 3.1). It is written by go generate from the files beside it.
+// openAPI describes everything under /v1 (OpenAPI 3.1). It is written by go generate from the files in openapi/ and the types of the admin API.
 //
 //go:embed openapi/openapi.json
 var openAPI []byte

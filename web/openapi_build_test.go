@@ -125,7 +125,12 @@ func (d *description) operation(at string, written, query node, r web.RouteInfo)
 		security, always = "adminToken", "admin"
 		op["x-role"] = strings.TrimPrefix(strings.TrimPrefix(r.Access, "token of an "), "token of a ")
 		if method == "GET" {
-			parameters = append(parameters, d.types.queryParameters(r.Takes, query)...)
+			for _, p := range d.types.queryParameters(r.Takes, query) {
+				if p, ok := p.(node); ok && slices.Contains(list(written["requires"]), p["name"]) {
+					p["required"] = true
+				}
+				parameters = append(parameters, p)
+			}
 		}
 		if slices.Contains(list(written["problems"]), any("412")) {
 			parameters = append(parameters, node{"name": "If-Match", "in": "header", "schema": node{"type": "string"}, "description": "Changes only the version of that ETag."})

@@ -45,7 +45,7 @@ func readExamples(t *testing.T) map[string][]exchangeExample {
 // illustrate puts the first example of each status into an operation.
 func (d *description) illustrate(at string, op node) {
 	if d.examples != nil && len(d.examples[at]) == 0 {
-		d.t.Errorf("%s has no example: add an exchange to TestExamples, and run go generate ./web", at)
+		d.t.Errorf("%s has no example: add an exchange to testdata/examples.http; %s", at, recordAnew)
 	}
 	for _, e := range d.examples[at] {
 		content := sub(sub(op, "requestBody"), "content")
@@ -58,7 +58,11 @@ func (d *description) illustrate(at string, op node) {
 			m["example"] = e.Answer
 		}
 		if m := sub(media, "application/x-ndjson"); m != nil && e.Lines != "" && m["example"] == nil {
-			m["example"] = e.Lines
+			var first any // the schema and its example are those of a line
+			if err := json.NewDecoder(strings.NewReader(e.Lines)).Decode(&first); err != nil {
+				d.t.Errorf("the example of %s: %v", at, err)
+			}
+			m["example"] = first
 		}
 	}
 }

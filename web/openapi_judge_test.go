@@ -41,8 +41,9 @@ type judgedOperation struct {
 }
 
 type judgedParameter struct {
-	schema *jsonschema.Schema
-	kind   any
+	schema   *jsonschema.Schema
+	kind     any
+	required bool
 }
 
 // sharedJudge is made once; to compile it takes a while.
@@ -129,7 +130,7 @@ func (b *judgeBuilder) operation(method, path string, op node) judgedOperation {
 	}
 	for i, p := range list(op["parameters"]) {
 		if p := p.(node); p["in"] == "query" {
-			o.query[p["name"].(string)] = judgedParameter{b.schema(fmt.Sprintf("%s/parameters/%d/schema", at, i)), sub(p, "schema")["type"]}
+			o.query[p["name"].(string)] = judgedParameter{b.schema(fmt.Sprintf("%s/parameters/%d/schema", at, i)), sub(p, "schema")["type"], p["required"] == true}
 		}
 	}
 	if body := sub(op, "requestBody"); body != nil {
@@ -205,6 +206,11 @@ func (j *judge) problemFaults(x judged) []string {
 // requestFaults judges a request that was accepted.
 func (o *judgedOperation) requestFaults(x judged) []string {
 	var all []string
+	for name, p := range o.query {
+		if p.required && x.request.URL.Query().Get(name) == "" {
+			all = append(all, "takes a request without the parameter "+name+", which is described as required")
+		}
+	}
 	for name, values := range x.request.URL.Query() {
 		p, ok := o.query[name]
 		if !ok {
