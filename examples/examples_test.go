@@ -71,7 +71,7 @@ func (c client) prepare(t *testing.T) {
 	if c.build == nil {
 		return
 	}
-	cmd := exec.CommandContext(t.Context(), c.build[0], c.build[1:]...) //nolint:gosec // the table above
+	cmd := exec.CommandContext(t.Context(), c.build[0], c.build[1:]...)
 	cmd.Dir = c.dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
@@ -89,7 +89,7 @@ func (c client) ask(t *testing.T, settings ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.run[0], append(slices.Clone(c.run[1:]), "where is the backup kept")...) //nolint:gosec // the table above
+	cmd := exec.CommandContext(ctx, c.run[0], append(slices.Clone(c.run[1:]), "where is the backup kept")...)
 	cmd.Dir = c.dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "LANG=C.UTF-8"}, settings...)
 	var out, notes bytes.Buffer
@@ -116,7 +116,7 @@ func TestExamples(t *testing.T) {
 
 			file, public := w.pair(c.algorithm)
 			signed := w.key(store.CreateKeyParams{Mode: store.KeyAssertion, Signers: []assertion.Signer{public}})
-			asBob := append(base, "KEY="+signed, "READER="+w.bob.ID.String(), "SIGNING_KEY="+file, "KEY_ID=portal-1")
+			asBob := append(slices.Clone(base), "KEY="+signed, "READER="+w.bob.ID.String(), "SIGNING_KEY="+file, "KEY_ID=portal-1")
 			c.finds(t, w, "bob", asBob...)
 			w.gate.beBusy(1) // the second try needs another assertion
 			c.finds(t, w, "bob", asBob...)

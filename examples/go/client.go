@@ -56,7 +56,7 @@ type Result struct {
 }
 
 // Problem is an answer that is no success (RFC 9457).
-type Problem struct {
+type Problem struct { //nolint:errname // the word of RFC 9457
 	Status    int    `json:"status"`
 	Code      string `json:"code"`
 	Detail    string `json:"detail"`
