@@ -74,7 +74,7 @@ ignore_startup_parameters = search_path,statement_timeout,lock_timeout,idle_in_t
 	if os.Geteuid() == 0 { // it does not run as root; the server's account may use its socket
 		args = []string{"-q", "-u", ownerOf(t, at.Host), config}
 	}
-	cmd := exec.Command(program, args...) //nolint:noctx // the program that whoever tests has named; it is ended below
+	cmd := exec.Command(program, args...)
 	var out lockedLog
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

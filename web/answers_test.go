@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tributary/internal/pgtest"
 	"tributary/store"
 	"tributary/web"
 )
@@ -239,6 +240,42 @@ func TestAnswersSayWhatTheirFieldsMean(t *testing.T) {
 		}
 		if i > 0 && r.Score > answer.Results[i-1].Score {
 			t.Errorf("%s stands behind a lesser score", r.ChunkID)
+		}
+	}
+}
+
+// TestCompleteOverHTTP: an answer is incomplete while chunks that the reader may see wait for their vectors, not where words
+// alone were asked for, and an empty one says so; what waits of others counts for nothing.
+func TestCompleteOverHTTP(t *testing.T) {
+	t.Parallel()
+	c, id := newAnswers(t)
+	profile := pgtest.Scalar[int](t, c.db, `SELECT id FROM embedding_profile`)
+	waits := func(of string) {
+		c.exec(fmt.Sprintf(`INSERT INTO embed_todo (profile_id, document_id, chunk_id, input_hash, tokens, next_try_at) SELECT %d, document_id, id, '\x01', 5, clock() FROM chunk WHERE document_id %s '%s'`, profile, of, id))
+		c.exec(fmt.Sprintf(`DELETE FROM vec_%d v USING embed_todo t WHERE t.document_id = v.document_id AND t.chunk_id = v.chunk_id`, profile))
+	}
+	for _, step := range []struct {
+		when, mode string
+		complete   bool
+		pending    int64
+		results    int
+		hint       store.Hint
+		before     func()
+	}{
+		{"nothing waits", "vector", true, 0, 3, "", func() {}},
+		{"another's chunk waits", "vector", true, 0, 3, "", func() { waits("<>") }},
+		{"all of ada's wait", "vector", false, 3, 0, store.HintPending, func() { waits("=") }},
+		{"all of ada's wait", "hybrid", false, 3, 2, "", func() {}},
+		{"words alone", "keyword", true, 0, 2, "", func() {}},
+	} {
+		step.before()
+		a := c.ask("ada", http.MethodPost, "/v1/search", fmt.Sprintf(`{"query":"alpha","mode":%q}`, step.mode))
+		var got store.SearchResponse
+		if err := json.Unmarshal(a.body, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Complete != step.complete || got.Pending != step.pending || len(got.Results) != step.results || got.Hint != step.hint {
+			t.Errorf("%s, %s: complete %v, %d pending, %d results, hint %q: %s", step.when, step.mode, got.Complete, got.Pending, len(got.Results), got.Hint, a.body)
 		}
 	}
 }
