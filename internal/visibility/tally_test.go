@@ -68,13 +68,13 @@ func (t *tally) feature(w oracle.World, d int, mode store.KeyMode, against []str
 	t.features[what]++
 }
 
-// missing lists what no history had.
+// missing lists what a million checks always meet and these did not.
 func (t *tally) missing() []string {
 	var out []string
 	for _, what := range []string{
-		"far", "only clause", "only closing", "only denied", "only gone", "only hidden", "only nobody", "only out of the key's reach", "only over",
-		"only too old", "only unknown", "visible with 33 clauses or more", "visible with a denial of others", "visible with a key of mode assertion",
-		"visible with a key of mode bound", "visible with a key of mode own", "visible with a key of mode trusted", "visible with a source that pushes",
+		"far", "only clause", "only denied", "only gone", "only hidden", "only nobody", "only out of the key's reach", "only over",
+		"only unknown", "visible with 33 clauses or more", "visible with a denial of others", "visible with a key of mode assertion",
+		"visible with a key of mode bound", "visible with a key of mode trusted", "visible with a source that pushes",
 		"visible with several clauses",
 	} {
 		if t.features[what] == 0 {
