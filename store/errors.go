@@ -21,6 +21,9 @@ var (
 	ErrUnauthenticated = errors.New("unauthenticated")
 	// ErrTimeout: the database gave the statement up after its time limit.
 	ErrTimeout = errors.New("the query took longer than its time limit")
+	// ErrUnrecorded: a read that must be recorded could not be, and is not
+	// answered.
+	ErrUnrecorded = errors.New("recording the read")
 )
 
 // InputError says which field of a request is wrong and what would be right.

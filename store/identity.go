@@ -24,6 +24,15 @@ type Identity struct {
 	bare       bool
 	// called is how somebody who is no stored reader was named.
 	called string
+	// by is who asks in the reader's place.
+	by string
+}
+
+// By returns the identity with who asks in its place: an admin, who is recorded
+// as the one that read.
+func (i Identity) By(actor string) Identity {
+	i.by = actor
+	return i
 }
 
 // ReaderID returns the reader, or the zero id where the identity has none.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -160,7 +161,7 @@ func (s *Store) recordRead(ctx context.Context, r reading) error {
 	}
 	s.noteTrouble(err)
 	if s.audit.Strict {
-		return translate("recording the read", err)
+		return fmt.Errorf("%w: %w", ErrUnrecorded, err)
 	}
 	s.reads.lose(1)
 	s.log.WarnContext(ctx, "a read of documents could not be recorded", "tool", r.tool, "error", err)
@@ -310,9 +311,11 @@ func snapshotJSON(asOf map[string]*time.Time) []byte {
 	return jsonOf(asOf)
 }
 
-// readActor names who read where neither a reader nor a key does.
+// readActor names who read where it was not the reader or the key itself.
 func (s *Store) readActor(who Identity) string {
 	switch {
+	case who.by != "":
+		return who.by
 	case who.key != uuid.Nil:
 		return ""
 	case who.bare && s.audit.Actor != "":

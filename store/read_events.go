@@ -18,10 +18,12 @@ type Read struct {
 	Reader   string     `json:"reader"`
 	KeyID    *uuid.UUID `json:"key_id"`
 	Key      string     `json:"key"`
-	// Actor is who read by the command line or by SQL, and as whom.
+	// Actor is who read in the reader's place: user@host by the command line,
+	// "sql:" and the login by SQL, an admin.
 	Actor string `json:"actor"`
 	// Tool is how it was read: search, document, text, chunks, chunk, neighbours,
-	// lineage, list, export or feed.
+	// section, lineage, embeddings, list, export or
+	// feed; lost of a row that tells only how many were.
 	Tool      string      `json:"tool"`
 	Documents []uuid.UUID `json:"documents"`
 	// PermissionsAsOf are the permissions, by connection, that the read was decided by.

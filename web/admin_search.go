@@ -64,7 +64,7 @@ func (s *Server) adminSearch(c echo.Context, in SearchAsRequest) (SearchAsAnswer
 	if err := s.cfg.Admin.Store.Record(ctx, adminEvent(c, "reader.view_as", "reader", r.ID.String(), map[string]string{"name": r.Name, "tool": "search"})); err != nil {
 		return SearchAsAnswer{}, err
 	}
-	answer, err := s.ask(c, who, req)
+	answer, err := s.ask(c, who.By(actor(c).Name), req)
 	if err != nil {
 		return SearchAsAnswer{}, err
 	}

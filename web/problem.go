@@ -135,6 +135,10 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusConflict, codeConflict, "it was changed by somebody else, or the name is taken")
 	case errors.Is(err, store.ErrUnauthenticated):
 		return unauthenticated()
+	case errors.Is(err, store.ErrUnrecorded):
+		p = problem(http.StatusServiceUnavailable, codeDatabase, "the read cannot be recorded at the moment, and is not answered without; try again later")
+		p.retryAfter = 30
+		return p
 	case errors.Is(err, store.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		p = problem(http.StatusServiceUnavailable, codeTimeout, "the query took longer than its time limit; narrow it by filters, or try again")
 		p.retryAfter = 5
