@@ -104,3 +104,20 @@ func (s *Store) CountSQLReads(ctx context.Context) (int64, error) {
 	err := s.pool.QueryRow(ctx, `SELECT count_sql_reads()`).Scan(&n)
 	return n, translate("counting reads by SQL logins", err)
 }
+
+// ReadAuditSize is what the record of reads takes.
+type ReadAuditSize struct {
+	// Bytes are those of the table with its indexes, Database those of all.
+	Bytes, Database int64
+	// Oldest is when the first of them was; nil where there is none.
+	Oldest *time.Time
+}
+
+// ReadAuditSize measures the record of reads.
+func (s *Store) ReadAuditSize(ctx context.Context) (ReadAuditSize, error) {
+	var z ReadAuditSize
+	err := s.pool.QueryRow(ctx, `
+		SELECT pg_total_relation_size(c.oid), pg_database_size(current_database()), (SELECT min(e.at) FROM read_event e)
+		FROM pg_class c WHERE c.oid = 'tributary.read_event'::regclass`).Scan(&z.Bytes, &z.Database, &z.Oldest)
+	return z, translate("measuring the read audit", err)
+}

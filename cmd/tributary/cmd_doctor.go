@@ -44,8 +44,8 @@ func doctorCommand(a *app) *cobra.Command {
 	cmd := jsonFlag(a, &cobra.Command{
 		Use: "doctor", Short: "Check the installation and say what would mend it", Args: exactArgs(),
 		Long: `Check settings, data directory, database, pgvector, schema, roles, clock, master
-key, public address, embedding profile and connections. It changes nothing and
-exits with 1 when a check fails; warnings do not count.`,
+key, public address, embedding profile, read audit and connections. It changes
+nothing and exits with 1 when a check fails; warnings do not count.`,
 		Example: "  tributary doctor\n  tributary doctor --json",
 	})
 	addListenerFlags(cmd)

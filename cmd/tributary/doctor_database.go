@@ -152,7 +152,7 @@ func (a *app) checkStore(ctx context.Context, s settings.Settings, d *database) 
 		return []finding{fail("schema", err.Error(), "run tributary migrate up")}
 	}
 	defer st.Close()
-	list := []finding{ok("schema", "up to date"), checkProfile(ctx, st), checkVault(ctx, s, st, d.managed), checkFeed(ctx, st)}
+	list := []finding{ok("schema", "up to date"), checkProfile(ctx, st), checkVault(ctx, s, st, d.managed), checkFeed(ctx, st), checkReadAudit(ctx, s, st)}
 	list = append(list, checkNotices(ctx, st)...)
 	connections, err := st.Connections(ctx)
 	if err != nil {
@@ -179,6 +179,30 @@ func checkConnection(c store.Connection) finding {
 	default:
 		return warn(check, connectionState(c), "tributary connections show "+c.Name)
 	}
+}
+
+// readAuditShare is how much of the database the record of reads may take, and
+// readAuditMuch what is little whatever its share.
+const (
+	readAuditShare = 0.25
+	readAuditMuch  = 1 << 30
+)
+
+func checkReadAudit(ctx context.Context, s settings.Settings, st *store.Store) finding {
+	const check = "read audit"
+	z, err := st.ReadAuditSize(ctx)
+	if err != nil {
+		return fail(check, err.Error(), "see the log of the database")
+	}
+	if z.Oldest == nil {
+		return ok(check, "nothing was read yet")
+	}
+	share := float64(z.Bytes) / float64(max(z.Database, 1))
+	detail := fmt.Sprintf("%.1f MB, %.1f %% of the database, for reads since %s", float64(z.Bytes)/(1<<20), 100*share, z.Oldest.UTC().Format(time.DateOnly))
+	if share > readAuditShare && z.Bytes > readAuditMuch {
+		return warn(check, detail, fmt.Sprintf("keep reads for less than %d days: TRIBUTARY_READ_AUDIT_RETENTION", int(s.ReadAuditRetention.Hours()/24)))
+	}
+	return ok(check, "%s", detail)
 }
 
 func checkProfile(ctx context.Context, st *store.Store) finding {

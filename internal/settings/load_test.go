@@ -102,6 +102,9 @@ func TestRefusals(t *testing.T) {
 		{"runs kept for minutes", []string{"TRIBUTARY_RUN_RETENTION=30m"}, []string{"TRIBUTARY_RUN_RETENTION:", "1d"}},
 		{"runs kept for a word", []string{"TRIBUTARY_RUN_RETENTION=forever"}, []string{"TRIBUTARY_RUN_RETENTION:", "forever"}},
 		{"changes kept for no time", []string{"TRIBUTARY_FEED_RETENTION=1h"}, []string{"TRIBUTARY_FEED_RETENTION:", "1d to 3650d", "14d"}},
+		{"reads recorded sometimes", []string{"TRIBUTARY_READ_AUDIT=off"}, []string{"TRIBUTARY_READ_AUDIT:", `"off"`, "on", "strict"}},
+		{"questions kept for a word", []string{"TRIBUTARY_READ_AUDIT_QUERIES=yes"}, []string{"TRIBUTARY_READ_AUDIT_QUERIES:", "off", "on"}},
+		{"reads kept for an hour", []string{"TRIBUTARY_READ_AUDIT_RETENTION=1h"}, []string{"TRIBUTARY_READ_AUDIT_RETENTION:", "1d to 3650d", "365d"}},
 		{"no run kept", []string{"TRIBUTARY_RUN_RETENTION_LAST=0"}, []string{"TRIBUTARY_RUN_RETENTION_LAST:", "1 to 100000"}},
 		{"a part of a run", []string{"TRIBUTARY_RUN_RETENTION_LAST=1.5"}, []string{"TRIBUTARY_RUN_RETENTION_LAST:", "number"}},
 		{"a lost answer met by something else", []string{"TRIBUTARY_ON_UNCERTAIN=retry"}, []string{"TRIBUTARY_ON_UNCERTAIN", "replay", "reauth"}},
@@ -297,5 +300,16 @@ func TestRunRetention(t *testing.T) {
 	}
 	if s := mustLoad(t, "TRIBUTARY_RUN_RETENTION=36h"); s.RunRetention != 36*time.Hour {
 		t.Errorf("set to %s", s.RunRetention)
+	}
+}
+
+func TestReadAudit(t *testing.T) {
+	t.Parallel()
+	if s := mustLoad(t); s.ReadAuditStrict || s.ReadAuditQueries || s.ReadAuditRetention != 365*24*time.Hour {
+		t.Errorf("the default is %v, %v and %s", s.ReadAuditStrict, s.ReadAuditQueries, s.ReadAuditRetention)
+	}
+	s := mustLoad(t, "TRIBUTARY_READ_AUDIT=strict", "TRIBUTARY_READ_AUDIT_QUERIES=on", "TRIBUTARY_READ_AUDIT_RETENTION=30d")
+	if !s.ReadAuditStrict || !s.ReadAuditQueries || s.ReadAuditRetention != 30*24*time.Hour {
+		t.Errorf("set to %v, %v and %s", s.ReadAuditStrict, s.ReadAuditQueries, s.ReadAuditRetention)
 	}
 }
