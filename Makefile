@@ -72,6 +72,11 @@ bench-search: ## search as readers of 100 % to 0.1 %, against plain SQL (SCALE=2
 	@scripts/setup.sh --for bench
 	go run ./internal/bench -search $(ARGS)
 
+.PHONY: bench-audit
+bench-audit: ## searches that are recorded against searches that are not, in turn (at most 1.05; 1 minute)
+	@scripts/setup.sh --for bench
+	go test ./store -run '^$$' -bench ReadAudit -benchtime 2000x
+
 .PHONY: bench-load
 bench-load: ## 64 readers at a time for two minutes, against one (SCALE=200000 chunks, LOAD=2m: about 8 minutes)
 	@scripts/setup.sh --for bench

@@ -44,3 +44,19 @@ func QueueReads(s *Store, who Identity, n, documents int) {
 		s.reads.take(r)
 	}
 }
+
+// SearchUnrecorded is Search without its record.
+func SearchUnrecorded(ctx context.Context, s *Store, who Identity, req SearchRequest) (SearchResponse, error) {
+	offset, err := req.normalise()
+	if err != nil {
+		return SearchResponse{}, err
+	}
+	resp := SearchResponse{Results: []SearchResult{}, PermissionsAsOf: map[string]time.Time{}}
+	err = s.asIdentity(ctx, "searching", who, nil, func(tx pgx.Tx) error {
+		if err := searchTx(ctx, tx, req, offset, &resp); err != nil {
+			return err
+		}
+		return decorate(ctx, tx, req, resp.Results)
+	})
+	return resp, err
+}
