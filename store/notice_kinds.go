@@ -93,7 +93,7 @@ func serviceKinds() []NoticeKind {
 		{NoticeErasureFailed, SeverityError, "An erasure could not be finished.", "See why: `tributary erase list`, and the workers' log."},
 		{"feed_stuck", SeverityError, "Changes get no place in the outbox feed: its consumers learn nothing.", "Look whether a process of the service runs and at its log for `keeping the feed`: `tributary doctor`."},
 		{NoticeStorage, SeverityError, "PostgreSQL takes no writes: its disk is full, or it is read-only.", "Free space, or end the read-only mode; everything goes on by itself."},
-		{"read_audit_losses", SeverityWarning, "Reads of documents within the last seven days could not be recorded.", "See when: `tributary audit reads`; the log of the web servers says why. `TRIBUTARY_READ_AUDIT=strict` refuses reads that cannot be recorded."},
+		{"read_audit_losses", SeverityWarning, "Reads of documents within the last seven days could not be recorded.", "See when: `tributary audit reads`; the log of the web servers says why, and of SQL logins that rolled back the log of the workers. `TRIBUTARY_READ_AUDIT=strict` refuses reads that cannot be recorded."},
 		{NoticeClockSkew, SeverityWarning, "The clocks of a process and of PostgreSQL differ.", "Synchronise the clock of {subject} with NTP."},
 		{NoticeMasterKey, SeverityError, "A process cannot open what is encrypted: its master key is missing or wrong.", "Give {subject} the right key: `tributary doctor` and `tributary master-key status` say more."},
 	}
