@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -246,7 +247,7 @@ func queueDocument(b *pgx.Batch, r worldRows, i int, d oracle.Document) {
 	if d.Known && len(d.AllOf) <= 40 {
 		set = int64(i + 1)
 		mask := int64(1)<<(len(d.AllOf)+1) - 2
-		hash := sha256.Sum256([]byte{byte(i)})
+		hash := sha256.Sum256([]byte(strconv.Itoa(i)))
 		b.Queue(`INSERT INTO acl_set (id, hash, need_mask) VALUES ($1, $2, $3)`, set, hash[:], mask)
 		for n, clause := range append([][]int{d.Deny}, d.AllOf...) {
 			for _, p := range clause {

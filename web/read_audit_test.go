@@ -41,7 +41,7 @@ func noReadRoutes() map[string][]string {
 	for why, list := range map[string]string{
 		"numbers and principals, of no document":       `GET /v1/count, GET /v1/readers/:id/principals`,
 		"writes documents, and answers how many":       `PUT /v1/push/:connection/documents/:id, DELETE /v1/push/:connection/documents/:id, PUT /v1/push/:connection/groups/:id, DELETE /v1/push/:connection/groups/:id, POST /v1/push/:connection/batch`,
-		"the same for everybody":                       `GET /style.css, GET /icon.svg, GET /favicon.ico, GET /app.js, GET /healthz, GET /readyz`,
+		"the same for everybody":                       `GET /style.css, GET /icon.svg, GET /favicon.ico, GET /app.js, GET /healthz, GET /readyz, GET /openapi.json`,
 		"accounts, sessions and tokens":                `GET /signin, POST /signin, POST /signout, GET /setup, POST /setup, GET /account, GET /account/password, POST /account/password, POST /account/sessions/end-others, POST /account/tokens, POST /account/tokens/:id/revoke, GET /users, POST /users, GET /users/:id, POST /users/:id/role, POST /users/:id/disable, POST /users/:id/enable, POST /users/:id/end-sessions, POST /users/:id/reset-password, POST /users/:id/delete, POST /users/:id/tokens/:token/revoke, GET tokens, POST tokens, DELETE tokens/:id, GET users, POST users, GET users/:id, PUT users/:id/role, POST users/:id/disable, POST users/:id/enable, POST users/:id/end-sessions, POST users/:id/reset-password, DELETE users/:id`,
 		"consents, registrations and grants":           `GET /oauth/callback/:registration, GET /oauth/result, GET /registrations, POST /registrations, GET /registrations/new, GET /registrations/:id, POST /registrations/:id/save, POST /registrations/:id/check, GET /registrations/:id/change, POST /registrations/:id/change, POST /registrations/:id/delete, GET /connect, POST /connect, GET /connect/:ticket, POST /connect/:ticket, GET /grants, GET /grants/:id, POST /grants/:id/check, POST /grants/:id/refresh, POST /grants/:id/revoke, POST /grants/:id/expiry, POST /grants/:id/grant-again, GET grants, GET grants/:id, POST grants/:id/check, POST grants/:id/refresh, POST grants/:id/revoke, PUT grants/:id/expiry, POST grants/:id/grant-again, GET registrations, GET registrations/:id, POST registrations/:id/check, DELETE registrations/:id, GET providers`,
 		"states and numbers of the instance":           `GET /, GET /audit, GET /notices, GET audit, GET audit/reads, GET workers, GET notices, GET profiles, POST profiles/:name/activate, GET sources`,
@@ -76,6 +76,7 @@ func newReadsSite(t *testing.T) *readsSite {
 	o := newOAuthRig(t)
 	s := &readsSite{oauthRig: o, content: newContentOn(t, o.rig)}
 	s.doc = s.add(s.content.ada, "page", "canary one", "canary two")
+	s.content.exec(`UPDATE chunk SET identity = '\x01'`)
 	s.boss = o.program(t, "boss", store.RoleOwner, uuid.Nil)
 	_, secret, err := s.content.store.CreateKey(t.Context(), store.CreateKeyParams{Name: "mirror", Rights: []string{store.RightExport}, Connections: []uuid.UUID{s.connection}})
 	if err != nil {
