@@ -76,7 +76,7 @@ func newReadsSite(t *testing.T) *readsSite {
 	o := newOAuthRig(t)
 	s := &readsSite{oauthRig: o, content: newContentOn(t, o.rig)}
 	s.doc = s.add(s.content.ada, "page", "canary one", "canary two")
-	s.content.exec(`UPDATE chunk SET identity = '\x01'`)
+	s.exec(`UPDATE chunk SET identity = '\x01'`)
 	s.boss = o.program(t, "boss", store.RoleOwner, uuid.Nil)
 	_, secret, err := s.content.store.CreateKey(t.Context(), store.CreateKeyParams{Name: "mirror", Rights: []string{store.RightExport}, Connections: []uuid.UUID{s.connection}})
 	if err != nil {
@@ -136,10 +136,10 @@ func TestEveryRouteRecordsItsReads(t *testing.T) {
 			if path == "/v1/admin/explain" {
 				path += "?reader=ada&document=" + s.doc.String()
 			}
-			body := ""
+			var body string
 			switch {
 			case strings.HasPrefix(path, "/v1/admin/"):
-				body = string(s.boss.call(method, strings.TrimPrefix(path, "/v1/admin"), "").body)
+				body = s.boss.call(method, strings.TrimPrefix(path, "/v1/admin"), "").body
 			case strings.HasPrefix(path, "/v1/"):
 				body = string(s.ask("ada", method, path, "").body)
 			default:
@@ -190,7 +190,7 @@ func (s *readsSite) testReadRoute(t *testing.T, name, path, body, tool string) {
 // readFeed reads a snapshot until it tells of the document.
 func (s *readsSite) readFeed(t *testing.T) {
 	t.Helper()
-	s.content.keys["mirror"] = s.feed
+	s.keys["mirror"] = s.feed
 	for query, more := (url.Values{}), true; more; {
 		a := s.ask("mirror", http.MethodGet, "/v1/feed?"+query.Encode(), "")
 		var p store.FeedPage
