@@ -27,6 +27,7 @@ func events() []event {
 		{"memberships", func(r *rig) { r.readPermissions(r.anyConn(), true) }},
 		{"memberships", func(r *rig) { r.readPermissions(r.anyConn(), true) }},
 		{"part of the permissions", func(r *rig) { r.readPermissions(r.anyConn(), false) }},
+		{"a day of parts", (*rig).dayOfParts},
 		{"move folder", (*rig).moveFolder},
 		{"rename", (*rig).rename},
 		{"edit", (*rig).edit},
@@ -36,8 +37,8 @@ func events() []event {
 		{"crash", (*rig).crash},
 		{"older run", (*rig).olderRun},
 		{"clock", func(r *rig) { r.advance(time.Duration(1+r.rng.IntN(14)) * time.Hour) }},
-		{"permissions again", func(r *rig) { r.refresh() }},
-		{"permissions again", func(r *rig) { r.refresh() }},
+		{"permissions again", func(r *rig) { r.refresh(-1) }},
+		{"permissions again", func(r *rig) { r.refresh(-1) }},
 		{"link", func(r *rig) { r.link(r.anyReader()) }},
 		{"unlink", (*rig).unlink},
 		{"disable", (*rig).disable},
@@ -201,10 +202,21 @@ func (r *rig) olderRun() {
 	r.end(older, store.RunFailed)
 }
 
-// refresh reads the permissions of every connection, which have not changed.
-func (r *rig) refresh() {
+// dayOfParts lets the permissions of one connection be read in part only until
+// they are too old; those of the others are read whole.
+func (r *rig) dayOfParts() {
+	c := r.anyPulled()
+	r.advance(12 * time.Hour)
+	r.readPermissions(c, false)
+	r.advance(13 * time.Hour)
+	r.refresh(c)
+}
+
+// refresh reads the permissions of every connection but one (-1 is none), which
+// have not changed.
+func (r *rig) refresh(but int) {
 	for c := range r.conns {
-		if !r.w.Connections[c].Closing {
+		if !r.w.Connections[c].Closing && c != but {
 			r.permissions(c, true, func(store.Run) {})
 		}
 	}
