@@ -39,10 +39,7 @@ func noReadCommands() map[string]string {
 // command is missing here.
 func TestEveryCommandRecordsItsReads(t *testing.T) {
 	t.Parallel()
-	said := map[string]string{}
-	for name, tool := range readCommands() {
-		said[name] = tool
-	}
+	said := readCommands()
 	for why, list := range noReadCommands() {
 		for name := range strings.SplitSeq(list, ",") {
 			name = strings.TrimSpace(name)
