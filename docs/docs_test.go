@@ -283,6 +283,7 @@ func TestSecurityNamesEveryConnection(t *testing.T) {
 		"cmd/tributary/push_client.go":         "`tributary push`",
 		"internal/demo/player/browser.go":      "`tributary up --demo`",
 		"connectors/folder/accounts_system.go": "`getent`",
+		"internal/mutants/run.go":              "`make test-mutants`",
 	}
 	for _, path := range reachingOut(t) {
 		phrase, ok := named[path]

@@ -296,7 +296,7 @@ func (q *fuzzed) headers() {
 
 // send sends it as it is, over HTTP.
 func (q *fuzzed) send(ctx context.Context, f *fuzzRig) (*http.Response, error) {
-	address := f.server.URL + q.path
+	address := f.bare.URL + q.path
 	if q.query != "" {
 		address += "?" + q.query
 	}
@@ -304,7 +304,7 @@ func (q *fuzzed) send(ctx context.Context, f *fuzzRig) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header = q.header
+	req.Header, req.Host = q.header, f.server.Listener.Addr().String()
 	client := *f.server.Client()
 	if b := f.sessions[q.who]; b != nil {
 		client.Jar = b.client.Jar
