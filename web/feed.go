@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -86,33 +84,27 @@ func (s *Server) feed(c echo.Context) error {
 }
 
 // feedRequest reads the parameters of the feed.
-func feedRequest(c echo.Context) (store.FeedRequest, time.Duration, error) {
-	req := store.FeedRequest{Cursor: c.QueryParam("cursor")}
-	var wait int
-	for name, into := range map[string]*int{"limit": &req.Limit, "wait": &wait} {
-		text := c.QueryParam(name)
-		if text == "" {
-			continue
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 || name == "limit" && n == 0 {
-			return req, 0, invalid(name, name+": must be a whole number")
-		}
-		*into = n
+func feedRequest(c echo.Context) (req store.FeedRequest, wait time.Duration, err error) {
+	query := c.Request().URL.Query()
+	if req.Cursor, err = takeOne(query, "cursor"); err != nil {
+		return req, 0, err
 	}
-	if wait > maxFeedWait {
-		return req, 0, invalid("wait", fmt.Sprintf("wait: must be at most %d seconds", maxFeedWait))
+	if req.Limit, err = takeNumber(query, "limit", store.FeedLimit, 1, store.MaxFeedLimit); err != nil {
+		return req, 0, err
 	}
-	for part := range strings.SplitSeq(c.QueryParam("include"), ",") {
-		switch part {
-		case "":
-		case "embedding":
-			req.Embedding = true
-		default:
-			return req, 0, invalid("include", "include: may name embedding")
-		}
+	seconds, err := takeNumber(query, "wait", 0, 0, maxFeedWait)
+	if err != nil {
+		return req, 0, err
 	}
-	return req, time.Duration(wait) * time.Second, nil
+	include, err := takeOne(query, "include")
+	if err != nil {
+		return req, 0, err
+	}
+	if include != "" && include != "embedding" {
+		return req, 0, invalid("include", "include: may name embedding")
+	}
+	req.Embedding = include != ""
+	return req, time.Duration(seconds) * time.Second, nothingLeft(query)
 }
 
 // feedPage reads a page, and waits for one that says something. Every try asks
@@ -183,7 +175,15 @@ func (s *Server) readerPrincipals(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := s.cfg.Feed.ReaderPrincipals(c.Request().Context(), callerOf(c).identity, id, c.QueryParam("connection"))
+	query := c.Request().URL.Query()
+	connection, err := takeOne(query, "connection")
+	if err == nil {
+		err = nothingLeft(query)
+	}
+	if err != nil {
+		return err
+	}
+	list, err := s.cfg.Feed.ReaderPrincipals(c.Request().Context(), callerOf(c).identity, id, connection)
 	if err != nil {
 		return feedProblem(err)
 	}

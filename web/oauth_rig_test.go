@@ -88,8 +88,12 @@ func (s *countingSyncer) RequestLanes(ctx context.Context, c store.Connection, l
 func (s *countingSyncer) RequestKind(ctx context.Context, c store.Connection, kind store.RunKind, cause string, events ...audit.Event) (store.Run, bool, error) {
 	s.orders = append(s.orders, c.Name+" "+string(kind)+" "+cause)
 	lane := store.Content
-	if kind == store.RunPermissions {
+	switch kind {
+	case store.RunPermissions:
 		lane = store.Permissions
+	case store.RunSnapshot, store.RunReconcile, store.RunChanges:
+	default:
+		return store.Run{}, false, &store.InputError{Field: "kind", Problem: "must be changes, snapshot, reconcile or permissions"}
 	}
 	return s.store.RequestRun(ctx, store.RunRequest{ConnectionID: c.ID, Lane: lane, Kind: kind, Cause: cause, Events: events}, nil)
 }
