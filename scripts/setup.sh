@@ -20,7 +20,8 @@ usage() {
 		  --for bench   the same as run
 		  --for test    besides: a C compiler for the race detector, Node with npm and the modules
 		                that tests use (scripts/setup-node.sh), Chromium, Python, curl, jq, openssl,
-		                and the programs that tests of file permissions call
+		                PgBouncer (whose service is left off) and the programs that tests of file
+		                permissions call
 		  --dry-run     say what would be installed and stop
 		  --help        this text
 	USAGE
@@ -63,6 +64,16 @@ have_browser() {
 
 have_compiler() { have gcc || have clang; }
 
+# PgBouncer lies where an ordinary account's PATH does not lead.
+have_pooler() { have pgbouncer || [[ -x /usr/sbin/pgbouncer ]]; }
+
+# stop_pooler leaves the service off that the package of PgBouncer starts: tests
+# run one of their own.
+stop_pooler() {
+	"${AS_ROOT[@]}" service pgbouncer stop >/dev/null 2>&1 || true
+	"${AS_ROOT[@]}" update-rc.d pgbouncer disable >/dev/null 2>&1 || true
+}
+
 # missing_test_packages prints the apt packages behind what tests need and PATH
 # does not have.
 missing_test_packages() {
@@ -73,6 +84,7 @@ missing_test_packages() {
 	have curl || say curl
 	have jq || say jq
 	have openssl || say openssl
+	have_pooler || say pgbouncer
 	if ! have getfacl || ! have setfacl; then say acl; fi
 	have file || say file
 	if ! have setpriv || ! have su; then say util-linux; fi
@@ -98,6 +110,7 @@ test_tools_apt() {
 		apt_update
 		# shellcheck disable=SC2086 # a list of names
 		apt_install $packages
+		if [[ " $packages " == *" pgbouncer "* ]]; then stop_pooler; fi
 	fi
 	if [[ -n $snap ]]; then "${AS_ROOT[@]}" snap install "$snap"; fi
 }
@@ -108,6 +121,7 @@ test_tools_macos() {
 	if ! have node || ! have npm; then formulas="$formulas node"; fi
 	have python3 || formulas="$formulas python"
 	have jq || formulas="$formulas jq"
+	have_pooler || formulas="$formulas pgbouncer"
 	if [[ -z $formulas ]] && have_browser; then
 		say "The tools for tests are installed: nothing to do."
 		return

@@ -32,7 +32,11 @@ func startPgBouncer(t *testing.T, db *pgtest.DB) string {
 		}
 	}
 	if program == "" {
-		t.Skip("PgBouncer is not installed: apt-get install pgbouncer, or name the program in TEST_PGBOUNCER")
+		const remedy = "PgBouncer is not installed: apt-get install pgbouncer, or name the program in TEST_PGBOUNCER"
+		if os.Getenv("TEST_REQUIRE") != "" {
+			t.Fatal(remedy)
+		}
+		t.Skip(remedy)
 	}
 	at, err := pgx.ParseConfig(db.URL)
 	if err != nil {
