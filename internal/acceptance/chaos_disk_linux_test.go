@@ -23,14 +23,15 @@ func TestDiskFullUnderWorkers(t *testing.T) {
 	d := newHTTPDrive(t, size.documents, 4*time.Millisecond)
 	want := inPeace(t, newServer(t, serverDir(t), map[string]string{"fsync": "off"}), d)
 
-	// Files for the write-ahead log stand ready: it is the data that finds no room.
-	s := newServer(t, disk, map[string]string{"min_wal_size": "160MB", "max_wal_size": "160MB", "shared_buffers": "16MB"})
+	// Files for the write-ahead log stand ready: it is the data that finds no room. Without autovacuum the file stays
+	// that a server without room could not write again, and without which it takes no connection.
+	s := newServer(t, disk, map[string]string{"min_wal_size": "160MB", "max_wal_size": "160MB", "shared_buffers": "16MB", "autovacuum": "off"})
 	c := newChaos(t, s, d)
 	s.exec(c.db, `CREATE TABLE public.filler AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 100000)`)
 	s.exec(c.db, `DROP TABLE public.filler`)
 	s.exec(c.db, `CHECKPOINT`)
 	ballast := filepath.Join(disk, "ballast")
-	fillDisk(t, disk, ballast, 1<<20)
+	fillDisk(t, disk, ballast, 4<<20)
 	workers := []*worker{c.work(s.url(c.db), quick()...), c.work(s.url(c.db), quick()...)}
 	c.await(size.patience, "the run says that there is no room", `SELECT EXISTS (SELECT FROM sync_run WHERE error LIKE '%No space left on device%')`)
 	for _, w := range workers {

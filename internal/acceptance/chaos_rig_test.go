@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -60,7 +59,7 @@ func newChaos(t *testing.T, s *ownServer, d *httpDrive) *chaos {
 // worker is a process that works on jobs.
 type worker struct {
 	cmd     *exec.Cmd
-	err     bytes.Buffer
+	said    string // the file of its error output
 	done    chan struct{}
 	stopped bool
 }
@@ -83,10 +82,15 @@ func (c *chaos) work(url string, env ...string) *worker {
 // workFrom starts a worker whose program is a file.
 func (c *chaos) workFrom(program, url string, env ...string) *worker {
 	c.t.Helper()
-	w := &worker{cmd: exec.Command(program), done: make(chan struct{})}
+	said, err := os.CreateTemp(c.t.TempDir(), "worker")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer said.Close()
+	w := &worker{cmd: exec.Command(program), said: said.Name(), done: make(chan struct{})}
 	w.cmd.Env = append(os.Environ(), envHelper+"="+helperWork, envURL+"="+url, envDrive+"="+c.drive.addr, envToken+"="+c.drive.token)
 	w.cmd.Env = append(w.cmd.Env, env...)
-	w.cmd.Stderr = &w.err
+	w.cmd.Stderr = said
 	if err := w.cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -102,7 +106,10 @@ func (w *worker) signal(s syscall.Signal) { _ = w.cmd.Process.Signal(s) }
 
 // lastWords are the end of what a worker said.
 func (w *worker) lastWords() string {
-	text := w.err.Bytes()
+	text, err := os.ReadFile(w.said)
+	if err != nil {
+		return err.Error()
+	}
 	return string(text[max(0, len(text)-3000):])
 }
 
