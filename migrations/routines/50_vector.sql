@@ -54,8 +54,9 @@ DROP FUNCTION IF EXISTS tributary.search_vector_near(public.halfvec, smallint, u
 -- from far away enters the reader's part of the space anywhere, not where it is
 -- nearest to the question. good is false when the walk says little about the
 -- reader's chunks: it ended short, or fewer than a quarter of the expected
--- share were visible where 16 were expected or after thin_after candidates,
--- which happens to readers whose documents lie elsewhere in the space.
+-- share were visible, among as many as 16 were expected in, in all that were
+-- taken then, or after thin_after candidates. That happens to readers whose
+-- documents lie elsewhere in the space.
 CREATE OR REPLACE FUNCTION tributary.search_vector_near(
   qvec public.halfvec, profile smallint,
   conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb,
@@ -72,6 +73,10 @@ DECLARE
   take int := 1.5 * ef;
   taken int;
   found int;
+  -- How many of the nearest should hold 16 that are visible, and how far they reach.
+  enough int := least(ceil(16 / greatest(share, 1e-6)), 100000000);
+  reach float8;
+  thin boolean;
   -- The depth-th distance now, and when fewer were taken.
   last float8; before float8;
 BEGIN
@@ -82,14 +87,16 @@ BEGIN
        FROM (SELECT v.document_id AS d, v.chunk_id AS c, v.v OPERATOR(public.<=>) $1 AS v
              FROM tributary.%I v ORDER BY v.v OPERATOR(public.<=>) $1 LIMIT $2) x', 'vec_' || profile)
     INTO taken, documents, chunks, distances USING qvec, take;
+    reach := (SELECT d FROM unnest(distances) d ORDER BY d OFFSET enough - 1 LIMIT 1);
     SELECT * INTO documents, chunks, distances
     FROM tributary.search_vector_allowed(documents, chunks, distances, conns, held, types, paths, updated_after, contains);
     found := cardinality(documents);
     before := last;
     last := (SELECT d FROM unnest(distances) d ORDER BY d OFFSET depth - 1 LIMIT 1);
-    good := found >= depth;
-    EXIT WHEN taken < take OR good AND (found >= taken * share / 2 OR last = before);
-    IF (taken >= thin_after OR taken * share >= 16) AND found < taken * share / 4 THEN good := false; EXIT; END IF;
+    thin := (SELECT count(*) < 4 FROM unnest(distances) d WHERE d <= reach) AND reach IS NOT NULL
+      OR (taken >= thin_after OR taken * share >= 16) AND found < taken * share / 4;
+    good := found >= depth AND NOT thin;
+    EXIT WHEN thin OR taken < take OR good AND (found >= taken * share / 2 OR last = before);
     take := CASE WHEN good THEN 2 * taken ELSE taken * least(4, greatest(1.2, 1.3 * depth / greatest(found, 1))) END;
   END LOOP;
 END
