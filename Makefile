@@ -22,7 +22,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.dat
 ARGS ?=
 PKG  ?= ./...
 TEST_TIMEOUT ?= 25m
-MODEL := oauthflow/refreshmodel
+MODEL  := oauthflow/refreshmodel
+ORACLE := internal/visibility
 
 .PHONY: help
 help: ## list the targets
@@ -43,9 +44,10 @@ test: ## install what tests need, then vet and test everything with the race det
 	@scripts/setup.sh --for test
 	go vet $(PKG)
 ifeq ($(PKG),./...)
-	go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $$(go list ./... | grep -v $(MODEL))
-	@# The states that the model of the refresh visits are part of the result: -v prints them.
+	TEST_ORACLE_CHECKS=60000 go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $$(go list ./... | grep -v $(MODEL))
+	@# How many states and checks there were is part of the result: -v prints it. A million checks are made without the race detector.
 	go test -race -timeout $(TEST_TIMEOUT) -v $(ARGS) ./$(MODEL) | grep -v '^=== '
+	go test -timeout $(TEST_TIMEOUT) -v -run 'TestEveryRouteEqualsOracle$$' $(ARGS) ./$(ORACLE) | grep -v '^=== '
 else
 	go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $(PKG)
 endif
