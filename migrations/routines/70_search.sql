@@ -317,7 +317,7 @@ RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-  IF session_user IS DISTINCT FROM (SELECT s.value FROM tributary.setting s WHERE s.key = 'role.app') THEN RETURN '{}'; END IF;
+  IF NOT tributary.by_service() THEN RETURN '{}'; END IF;
   RETURN jsonb_build_object('plan', jsonb_build_object('vector', plan, 'more', over, 'chunks', chunks,
     'stream_ms', extract(epoch FROM streamed - began) * 1000, 'rank_ms', extract(epoch FROM ranked - streamed) * 1000));
 END

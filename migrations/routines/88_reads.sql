@@ -6,7 +6,7 @@
 -- by_service says whether this session is the service's own login.
 CREATE OR REPLACE FUNCTION tributary.by_service() RETURNS boolean
 LANGUAGE sql STABLE
-AS $$ SELECT session_user = (SELECT s.value FROM tributary.setting s WHERE s.key = 'role.app') $$;
+AS $$ SELECT session_user IS NOT DISTINCT FROM (SELECT s.value FROM tributary.setting s WHERE s.key = 'role.app') $$;
 
 -- note_read records that the entrance tool hands documents to this session. It
 -- does nothing for the service's own login. Where no document is handed out,
