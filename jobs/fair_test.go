@@ -202,6 +202,7 @@ func TestManyDueSchedules(t *testing.T) {
 		limit = 10 * time.Second
 	}
 	e := newEngine(t, small(1))
+	e.db.SetClock(t, start2026()) // the full hour must not come between the question and the look at it
 	e.db.MustExec(t, `INSERT INTO connection (name, source) SELECT 'c-' || i, 'reference' FROM generate_series(1, 4999) i`)
 	e.db.MustExec(t, `INSERT INTO schedule (connection_id, lane, every) SELECT id, lane, interval '15 minutes' FROM connection, unnest(ARRAY['content', 'permissions']) lane ON CONFLICT DO NOTHING`)
 	e.db.MustExec(t, `UPDATE schedule SET next_run_at = clock(), cron = CASE WHEN lane = 'content' THEN '@hourly' ELSE '' END`)
