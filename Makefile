@@ -131,7 +131,7 @@ test-mutants: ## put 20 known mistakes into the permissions, one at a time, and 
 	@go run ./internal/mutants $(ARGS)
 
 .PHONY: soak-sync
-soak-sync: ## sync 1,000 random sources under random faults and compare with the truth (about 10 minutes; SEEDS=n)
+soak-sync: ## sync 1,000 random sources under random faults and compare with the truth (about 15 minutes; SEEDS=n)
 	@scripts/setup.sh --for test
 	TEST_SOAK_SEEDS=$(or $(SEEDS),1000) go test -timeout 60m -count=1 -v -run 'TestSoak$$' $(ARGS) ./internal/soak
 

@@ -53,7 +53,7 @@ func SearchUnrecorded(ctx context.Context, s *Store, who Identity, req SearchReq
 	}
 	resp := SearchResponse{Results: []SearchResult{}, PermissionsAsOf: map[string]time.Time{}}
 	err = s.asIdentity(ctx, "searching", who, nil, func(tx pgx.Tx) error {
-		if err := searchTx(ctx, tx, req, offset, &resp); err != nil {
+		if _, err := searchTx(ctx, tx, req, offset, &resp); err != nil {
 			return err
 		}
 		return decorate(ctx, tx, req, resp.Results)

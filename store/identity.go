@@ -109,6 +109,14 @@ func (s *Store) AsPrincipals(ctx context.Context, ps ...PrincipalIn) (Identity, 
 // searchTimeout bounds one transaction of the query path.
 const searchTimeout = 3 * time.Second
 
+// beginAs begins a transaction in which the query path knows who asks, and which
+// is over after searchTimeout. It is one message, in which nothing stands but ids.
+func beginAs(who Identity) string {
+	reader, key, principals := who.settings()
+	return fmt.Sprintf(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL tributary.reader = '%s'; SET LOCAL tributary.key = '%s'; `+
+		`SET LOCAL tributary.principals = '%s'; SET LOCAL statement_timeout = %d`, reader, key, principals, searchTimeout.Milliseconds())
+}
+
 // asIdentity runs fn in a read-only transaction with one snapshot, in which
 // the query path knows who asks, and records what r says was read. r is nil where
 // nothing of a document is handed out: counts, principals, explanations for admins.
@@ -116,22 +124,12 @@ const searchTimeout = 3 * time.Second
 // SECURITY: the identity is set for this transaction only, so that a pooled
 // connection never carries it to the next borrower.
 func (s *Store) asIdentity(ctx context.Context, op string, who Identity, r *reading, fn func(tx pgx.Tx) error) error {
-	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: beginAs(who)}, func(tx pgx.Tx) error {
 		tx.Conn().PgConn().CustomData()[askedKey] = true
-		reader, key, principals := who.settings()
-		var at time.Time
-		err := tx.QueryRow(ctx, `
-			SELECT set_config('tributary.reader', $1, true), set_config('tributary.key', $2, true),
-			       set_config('tributary.principals', $3, true), set_config('statement_timeout', $4, true), clock()`,
-			reader, key, principals, strconv.FormatInt(searchTimeout.Milliseconds(), 10)).Scan(nil, nil, nil, nil, &at)
-		if err != nil {
-			return err
-		}
 		if err := fn(tx); err != nil || r == nil {
 			return err
 		}
-		r.at, r.who = at, who
+		r.who = who
 		return r.snapshot(ctx, tx)
 	})
 	if err == nil && r != nil {

@@ -45,20 +45,26 @@ type reading struct {
 	documents []uuid.UUID
 	// asOf is the age of the permissions by connection; nil is looked up.
 	asOf map[string]*time.Time
-	at   time.Time
-	who  Identity
+	// at is when; the zero time is looked up.
+	at  time.Time
+	who Identity
 }
 
-// snapshot completes r with the permissions that it was decided by.
+// snapshot completes r with the time and with the permissions that it was decided by.
 func (r *reading) snapshot(ctx context.Context, tx pgx.Tx) error {
 	slices.SortFunc(r.documents, func(a, b uuid.UUID) int { return strings.Compare(string(a[:]), string(b[:])) })
 	r.documents = slices.Compact(r.documents)
-	if r.asOf != nil || len(r.documents) == 0 {
+	if r.asOf != nil && !r.at.IsZero() {
 		return nil
 	}
-	return tx.QueryRow(ctx, `
-		SELECT coalesce(jsonb_object_agg(c.name, c.permissions_as_of), '{}') FROM connection c
-		WHERE c.id IN (SELECT d.connection_id FROM document d WHERE d.id = ANY ($1))`, r.documents).Scan(&r.asOf)
+	var asOf map[string]*time.Time
+	err := tx.QueryRow(ctx, `
+		SELECT clock(), coalesce(jsonb_object_agg(c.name, c.permissions_as_of), '{}') FROM connection c
+		WHERE c.id IN (SELECT d.connection_id FROM document d WHERE d.id = ANY ($1))`, r.documents).Scan(&r.at, &asOf)
+	if r.asOf == nil {
+		r.asOf = asOf
+	}
+	return err
 }
 
 // readLog holds the reads that wait to be written. Its zero value holds none,

@@ -245,9 +245,11 @@ func (s *Store) Search(ctx context.Context, who Identity, req SearchRequest) (Se
 	resp := SearchResponse{Results: []SearchResult{}, PermissionsAsOf: map[string]time.Time{}}
 	r := reading{tool: "search", query: req.Query, asOf: map[string]*time.Time{}}
 	err = s.asIdentity(ctx, "searching", who, &r, func(tx pgx.Tx) error {
-		if err := searchTx(ctx, tx, req, before, &resp); err != nil {
+		at, err := searchTx(ctx, tx, req, before, &resp)
+		if err != nil {
 			return err
 		}
+		r.at = at
 		for _, x := range resp.Results {
 			r.documents = append(r.documents, x.DocumentID)
 		}
@@ -263,8 +265,8 @@ func (s *Store) Search(ctx context.Context, who Identity, req SearchRequest) (Se
 }
 
 // searchTx asks for what was shown before, and for one result more than wanted, to
-// know whether there is a next page.
-func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, before shown, resp *SearchResponse) error {
+// know whether there is a next page. It returns when that was.
+func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, before shown, resp *SearchResponse) (time.Time, error) {
 	options := map[string]any{"state": true}
 	if req.Weights != nil {
 		options["weights"] = req.Weights
@@ -283,20 +285,22 @@ func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, before shown, r
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT rank, document_id, chunk_id, revision, connection, text, context, heading_path, title, url, path,
-		       start_, end_, start_cp, end_cp, score, keyword_score, vector_distance, state
+		       start_, end_, start_cp, end_cp, score, keyword_score, vector_distance, state, CASE WHEN rank = 0 THEN clock() END
 		FROM tributary.search($1, $2, $3, $4, $5, $6, $7)`,
 		req.Query, vector, profile, string(req.Mode), len(before)+req.K+1, req.Filters, options)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[searchRow])
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
+	var at time.Time
 	skip := before.set()
 	for _, r := range found {
 		switch {
 		case r.State != nil:
+			at = *r.At
 			resp.Hint = emptyHint(req, r.State)
 			resp.Complete, resp.Pending, resp.PermissionsAsOf, resp.Plan = r.State.Complete, r.State.Pending, r.State.PermissionsAsOf, r.State.Plan
 		case skip[shownOf(ChunkID{*r.DocumentID, *r.ChunkID})]:
@@ -309,11 +313,11 @@ func searchTx(ctx context.Context, tx pgx.Tx, req SearchRequest, before shown, r
 	if len(found) > 1 {
 		resp.Hint = ""
 	}
-	return nil
+	return at, nil
 }
 
-// searchRow is a row of tributary.search; everything but Rank and State is
-// NULL in the row with rank 0.
+// searchRow is a row of tributary.search; everything but Rank, State and At is
+// NULL in the row with rank 0, which alone has them.
 type searchRow struct {
 	Rank           int
 	DocumentID     *uuid.UUID
@@ -334,6 +338,7 @@ type searchRow struct {
 	KeywordScore   *float64
 	VectorDistance *float64
 	State          *searchState
+	At             *time.Time
 }
 
 func (r searchRow) result(scores bool) SearchResult {

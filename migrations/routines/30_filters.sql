@@ -80,6 +80,7 @@ DECLARE
   f jsonb := coalesce(filters, '{}');
   bad text;
 BEGIN
+  IF f = '{}' THEN RETURN; END IF;
   IF jsonb_typeof(f) <> 'object' THEN PERFORM tributary.bad_input('filters', 'must be an object'); END IF;
   SELECT min(x) INTO bad FROM jsonb_object_keys(f) x
   WHERE x NOT IN ('connection', 'source', 'type', 'path', 'updated_after', 'metadata');
@@ -109,13 +110,24 @@ BEGIN
 END
 $$;
 
--- search_option is a whole number of options, else of the setting search.NAME,
--- else the default; it is checked against its bounds.
+-- search_options is what the settings search.NAME say, with what options say in
+-- their place.
+CREATE OR REPLACE FUNCTION tributary.search_options(options jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN (SELECT coalesce(jsonb_object_agg(substr(s.key, 8), s.value), '{}') FROM tributary.setting s WHERE s.key LIKE 'search.%')
+    || jsonb_strip_nulls(coalesce(options, '{}'));
+END
+$$;
+
+-- search_option is a whole number of options, else the default; it is checked
+-- against its bounds.
 CREATE OR REPLACE FUNCTION tributary.search_option(options jsonb, name text, standard int, low int, high int) RETURNS int
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-  v text := coalesce(options ->> name, (SELECT s.value FROM tributary.setting s WHERE s.key = 'search.' || name));
+  v text := options ->> name;
 BEGIN
   IF v IS NULL THEN RETURN standard; END IF;
   IF v !~ '^\d{1,9}$' OR v::int NOT BETWEEN low AND high THEN

@@ -26,22 +26,38 @@ BEGIN
 END
 $$;
 
--- search_vector_allowed keeps, of a list of chunks, those of documents that may
--- be seen and pass the filters.
+DROP FUNCTION IF EXISTS tributary.search_vector_allowed(uuid[], int[], float8[], uuid[], bigint[], text[], text[], timestamptz, jsonb);
+
+-- search_vector_allowed keeps, of a list of chunks, the nearest first, those of
+-- documents that may be seen and pass the filters. It looks at as many as should
+-- hold depth of them, and at the others only where these did not.
 CREATE OR REPLACE FUNCTION tributary.search_vector_allowed(
   INOUT documents uuid[], INOUT chunks int[], INOUT distances float8[],
-  conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb)
+  conns uuid[], held bigint[], types text[], paths text[], updated_after timestamptz, contains jsonb, depth int, share float8,
+  OUT looked int)
 LANGUAGE plpgsql STABLE
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
+DECLARE
+  d uuid[] := documents; c int[] := chunks; v float8[] := distances;
+  n int := least(cardinality(documents), ceil(1.3 * depth / greatest(share, 1e-6)));
+  part record;
 BEGIN
-  SELECT coalesce(array_agg(u.d), '{}'), coalesce(array_agg(u.c), '{}'), coalesce(array_agg(u.v), '{}') INTO documents, chunks, distances
-  FROM (SELECT x.d, array_agg(x.c) AS cs, array_agg(x.v) AS vs FROM unnest(documents, chunks, distances) x (d, c, v) GROUP BY x.d) g
-  CROSS JOIN LATERAL tributary.search_allows(g.d, conns, held, types, paths, updated_after, contains) a
-  CROSS JOIN LATERAL (SELECT g.d, n.c, n.v FROM unnest(g.cs, g.vs) n (c, v)) u;
+  documents := '{}'; chunks := '{}'; distances := '{}'; looked := 0;
+  LOOP
+    SELECT array_agg(u.d) AS ds, array_agg(u.c) AS cs, array_agg(u.v) AS vs INTO part
+    FROM (SELECT x.d, array_agg(x.c) AS cs, array_agg(x.v) AS vs
+          FROM unnest(d[looked + 1:n], c[looked + 1:n], v[looked + 1:n]) x (d, c, v) GROUP BY x.d) g
+    CROSS JOIN LATERAL tributary.search_allows(g.d, conns, held, types, paths, updated_after, contains) a
+    CROSS JOIN LATERAL (SELECT g.d, m.c, m.v FROM unnest(g.cs, g.vs) m (c, v)) u;
+    documents := documents || part.ds; chunks := chunks || part.cs; distances := distances || part.vs;
+    looked := n;
+    EXIT WHEN n = cardinality(d) OR cardinality(documents) >= greatest(depth, n * share / 2);
+    n := cardinality(d);
+  END LOOP;
 END
 $$;
 
@@ -72,6 +88,7 @@ AS $$
 DECLARE
   take int := 1.5 * ef;
   taken int;
+  looked int;
   found int;
   -- How many of the nearest should hold 16 that are visible, and how far they reach.
   enough int := least(ceil(16 / greatest(share, 1e-6)), 100000000);
@@ -83,20 +100,20 @@ BEGIN
   LOOP
     PERFORM set_config('hnsw.ef_search', least(take, 1000)::text, true);
     EXECUTE format(
-      'SELECT count(*), array_agg(x.d), array_agg(x.c), array_agg(x.v)
-       FROM (SELECT v.document_id AS d, v.chunk_id AS c, v.v OPERATOR(public.<=>) $1 AS v
-             FROM tributary.%I v ORDER BY v.v OPERATOR(public.<=>) $1 LIMIT $2) x', 'vec_' || profile)
+      'SELECT count(*), coalesce(array_agg(x.d), ''{}''), coalesce(array_agg(x.c), ''{}''), coalesce(array_agg(x.v), ''{}'')
+       FROM (SELECT n.* FROM (SELECT v.document_id AS d, v.chunk_id AS c, v.v OPERATOR(public.<=>) $1 AS v
+             FROM tributary.%I v ORDER BY v.v OPERATOR(public.<=>) $1 LIMIT $2) n ORDER BY n.v) x', 'vec_' || profile)
     INTO taken, documents, chunks, distances USING qvec, take;
-    reach := (SELECT d FROM unnest(distances) d ORDER BY d OFFSET enough - 1 LIMIT 1);
-    SELECT * INTO documents, chunks, distances
-    FROM tributary.search_vector_allowed(documents, chunks, distances, conns, held, types, paths, updated_after, contains);
+    reach := distances[enough];
+    SELECT * INTO documents, chunks, distances, looked
+    FROM tributary.search_vector_allowed(documents, chunks, distances, conns, held, types, paths, updated_after, contains, depth, share);
     found := cardinality(documents);
     before := last;
     last := (SELECT d FROM unnest(distances) d ORDER BY d OFFSET depth - 1 LIMIT 1);
     thin := (SELECT count(*) < 4 FROM unnest(distances) d WHERE d <= reach) AND reach IS NOT NULL
-      OR (taken >= thin_after OR taken * share >= 16) AND found < taken * share / 4;
+      OR (looked >= thin_after OR looked * share >= 16) AND found < looked * share / 4;
     good := found >= depth AND NOT thin;
-    EXIT WHEN thin OR taken < take OR good AND (found >= taken * share / 2 OR last = before);
+    EXIT WHEN thin OR taken < take OR good AND (found >= looked * share / 2 OR last = before);
     take := CASE WHEN good THEN 2 * taken ELSE taken * least(4, greatest(1.2, 1.3 * depth / greatest(found, 1))) END;
   END LOOP;
 END

@@ -21,7 +21,7 @@ BEGIN
     SELECT * INTO near FROM tributary.search_vector_near(
       qvec, profile, conns, held, types, paths, updated_after, contains, depth, seen / stored,
       tributary.search_option(options, 'thin_after', 2000, 1, 1000000),
-      tributary.search_option(options, 'ef_search', 200, 1, 1000));
+      tributary.search_option(options, 'ef_search', 300, 1, 1000));
     IF near.good THEN
       SELECT array_agg(x.d ORDER BY x.v, x.d, x.c), array_agg(x.c ORDER BY x.v, x.d, x.c), array_agg(x.v ORDER BY x.v, x.d, x.c)
       INTO documents, chunks, distances
@@ -47,6 +47,8 @@ DECLARE
   w jsonb := coalesce(nullif(options -> 'weights', 'null'), '{}');
   bad text;
 BEGIN
+  keyword := 1; vector := 1; heading := 1;
+  IF w = '{}' THEN RETURN; END IF;
   IF jsonb_typeof(w) <> 'object' THEN PERFORM tributary.bad_input('weights', 'must be an object of keyword, vector and heading'); END IF;
   SELECT min(x.key) INTO bad FROM jsonb_each(w) x WHERE x.key NOT IN ('keyword', 'vector', 'heading');
   IF bad IS NOT NULL THEN
@@ -136,8 +138,9 @@ BEGIN
       SELECT * INTO v FROM tributary.search_vector(
         qvec, profile, ids, seen, conns, held, types, paths, updated_after, contains, depth, options);
       met := cardinality(v.documents);
-      SELECT x.documents, x.chunks, x.distances, v.plan INTO v
-      FROM tributary.search_keep(CASE WHEN mode = 'hybrid' THEN query END, v.documents, v.chunks, v.distances) x;
+      IF mode = 'hybrid' THEN
+        SELECT x.documents, x.chunks, x.distances, v.plan INTO v FROM tributary.search_keep(query, v.documents, v.chunks, v.distances) x;
+      END IF;
     END IF;
     plan := v.plan;
     SELECT coalesce(array_agg(f.document_id ORDER BY f.n), '{}'), coalesce(array_agg(f.chunk_id ORDER BY f.n), '{}'),
@@ -240,9 +243,11 @@ BEGIN
     END IF;
   END IF;
   IF jsonb_typeof(coalesce(options, '{}')) <> 'object' THEN PERFORM tributary.bad_input('options', 'must be an object'); END IF;
-  SELECT min(x) INTO bad FROM jsonb_object_keys(coalesce(options, '{}')) x
-  WHERE x NOT IN ('state', 'exact_cap', 'overfetch', 'ef_search', 'thin_after', 'match_cap', 'common', 'pending_cap', 'weights', 'rrf_k');
-  IF bad IS NOT NULL THEN PERFORM tributary.bad_input('options', format('%s is not an option', left(to_json(bad)::text, 80))); END IF;
+  options := options - ARRAY['state', 'exact_cap', 'overfetch', 'ef_search', 'thin_after', 'match_cap', 'common', 'pending_cap', 'weights', 'rrf_k'];
+  IF options <> '{}' THEN
+    SELECT min(x) INTO bad FROM jsonb_object_keys(options) x;
+    PERFORM tributary.bad_input('options', format('%s is not an option', left(to_json(bad)::text, 80)));
+  END IF;
 END
 $$;
 
@@ -259,7 +264,7 @@ RETURNS TABLE (
   score float8, keyword_score float8, vector_distance float8, state jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, tributary, public, pg_temp
-SET plan_cache_mode = force_custom_plan
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 SET max_parallel_workers_per_gather = 0
 SET work_mem = '64MB'
@@ -271,17 +276,18 @@ DECLARE
   streamed timestamptz; ranked timestamptz;
 BEGIN
   PERFORM tributary.search_check(query, qvec, profile, mode, k, options);
+  options := tributary.search_options(options);
   SELECT * INTO f FROM tributary.search_filters(filters);
   SELECT * INTO s FROM tributary.search_scope(f.names, f.sources);
   -- Making plans takes longer than a small search. They are kept, unless much is
   -- held: what is looked up in a list that is known beforehand is hashed.
-  IF cardinality(s.held) <= 100 THEN PERFORM set_config('plan_cache_mode', 'force_generic_plan', true); END IF;
+  IF cardinality(s.held) > 100 THEN PERFORM set_config('plan_cache_mode', 'force_custom_plan', true); END IF;
   SELECT * INTO d FROM tributary.search_stream(s.conns, s.held, f.types, f.paths, f.updated_after, f.contains,
     tributary.search_option(options, 'exact_cap', 30000, 0, 10000000));
   streamed := clock_timestamp();
   IF d.over THEN d.ids := NULL; END IF;
   SELECT * INTO r FROM tributary.search_run(query, qvec, profile, mode, k, d.ids, d.chunks,
-    s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, coalesce(options, '{}'));
+    s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, options);
   ranked := clock_timestamp();
   PERFORM tributary.note_read('search', r.documents, true);
   IF options -> 'state' = 'true' THEN
@@ -290,7 +296,7 @@ BEGIN
       NULL::float8, NULL::float8, NULL::float8,
       tributary.search_state(profile,
         CASE WHEN mode = 'hybrid' AND (tributary.search_weights(options)).vector = 0 THEN 'keyword' ELSE mode END, qvec IS NULL, r.cut, s.too_old, r.documents, d.ids,
-        s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, coalesce(options, '{}')) || tributary.search_plan(r.plan, d.over, d.chunks, began, streamed, ranked);
+        s.conns, s.held, f.types, f.paths, f.updated_after, f.contains, options) || tributary.search_plan(r.plan, d.over, d.chunks, began, streamed, ranked);
   END IF;
   RETURN QUERY
   SELECT x.n::int, x.d, x.c, o.revision, o.connection_id, n.name, c.text, c.context,

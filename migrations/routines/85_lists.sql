@@ -37,7 +37,7 @@ SET enable_sort = off
 AS $$
 DECLARE
   ids uuid[];
-  cap int := tributary.search_option('{}', 'list_cap', 20000, 0, 10000000);
+  cap int := tributary.search_option(tributary.search_options('{}'), 'list_cap', 20000, 0, 10000000);
 BEGIN
   SELECT array_agg(x.id ORDER BY x.id) INTO ids FROM (
     SELECT v.id FROM tributary.visible_stream(conns, held) v

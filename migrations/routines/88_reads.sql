@@ -5,8 +5,12 @@
 
 -- by_service says whether this session is the service's own login.
 CREATE OR REPLACE FUNCTION tributary.by_service() RETURNS boolean
-LANGUAGE sql STABLE
-AS $$ SELECT session_user IS NOT DISTINCT FROM (SELECT s.value FROM tributary.setting s WHERE s.key = 'role.app') $$;
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN session_user IS NOT DISTINCT FROM (SELECT s.value FROM tributary.setting s WHERE s.key = 'role.app');
+END
+$$;
 
 -- note_read records that the entrance tool hands documents to this session. It
 -- does nothing for the service's own login. Where no document is handed out,

@@ -50,7 +50,7 @@ DECLARE
   feed constant text[] := ARRAY['feed_status', 'feed_changes', 'feed_list', 'feed_documents', 'feed_chunks', 'feed_vectors', 'feed_sets',
     'feed_members', 'feed_pairs', 'feed_principals'];
   internals constant text[] := ARRAY['session_identity', 'session_seeds', 'search_closure', 'search_scope', 'acl_match', 'visible_documents',
-    'visible_stream', 'filter_matches', 'bad_input', 'filter_strings', 'path_regex', 'search_filters', 'search_option',
+    'visible_stream', 'filter_matches', 'bad_input', 'filter_strings', 'path_regex', 'search_filters', 'search_options', 'search_option',
     'search_stream', 'search_allows', 'search_vector_exact', 'search_vector_allowed', 'search_vector_near', 'search_languages', 'search_parse',
     'search_phrase', 'search_lexeme', 'search_prefix', 'search_forms', 'search_terms', 'search_case', 'search_slots', 'search_join',
     'search_pick', 'search_keep', 'search_seen', 'search_breadth', 'search_ranked',
