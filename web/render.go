@@ -21,6 +21,11 @@ var styleCSS string
 //go:embed icon.svg
 var iconSVG string
 
+// The pictures of the pages, one symbol each.
+//
+//go:embed icons.svg
+var iconsSVG string
+
 //go:embed favicon.ico
 var faviconICO string
 
@@ -37,21 +42,32 @@ func asset(mediaType, content string) echo.HandlerFunc {
 	}
 }
 
+// Headings of the navigation.
+const (
+	groupContent   = "Content"
+	groupProviders = "Providers"
+	groupSystem    = "System"
+)
+
 // navigation lists the pages with the least role that may open them.
 func (s *Server) navigation() []navigationLink {
-	list := []navigationLink{{pages.Link{Path: "/", Name: "Overview"}, store.RoleAuditor}}
-	if s.cfg.Admin != nil && s.cfg.OAuth != nil {
-		list = append(list, navigationLink{pages.Link{Path: "/notices", Name: "Notices"}, store.RoleAuditor})
-	}
-	if s.cfg.OAuth != nil {
-		for _, l := range []pages.Link{
-			{Path: "/connections", Name: "Connections"}, {Path: "/registrations", Name: "Registrations"}, {Path: "/grants", Name: "Grants"}, {Path: "/audit", Name: "Audit"},
-		} {
-			list = append(list, navigationLink{l, store.RoleAuditor})
+	list := []navigationLink{{pages.Link{Path: "/", Name: "Overview", Icon: "overview"}, store.RoleAuditor}}
+	add := func(served bool, role store.AccountRole, l pages.Link) {
+		if served {
+			list = append(list, navigationLink{l, role})
 		}
 	}
-	return append(list, navigationLink{pages.Link{Path: "/users", Name: "Users"}, store.RoleOwner})
+	oauth := s.cfg.OAuth != nil
+	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: noticesPath, Name: "Notices", Icon: "notices"})
+	add(oauth, store.RoleAuditor, pages.Link{Path: "/connections", Name: "Connections", Icon: "connections", Group: groupContent})
+	add(oauth, store.RoleAuditor, pages.Link{Path: "/registrations", Name: "Registrations", Icon: "registrations", Group: groupProviders})
+	add(oauth, store.RoleAuditor, pages.Link{Path: "/grants", Name: "Grants", Icon: "grants", Group: groupProviders})
+	add(oauth, store.RoleAuditor, pages.Link{Path: "/audit", Name: "Audit", Icon: "audit", Group: groupSystem})
+	add(true, store.RoleOwner, pages.Link{Path: "/users", Name: "Users", Icon: "users", Group: groupSystem})
+	return list
 }
+
+const noticesPath = "/notices"
 
 type navigationLink struct {
 	pages.Link
@@ -107,7 +123,7 @@ func (s *Server) frame(c echo.Context, title string) pages.Frame {
 		f.Account = &who.Account
 		for _, n := range s.navigation() {
 			if who.MayAct(n.role) && who.Account.PasswordExpiresAt == nil {
-				if n.Path == "/notices" {
+				if n.Path == noticesPath {
 					n.Count, n.Bad = s.openNotices(c.Request().Context())
 				}
 				f.Links = append(f.Links, n.Link)

@@ -93,6 +93,7 @@ func (s *Server) routes() {
 	s.add(
 		route{method: http.MethodGet, path: "/style.css", access: accessPublic, handler: style},
 		route{method: http.MethodGet, path: "/icon.svg", access: accessPublic, handler: asset("image/svg+xml", iconSVG)},
+		route{method: http.MethodGet, path: "/icons.svg", access: accessPublic, handler: asset("image/svg+xml", iconsSVG)},
 		route{method: http.MethodGet, path: "/favicon.ico", access: accessPublic, handler: asset("image/x-icon", faviconICO)},
 		route{method: http.MethodGet, path: "/healthz", access: accessPublic, handler: healthz},
 		route{method: http.MethodGet, path: "/readyz", access: accessPublic, handler: s.readyz},

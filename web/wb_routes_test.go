@@ -22,6 +22,7 @@ func routeAccess() map[string]string {
 		"GET /":             "visitor",
 		"GET /style.css":    "public",
 		"GET /icon.svg":     "public",
+		"GET /icons.svg":    "public",
 		"GET /favicon.ico":  "public",
 		"GET /healthz":      "public",
 		"GET /readyz":       "public",

@@ -494,6 +494,7 @@ func TestIcon(t *testing.T) {
 	for path, want := range map[string]struct{ mediaType, begins string }{
 		"/favicon.ico": {"image/x-icon", "\x00\x00\x01\x00"},
 		"/icon.svg":    {"image/svg+xml", "<svg "},
+		"/icons.svg":   {"image/svg+xml", "<svg "},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, request(http.MethodGet, path, ""))

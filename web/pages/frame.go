@@ -26,6 +26,8 @@ type Frame struct {
 // Link is an entry of the navigation.
 type Link struct {
 	Path, Name string
+	// Icon is its picture of the sprite, Group the heading that it stands under; "" is above all headings.
+	Icon, Group string
 	// Count is how much there is to look at, 0 for nothing; Bad says that something stands still.
 	Count int64
 	Bad   bool
@@ -42,6 +44,24 @@ func (l Link) countTone() string {
 // here reports whether the link leads to the page or to one above it.
 func (f Frame) here(l Link) bool {
 	return l.Path == f.Path || (l.Path != "/" && strings.HasPrefix(f.Path, l.Path+"/"))
+}
+
+// group is the links under one heading of the navigation.
+type group struct {
+	name  string
+	links []Link
+}
+
+// groups returns the links by their headings, which stand beside each other in Links.
+func (f Frame) groups() []group {
+	var list []group
+	for _, l := range f.Links {
+		if n := len(list); n == 0 || list[n-1].name != l.Group {
+			list = append(list, group{name: l.Group})
+		}
+		list[len(list)-1].links = append(list[len(list)-1].links, l)
+	}
+	return list
 }
 
 // Field is one input of a form.
