@@ -104,9 +104,14 @@ func TestListsCostTheSame(t *testing.T) {
 		out := map[string]int64{}
 		for _, path := range paths {
 			o.ada.get(path) // what is prepared once
-			before := w.n.Load()
-			o.ada.get(path).says(t, http.StatusOK)
-			out[path] = w.n.Load() - before
+			// What is done once a minute, or because a connection was idle, is no part of the page.
+			for range 3 {
+				before := w.n.Load()
+				o.ada.get(path).says(t, http.StatusOK)
+				if n := w.n.Load() - before; out[path] == 0 || n < out[path] {
+					out[path] = n
+				}
+			}
 		}
 		return out
 	}
