@@ -52,6 +52,8 @@ func enginePages() map[string]string {
 		"GET /connections/:name/schedule": "auditor", "POST /connections/:name/schedule": "admin",
 		"GET /connections/:name/quarantine": "auditor", "POST /connections/:name/quarantine": "admin",
 		"POST /account/tokens": "auditor", "POST /account/tokens/:id/revoke": "auditor", "POST /users/:id/tokens/:token/revoke": "owner",
+		"GET /documents": "auditor", "GET /documents/:id": "auditor", "POST /documents/:id": "owner", "GET /documents/:id/access": "auditor",
+		"GET /search": "admin", "POST /search": "admin",
 	}
 }
 

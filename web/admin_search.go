@@ -42,7 +42,6 @@ func (s *Server) adminSearchRoutes() []route {
 }
 
 func (s *Server) adminSearch(c echo.Context, in SearchAsRequest) (SearchAsAnswer, error) {
-	ctx := c.Request().Context()
 	if in.Reader == "" {
 		return SearchAsAnswer{}, invalid("reader", "reader: must name a reader by id or name")
 	}
@@ -50,23 +49,34 @@ func (s *Server) adminSearch(c echo.Context, in SearchAsRequest) (SearchAsAnswer
 	if err != nil {
 		return SearchAsAnswer{}, err
 	}
-	var who store.Identity
-	r, err := s.cfg.OAuth.Store.Reader(ctx, in.Reader)
-	if err == nil {
-		who, err = s.cfg.Admin.Store.AsReader(ctx, r.ID)
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		return SearchAsAnswer{}, invalid("reader", "reader: there is no such reader, or it is disabled")
-	}
+	who, _, err := s.inPlaceOf(c, in.Reader, "search")
 	if err != nil {
 		return SearchAsAnswer{}, err
 	}
-	if err := s.cfg.Admin.Store.Record(ctx, adminEvent(c, "reader.view_as", "reader", r.ID.String(), map[string]string{"name": r.Name, "tool": "search"})); err != nil {
-		return SearchAsAnswer{}, err
-	}
-	answer, err := s.ask(c, who.By(actor(c).Name), req)
+	answer, err := s.ask(c, who, req)
 	if err != nil {
 		return SearchAsAnswer{}, err
 	}
 	return SearchAsAnswer{answer.SearchResponse, answer.Degraded, answer.Plan}, nil
+}
+
+// inPlaceOf is the identity of the reader of that name or id, as the one who
+// asks reads in its place by tool. It is recorded before it is given.
+func (s *Server) inPlaceOf(c echo.Context, reader, tool string) (store.Identity, store.Reader, error) {
+	ctx := c.Request().Context()
+	var who store.Identity
+	r, err := s.cfg.OAuth.Store.Reader(ctx, reader)
+	if err == nil {
+		who, err = s.cfg.Admin.Store.AsReader(ctx, r.ID)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = invalid("reader", "reader: there is no such reader, or it is disabled")
+	}
+	if err != nil {
+		return store.Identity{}, store.Reader{}, err
+	}
+	if err := s.cfg.Admin.Store.Record(ctx, adminEvent(c, "reader.view_as", "reader", r.ID.String(), map[string]string{"name": r.Name, "tool": tool})); err != nil {
+		return store.Identity{}, store.Reader{}, err
+	}
+	return who.By(actor(c).Name), r, nil
 }

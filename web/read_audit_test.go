@@ -32,6 +32,9 @@ func readRoutes(doc uuid.UUID) map[string]struct{ path, body, tool string } {
 		"GET /v1/chunks/:id/lineage":    {c + "/lineage", "", "lineage"},
 		"POST /v1/admin/search":         {"", `{"reader":"ada","query":"canary","mode":"keyword"}`, "search"},
 		"GET /v1/feed":                  {"", "", "feed"},
+		"GET /documents/:id":            {"", "", "chunks"},
+		"POST /documents/:id":           {"", "", "chunks"},
+		"POST /search":                  {"", "", "search"},
 	}
 }
 
@@ -46,9 +49,9 @@ func noReadRoutes() map[string][]string {
 		"consents, registrations and grants":           `GET /oauth/callback/:registration, GET /oauth/result, GET /registrations, POST /registrations, GET /registrations/new, GET /registrations/:id, POST /registrations/:id/save, POST /registrations/:id/check, GET /registrations/:id/change, POST /registrations/:id/change, POST /registrations/:id/delete, GET /connect, POST /connect, GET /connect/:ticket, POST /connect/:ticket, GET /grants, GET /grants/:id, POST /grants/:id/check, POST /grants/:id/refresh, POST /grants/:id/revoke, POST /grants/:id/expiry, POST /grants/:id/grant-again, GET grants, GET grants/:id, POST grants/:id/check, POST grants/:id/refresh, POST grants/:id/revoke, PUT grants/:id/expiry, POST grants/:id/grant-again, GET registrations, GET registrations/:id, POST registrations/:id/check, DELETE registrations/:id, GET providers`,
 		"states and numbers of the instance":           `GET /, GET /audit, GET /notices, GET audit, GET audit/reads, GET workers, GET notices, GET profiles, POST profiles/:name/activate, GET sources`,
 		"readers, keys and people":                     `GET readers, POST readers, GET readers/:id, DELETE readers/:id, POST readers/:id/links, DELETE readers/:id/links, POST readers/:id/disable, POST readers/:id/enable, POST readers/:id/identities, DELETE readers/:id/identities, POST readers/:id/emails, DELETE readers/:id/emails, POST imports/readers, GET people/unmatched, PUT connections/:name/map-email, GET keys, POST keys, GET keys/:id, DELETE keys/:id, POST keys/:id/rotate, POST keys/:id/signers, DELETE keys/:id/signers`,
-		"an admin sees names of items, never a text":   `GET /connections, GET /connections/:name, GET /connections/:name/choose, POST /connections/:name/choose, GET /connections/:name/schedule, POST /connections/:name/schedule, GET /connections/:name/quarantine, POST /connections/:name/quarantine, GET /runs/:id, GET /deletions/:id, GET connections, GET connections/:name, GET connections/:name/skipped, GET connections/:name/choices, GET connections/:name/schedule, GET connections/:name/limits, GET connections/:name/quarantine, GET connections/:name/exclusions, GET runs, GET runs/:id, GET runs/:id/progress, GET runs/:id/events, GET runs/:id/items, GET deletions, GET deletions/:id, GET deletions/:id/documents, GET erasures, GET erasures/:id, GET erasures/:id/receipt, POST connections/:name/plan`,
+		"an admin sees names of items, never a text":   `GET /documents, GET /search, GET /connections, GET /connections/:name, GET /connections/:name/choose, POST /connections/:name/choose, GET /connections/:name/schedule, POST /connections/:name/schedule, GET /connections/:name/quarantine, POST /connections/:name/quarantine, GET /runs/:id, GET /deletions/:id, GET connections, GET connections/:name, GET connections/:name/skipped, GET connections/:name/choices, GET connections/:name/schedule, GET connections/:name/limits, GET connections/:name/quarantine, GET connections/:name/exclusions, GET runs, GET runs/:id, GET runs/:id/progress, GET runs/:id/events, GET runs/:id/items, GET deletions, GET deletions/:id, GET deletions/:id/documents, GET erasures, GET erasures/:id, GET erasures/:id/receipt, POST connections/:name/plan`,
 		"changes something":                            `POST /connections/:name/sync, POST /connections/:name/pause, POST /connections/:name/resume, POST /connections/:name/expiry, POST /connections/:name/link, POST /connections/:name/grant-again, GET /connections/:name/disconnect, POST /connections/:name/disconnect, POST /runs/:id/cancel, POST /deletions/:id/approve, POST /deletions/:id/reject, POST connections, PATCH connections/:name, DELETE connections/:name, POST connections/:name/pause, POST connections/:name/resume, POST connections/:name/sync, PUT connections/:name/expiry, POST connections/:name/grant-again, PUT connections/:name/schedule, POST connections/:name/quarantine/retry, POST connections/:name/quarantine/exclude, POST connections/:name/quarantine/include, POST runs/:id/cancel, PATCH connections/:name/limits, POST erasures, POST deletions/:id/approve, POST deletions/:id/reject`,
-		"who may read it, which the audit log records": `GET explain, GET documents/:id/readers`,
+		"who may read it, which the audit log records": `GET explain, GET documents/:id/readers, GET /documents/:id/access`,
 	} {
 		for name := range strings.SplitSeq(list, ",") {
 			method, path, _ := strings.Cut(strings.TrimSpace(name), " ")
@@ -164,6 +167,15 @@ func (s *readsSite) testReadRoute(t *testing.T, name, path, body, tool string) {
 	case "POST /v1/admin/search":
 		s.boss.call(method, "/search", body).is(http.StatusOK)
 		actor, key = "boss", ""
+	case "GET /documents/:id":
+		s.oauthRig.ada.get("/documents/"+s.doc.String()).says(t, http.StatusOK, "canary one")
+		actor, key = "ada", ""
+	case "POST /documents/:id":
+		s.oauthRig.ada.post("/documents/"+s.doc.String(), "reader", "ada").says(t, http.StatusOK, "canary one")
+		actor, key = "ada", ""
+	case "POST /search":
+		s.oauthRig.ada.post("/search", "q", "canary", "mode", "keyword").says(t, http.StatusOK, "canary one")
+		actor, key = "ada", ""
 	case "GET /v1/feed":
 		s.readFeed(t)
 		key = "mirror"

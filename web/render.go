@@ -60,6 +60,8 @@ func (s *Server) navigation() []navigationLink {
 	oauth := s.cfg.OAuth != nil
 	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: noticesPath, Name: "Notices", Icon: "notices"})
 	add(oauth, store.RoleAuditor, pages.Link{Path: "/connections", Name: "Connections", Icon: "connections", Group: groupContent})
+	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: "/documents", Name: "Documents", Icon: "documents", Group: groupContent})
+	add(oauth && s.cfg.Admin != nil, store.RoleAdmin, pages.Link{Path: "/search", Name: "Search", Icon: "search", Group: groupContent})
 	add(oauth, store.RoleAuditor, pages.Link{Path: "/registrations", Name: "Registrations", Icon: "registrations", Group: groupProviders})
 	add(oauth, store.RoleAuditor, pages.Link{Path: "/grants", Name: "Grants", Icon: "grants", Group: groupProviders})
 	add(oauth, store.RoleAuditor, pages.Link{Path: "/audit", Name: "Audit", Icon: "audit", Group: groupSystem})

@@ -115,6 +115,7 @@ func (s *Server) routes() {
 	s.add(s.oauthRoutes()...)
 	s.add(s.adminRoutes()...)
 	s.add(s.adminPageRoutes()...)
+	s.add(s.documentPageRoutes()...)
 	s.add(s.pushRoutes()...)
 	s.add(s.feedRoutes()...)
 	s.add(s.openAPIRoutes()...)
