@@ -22,7 +22,7 @@ func (s *Server) documentPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	who, reader, ok, err := s.asOwn(c)
+	who, reader, ok, err := s.asOwn(c, "document")
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ const (
 // documentsPage lists documents, those that changed last first.
 func (s *Server) documentsPage(c echo.Context) error {
 	ctx := c.Request().Context()
-	v := pages.DocumentsView{Words: c.QueryParam("q"), Connection: c.QueryParam("connection"), State: c.QueryParam("state")}
+	v := pages.DocumentsView{Words: c.QueryParam("q"), Connection: c.QueryParam("connection"), State: c.QueryParam("state"), MaySearch: mayAct(c, store.RoleAdmin)}
 	list, err := s.cfg.Store.Connections(ctx)
 	if err != nil {
 		return err
@@ -133,30 +133,36 @@ func documentPlace(text string) (*store.DocumentPlace, error) {
 const maxMicro = 253_402_300_800_000_000
 
 // ownReader is the reader that the account which looks is: the person of the
-// account's name. SECURITY: that a name is the same proves nothing, so that of
-// an admin the consent of the account has to stand behind it; an owner may read
-// in anybody's place.
-func (s *Server) ownReader(c echo.Context) (store.Reader, bool, error) {
+// account's name. SECURITY: that a name is the same proves nothing. Proved says
+// that a consent of the account stands behind it; without, only an owner, who
+// may read in anybody's place, reads so.
+func (s *Server) ownReader(c echo.Context) (r store.Reader, proved, ok bool, err error) {
 	who, _ := identityOf(c)
 	if !who.MayAct(store.RoleAdmin) {
-		return store.Reader{}, false, nil
+		return store.Reader{}, false, false, nil
 	}
-	r, err := s.cfg.OAuth.Store.Reader(c.Request().Context(), who.Account.Name)
+	r, err = s.cfg.OAuth.Store.Reader(c.Request().Context(), who.Account.Name)
 	if errors.Is(err, store.ErrNotFound) {
-		return store.Reader{}, false, nil
+		return store.Reader{}, false, false, nil
 	}
 	if err != nil {
-		return store.Reader{}, false, err
+		return store.Reader{}, false, false, err
 	}
-	proved := who.MayAct(store.RoleOwner) || slices.ContainsFunc(r.Links, func(l store.ReaderLink) bool { return l.How == string(store.LinkConsent) })
-	return r, proved && r.Kind == store.Person && r.DisabledAt == nil, nil
+	proved = slices.ContainsFunc(r.Links, func(l store.ReaderLink) bool { return l.How == string(store.LinkConsent) })
+	return r, proved, (proved || who.MayAct(store.RoleOwner)) && r.Kind == store.Person && r.DisabledAt == nil, nil
 }
 
-// asOwn is the identity of the reader that the account is.
-func (s *Server) asOwn(c echo.Context) (store.Identity, store.Reader, bool, error) {
-	r, ok, err := s.ownReader(c)
+// asOwn is the identity of the reader that the account is, for a read by tool.
+// An owner of whom only the name says that is recorded as one in its place,
+// before the identity is given.
+func (s *Server) asOwn(c echo.Context, tool string) (store.Identity, store.Reader, bool, error) {
+	r, proved, ok, err := s.ownReader(c)
 	if err != nil || !ok {
 		return store.Identity{}, r, false, err
+	}
+	if !proved {
+		who, r, err := s.inPlaceOf(c, r.ID.String(), tool)
+		return who, r, err == nil, err
 	}
 	who, err := s.cfg.Admin.Store.AsReader(c.Request().Context(), r.ID)
 	if errors.Is(err, store.ErrNotFound) {

@@ -177,8 +177,14 @@ func TestDocumentIsReadAsSomebody(t *testing.T) {
 		t.Errorf("recorded: %s", got)
 	}
 	events := strings.Join(l.oauthRig.events(), "\n")
-	if strings.Count(events, "reader.view_as ok account:ada") != 1 {
+	// Of ada, too, only the name says who that is: both were looks in somebody's place.
+	if strings.Count(events, "reader.view_as ok account:ada") != 2 {
 		t.Errorf("recorded:\n%s", events)
+	}
+	l.exec(`UPDATE reader_principal SET how = 'consent' WHERE reader_id = (SELECT id FROM reader WHERE name = 'ada')`)
+	l.oauthRig.ada.get(path).says(t, http.StatusOK, "ada may not read this document")
+	if n := strings.Count(strings.Join(l.oauthRig.events(), "\n"), "reader.view_as ok account:ada"); n != 2 {
+		t.Errorf("what one reads as oneself, by consent, is recorded as a look in another's place: %d", n)
 	}
 	for _, nobody := range []string{"carl", ""} {
 		p = l.oauthRig.ada.post(path, "reader", nobody)

@@ -36,7 +36,7 @@ func (s *Server) searchPage(c echo.Context) error {
 func (s *Server) searchView(c echo.Context) (pages.SearchView, error) {
 	ctx := c.Request().Context()
 	v := pages.SearchView{MayViewAs: mayAct(c, store.RoleOwner), Modes: modes()}
-	reader, ok, err := s.ownReader(c)
+	reader, _, ok, err := s.ownReader(c)
 	if err != nil {
 		return v, err
 	}
@@ -143,7 +143,7 @@ func (s *Server) searchInto(c echo.Context, req store.SearchRequest, v *pages.Se
 		v.As = orElse(reader.Name, v.As)
 	} else {
 		var ok bool
-		who, reader, ok, err = s.asOwn(c)
+		who, reader, ok, err = s.asOwn(c, "search")
 		if err == nil && !ok {
 			err = invalid("as", "your account is no reader, so that you may read nothing yourself")
 		}

@@ -37,8 +37,8 @@ func TestSearchPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	ada.post("/search", "q", "alpha", "as", bob.ID.String(), "mode", "keyword").says(t, http.StatusOK, "1 result for bob")
-	if n := strings.Count(strings.Join(l.oauthRig.events(), "\n"), "reader.view_as ok account:ada"); n != 2 {
-		t.Errorf("2 questions in bob's place are recorded %d times", n)
+	if n := strings.Count(strings.Join(l.oauthRig.events(), "\n"), "reader.view_as ok account:ada"); n != 3 {
+		t.Errorf("2 questions in bob's place and one as ada, who did not consent, are recorded %d times", n)
 	}
 	if strings.Contains(l.oauthRig.log.String(), "alpha") {
 		t.Error("the log holds a question")
@@ -49,6 +49,7 @@ func TestSearchPageRefuses(t *testing.T) {
 	t.Parallel()
 	l := newLibrary(t)
 	l.add(l.bob, "secret", "alpha canary")
+	l.exec(`UPDATE reader_principal SET how = 'consent' WHERE reader_id = (SELECT id FROM reader WHERE name = 'ada')`)
 	ada := l.oauthRig.ada
 	for name, tc := range map[string]struct {
 		fields []string
