@@ -51,13 +51,6 @@ func enginePages() map[string]string {
 		"GET /deletions/:id": "auditor", "POST /deletions/:id/approve": "admin", "POST /deletions/:id/reject": "admin",
 		"GET /connections/:name/schedule": "auditor", "POST /connections/:name/schedule": "admin",
 		"GET /connections/:name/quarantine": "auditor", "POST /connections/:name/quarantine": "admin",
-		"GET /readers": "auditor", "POST /readers": "owner", "GET /readers/new": "owner", "GET /readers/import": "owner", "POST /readers/import": "owner",
-		"GET /readers/unmatched": "auditor", "POST /readers/unmatched/:principal": "owner", "GET /readers/:id": "auditor",
-		"POST /readers/:id/link": "owner", "POST /readers/:id/unlink": "owner", "POST /readers/:id/identities": "owner", "POST /readers/:id/emails": "owner",
-		"POST /readers/:id/disable": "owner", "POST /readers/:id/enable": "owner", "GET /readers/:id/delete": "owner", "POST /readers/:id/delete": "owner",
-		"GET /groups": "auditor", "GET /principals/:id": "auditor", "POST /connections/:name/map-email": "owner",
-		"GET /keys": "auditor", "POST /keys": "owner", "GET /keys/new": "owner", "GET /keys/:id": "auditor", "POST /keys/:id/rotate": "owner",
-		"POST /keys/:id/signers": "owner", "GET /keys/:id/revoke": "owner", "POST /keys/:id/revoke": "owner",
 		"POST /account/tokens": "auditor", "POST /account/tokens/:id/revoke": "auditor", "POST /users/:id/tokens/:token/revoke": "owner",
 		"GET /documents": "auditor", "GET /documents/:id": "auditor", "POST /documents/:id": "owner", "GET /documents/:id/access": "auditor",
 		"GET /search": "admin", "POST /search": "admin",
@@ -68,6 +61,7 @@ func enginePages() map[string]string {
 func sessionPages() map[string]string {
 	out := oauthAccess()
 	maps.Copy(out, enginePages())
+	maps.Copy(out, systemPages())
 	return out
 }
 

@@ -37,7 +37,10 @@ func (s *Server) landing(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	v := pages.OverviewView{Connections: connections, Now: now, PublicURL: s.cfg.PublicURL.String()}
+	v := pages.OverviewView{Connections: connections, Now: now, PublicURL: s.cfg.PublicURL.String(), MayConnect: s.cfg.OAuth != nil && who.MayAct(store.RoleAdmin)}
+	if s.serves("/search") {
+		v.SearchPath = "/search"
+	}
 	if err := s.completeOverview(ctx, &v); err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ type OAuth struct {
 	// FolderRoots are the directories below which admins may connect folders of this machine, which the connector
 	// holds them to; none offers no folders.
 	FolderRoots []string
+	// Sandbox says where this process serves Sandbox Drive; nil, or "", is nowhere.
+	Sandbox func() string
 	// Sources are the connectors of this version, as data.
 	Sources []connectors.Spec
 	// Providers are the profiles that come with the program, as oauthflow.Shipped returns them.

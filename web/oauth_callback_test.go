@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -183,11 +184,11 @@ func testOtherSessionPage(t *testing.T) {
 	o := newOAuthRig(t)
 	o.account("mallory", store.RoleAdmin)
 	attacker := o.signedIn("mallory")
-	to := o.consent(t, attacker, "files")
+	to := o.consent(t, attacker, "mallorys-own") // a name that no link of the menu holds
 	before := o.provider.Count("token")
 	p := o.land(t, o.ada, to)
 	p.says(t, http.StatusForbidden, "This consent was started in another session", "If somebody sent you the link, do not use it", "Start again")
-	if strings.Contains(p.body, "files") {
+	if strings.Contains(p.body, "mallorys-own") {
 		t.Error("the page tells of somebody else's connection")
 	}
 	// The code is thrown away: the attacker cannot use it either.
@@ -195,7 +196,9 @@ func testOtherSessionPage(t *testing.T) {
 	if o.provider.Count("token") != before {
 		t.Error("the code was sent")
 	}
-	o.none(t)
+	if _, err := o.store.Connection(t.Context(), "mallorys-own"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the connection: %v", err)
+	}
 	if !slices.ContainsFunc(o.events(), func(e string) bool { return strings.HasPrefix(e, "oauth.fixation refused account:ada") }) {
 		t.Errorf("the audit log: %v", o.events())
 	}

@@ -57,33 +57,6 @@ func (s *Server) readyRegistration(c echo.Context, nameOrID string) (*oauthflow.
 	return r, nil
 }
 
-// sourcesPage offers the sources with their registrations; for a connection, those of its own source.
-func (s *Server) sourcesPage(c echo.Context, connection, source string) error {
-	registrations, err := s.cfg.OAuth.Store.Registrations(c.Request().Context())
-	if err != nil {
-		return err
-	}
-	v := pages.SourcesView{Connection: connection, Roots: s.cfg.OAuth.FolderRoots}
-	for _, spec := range s.cfg.OAuth.Sources {
-		if connection != "" && spec.Source != source || spec.Source == store.PushSource {
-			continue
-		}
-		choice := pages.SourceChoice{Spec: spec}
-		for _, name := range slices.Concat([]string{spec.Provider}, spec.OtherProviders) {
-			if p, ok := s.cfg.OAuth.Providers[name]; ok {
-				choice.Providers = append(choice.Providers, p)
-			}
-		}
-		for _, r := range registrations {
-			if spec.Accepts(r.Profile.Name) && r.State != oauthflow.RegistrationDraft {
-				choice.Registrations = append(choice.Registrations, r)
-			}
-		}
-		v.Sources = append(v.Sources, choice)
-	}
-	return render(c, http.StatusOK, pages.Sources(s.frame(c, "Connect a source"), v))
-}
-
 // connectForm shows the form of a connection.
 func (s *Server) connectForm(c echo.Context, status int, text string, spec connectors.Spec, r *oauthflow.Registration, v pages.ConnectView) error {
 	v.Spec, v.Registration = spec, *r

@@ -284,8 +284,18 @@ func testChecklist(t *testing.T) {
 	k := o.connected(t)
 	o.ada.get("/").has(t, `<a href="/connections">Wait for the first sync</a>`)
 	o.db.MustExec(t, `UPDATE connection SET content_as_of = clock() WHERE id = $1`, k.ID)
+	// The steps stay until somebody was given a document.
+	o.ada.get("/").says(t, http.StatusOK, "Wait for the first sync done", "Link a reader", "tributary readers link")
+	o.db.MustExec(t, `WITH r AS (INSERT INTO reader (name, kind) VALUES ('ada', 'person') RETURNING id),
+		m AS (INSERT INTO realm (source, external_id) VALUES ('fakedrive', 'checklist') RETURNING id),
+		p AS (INSERT INTO principal (realm_id, kind, external_id) SELECT id, 'user', 'u' FROM m RETURNING id)
+		INSERT INTO reader_principal (reader_id, principal_id, how) SELECT r.id, p.id, 'manual' FROM r, p`)
+	o.ada.get("/").says(t, http.StatusOK, "Link a reader done", "tributary keys create")
+	o.db.MustExec(t, `INSERT INTO read_event (tool, documents) VALUES ('search', '{}')`)
+	o.ada.get("/").has(t, "checklist") // it found nothing
+	o.db.MustExec(t, `INSERT INTO read_event (tool, documents) VALUES ('search', ARRAY[gen_random_uuid()])`)
 	if p := o.ada.get("/"); strings.Contains(p.body, "checklist") {
-		t.Error("the steps are shown after the first sync")
+		t.Error("the steps are shown after the first search")
 	}
 	o.db.MustExec(t, `UPDATE credential SET state = 'needs_reauth'`)
 	o.ada.get("/").says(t, http.StatusOK, "The grant of Ada needs consent again")

@@ -62,6 +62,9 @@ func (s *Server) newRegistrationPage(c echo.Context) error {
 	if chosen != "" {
 		if v, ok := s.draftView(c, chosen); ok {
 			v.Name = defaultName(chosen)
+			if chosen == sandboxSource {
+				v.BaseURL = s.sandboxAt()
+			}
 			return render(c, http.StatusOK, pages.DraftForm(s.frame(c, "New registration"), v))
 		}
 	}

@@ -143,7 +143,7 @@ func newOAuthRigThrough(t *testing.T, change func(*web.Config), through func(dat
 		}
 		o.build(t, parts, st, c.PublicURL.String())
 		o.planner = &planner{store: st}
-		c.OAuth, c.Admin = parts, &web.Admin{Store: st, Runner: o.planner}
+		c.OAuth, c.Admin, c.System = parts, &web.Admin{Store: st, Runner: o.planner}, o.system(t, st)
 		if change != nil {
 			change(c)
 		}

@@ -44,6 +44,8 @@ type Config struct {
 	OAuth *OAuth
 	// Admin serves the admin API, beside OAuth; nil serves none.
 	Admin *Admin
+	// System serves the pages of the instance itself, beside Admin; nil serves none.
+	System *System
 	// Push takes documents; nil takes none.
 	Push *Push
 	// Feed serves the feed of changes; nil serves none.
@@ -91,8 +93,10 @@ type Server struct {
 	refusals refusals
 	guesses  guesses
 	// rates bound what each API key asks, namings count whom trusted ones name.
-	rates    *rates
-	namings  *namings
+	rates   *rates
+	namings *namings
+	// fills remembers how fast embedding profiles are filled.
+	fills    fillRates
 	draining atomic.Bool
 }
 

@@ -99,7 +99,7 @@ func TestListsCostTheSame(t *testing.T) {
 	w := &countingWire{}
 	o := newOAuthRigThrough(t, nil, func(databaseURL string) string { return w.through(t, databaseURL) })
 	k := o.connected(t)
-	paths := []string{"/", "/connections", "/registrations", "/grants", "/audit", "/connect"}
+	paths := []string{"/", "/connections", "/documents", "/search", "/registrations", "/grants", "/audit", "/connect", "/system", "/system/jobs", "/profiles"}
 	cost := func() map[string]int64 {
 		out := map[string]int64{}
 		for _, path := range paths {

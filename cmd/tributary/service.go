@@ -180,6 +180,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 	pages := &web.OAuth{
 		Store: srv.webStore, Registrations: srv.consent.registrations, Flows: srv.consent.flows, Grants: srv.consent.grants,
 		Refresher: srv.consent.keeper, Syncer: srv.engine.runner, Chooser: srv.engine.runner, Opener: srv.engine.runner, FolderRoots: srv.settings.FolderRoots, Providers: providers, KeyProblem: srv.consent.keyProblem,
+		Sandbox: srv.sandboxBase,
 	}
 	for _, c := range a.connectors() {
 		pages.Sources = append(pages.Sources, c.Spec())
@@ -192,6 +193,7 @@ func (srv *service) openWeb(a *app, public *url.URL) error {
 		OAuth: pages, Feed: srv.webStore,
 		Push: &web.Push{Store: srv.webStore, Pusher: srv.engine.runner}, Admin: &web.Admin{Store: srv.webStore, Runner: srv.engine.runner},
 		KeyPerMinute: srv.settings.KeyPerMinute, ReadersPerMinute: srv.settings.KeyReadersPerMinute,
+		System:  srv.systemPages(),
 		Version: version, Metrics: srv.metrics, Log: srv.log,
 	})
 	return nil

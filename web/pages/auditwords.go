@@ -58,6 +58,10 @@ func sourceWords() map[string]string {
 		"connection.disconnect": "A connection was disconnected",
 		"connection.delete":     "A connection was deleted with its documents",
 
+		"queue.pause":  "A queue of jobs was paused",
+		"queue.resume": "A queue of jobs was resumed",
+		"job.retry":    "A job that had failed was begun again",
+
 		"connection.limits": "The limits of a connection's runs were set",
 		"run.cancel":        "A sync run was cancelled",
 

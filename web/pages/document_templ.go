@@ -511,7 +511,7 @@ func documentFacts(v DocumentView) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var20 string
-		templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(sizeWords(v.Document.Bytes))
+		templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(byteWords(v.Document.Bytes))
 		if templ_7745c5c3_Err != nil {
 			return templ.Error{Err: templ_7745c5c3_Err, FileName: `web/pages/document.templ`, Line: 130, Col: 127}
 		}
@@ -1482,18 +1482,6 @@ func orNone(text string) string {
 		return "–"
 	}
 	return text
-}
-
-// sizeWords writes a length in bytes for people.
-func sizeWords(n int64) string {
-	switch {
-	case n < 1<<10:
-		return strconv.FormatInt(n, 10) + " bytes"
-	case n < 1<<20:
-		return strconv.FormatFloat(float64(n)/(1<<10), 'f', 1, 64) + " KiB"
-	default:
-		return strconv.FormatFloat(float64(n)/(1<<20), 'f', 1, 64) + " MiB"
-	}
 }
 
 var _ = templruntime.GeneratedTemplate
