@@ -47,6 +47,8 @@ type ReaderLink struct {
 	ExternalID  string                   `json:"id"`
 	Name        string                   `json:"name,omitempty"`
 	How         string                   `json:"how"`
+	// At is when it was confirmed.
+	At time.Time `json:"-"`
 }
 
 // LinkHow says what confirmed a link.
@@ -179,7 +181,7 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 		SELECT r.id, r.name, r.kind, r.disabled_at, r.created_at,
 		       (SELECT jsonb_agg(jsonb_build_object('issuer', i.issuer, 'subject', i.subject) ORDER BY i.issuer, i.subject) FROM reader_identity i WHERE i.reader_id = r.id),
 		       ARRAY(SELECT e.email FROM reader_email e WHERE e.reader_id = r.id ORDER BY e.email),
-		       p.id, m.id, m.source, m.external_id, p.kind, p.external_id, p.name, l.how
+		       p.id, m.id, m.source, m.external_id, p.kind, p.external_id, p.name, l.how, l.created_at
 		FROM reader r
 		LEFT JOIN (reader_principal l JOIN principal p ON p.id = l.principal_id JOIN realm m ON m.id = p.realm_id) ON l.reader_id = r.id
 		WHERE `+where+` ORDER BY r.name, m.source, m.external_id, p.kind, p.external_id`, args...)
@@ -191,7 +193,8 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 	var id, realmID *int64
 	var identities []byte
 	var source, realm, kind, external, name, how *string
-	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.Name, &r.Kind, &r.DisabledAt, &r.CreatedAt, &identities, &r.Emails, &id, &realmID, &source, &realm, &kind, &external, &name, &how}, func() error {
+	var at *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&r.ID, &r.Name, &r.Kind, &r.DisabledAt, &r.CreatedAt, &identities, &r.Emails, &id, &realmID, &source, &realm, &kind, &external, &name, &how, &at}, func() error {
 		if len(list) == 0 || list[len(list)-1].ID != r.ID {
 			r.Links, r.Identities = []ReaderLink{}, []ReaderIdentity{}
 			if identities != nil {
@@ -205,7 +208,7 @@ func (s *Store) readers(ctx context.Context, where string, args ...any) ([]Reade
 		if id != nil {
 			last := &list[len(list)-1]
 			last.Links = append(last.Links, ReaderLink{
-				PrincipalID: *id, RealmID: *realmID, Source: *source, Realm: *realm, Kind: connectors.PrincipalKind(*kind), ExternalID: *external, Name: *name, How: *how,
+				PrincipalID: *id, RealmID: *realmID, Source: *source, Realm: *realm, Kind: connectors.PrincipalKind(*kind), ExternalID: *external, Name: *name, How: *how, At: *at,
 			})
 		}
 		return nil

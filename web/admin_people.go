@@ -84,12 +84,17 @@ func (s *Server) adminRemoveEmail(c echo.Context, in EmailRequest) (store.Reader
 
 // adminImportReaders makes readers, all or none.
 func (s *Server) adminImportReaders(c echo.Context, in ImportReadersRequest) (store.ImportReport, error) {
-	detail := map[string]string{"rows": strconv.Itoa(len(in.Rows))}
-	report, err := s.cfg.Admin.Store.ImportReaders(c.Request().Context(), in.Rows, in.DryRun, adminEvent(c, "reader.import", "reader", "", detail))
+	report, err := s.importRows(c, in.Rows, in.DryRun)
 	if bad, ok := errors.AsType[*store.ImportError](err); ok {
 		err = invalid(fmt.Sprintf("rows[%d].%s", bad.Problems[0].Row-1, bad.Problems[0].Field), bad.Error())
 	}
 	return report, err
+}
+
+// importRows makes what rows say, or only counts it.
+func (s *Server) importRows(c echo.Context, rows []store.ImportRow, dryRun bool) (store.ImportReport, error) {
+	detail := map[string]string{"rows": strconv.Itoa(len(rows))}
+	return s.cfg.Admin.Store.ImportReaders(c.Request().Context(), rows, dryRun, adminEvent(c, "reader.import", "reader", "", detail))
 }
 
 type unmatchedQuery struct {

@@ -111,11 +111,16 @@ func (s *Server) adminLinkReader(c echo.Context, in LinkRequest) (store.Reader, 
 	if err != nil {
 		return r, err
 	}
-	p := store.PrincipalIn{Connection: k.ID, Principal: connectors.Principal{Kind: in.Kind, ID: in.ID}}
-	if err := s.cfg.OAuth.Store.LinkReader(ctx, r.ID, p, store.LinkManual, linkEvent(c, "reader.link", r, in)); err != nil {
+	if err := s.linkByHand(c, r, k, in); err != nil {
 		return r, err
 	}
 	return s.adminReaderOf(c)
+}
+
+// linkByHand links a reader by hand to a principal in the realm of k.
+func (s *Server) linkByHand(c echo.Context, r store.Reader, k store.Connection, in LinkRequest) error {
+	p := store.PrincipalIn{Connection: k.ID, Principal: connectors.Principal{Kind: in.Kind, ID: in.ID}}
+	return s.cfg.OAuth.Store.LinkReader(c.Request().Context(), r.ID, p, store.LinkManual, linkEvent(c, "reader.link", r, in))
 }
 
 // adminUnlinkReader removes a link, at every source where it stands, or in the realm of a connection; one that does not stand is no error.

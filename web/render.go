@@ -45,6 +45,7 @@ func asset(mediaType, content string) echo.HandlerFunc {
 // Headings of the navigation.
 const (
 	groupContent   = "Content"
+	groupAccess    = "Access"
 	groupProviders = "Providers"
 	groupSystem    = "System"
 )
@@ -62,6 +63,8 @@ func (s *Server) navigation() []navigationLink {
 	add(oauth, store.RoleAuditor, pages.Link{Path: "/connections", Name: "Connections", Icon: "connections", Group: groupContent})
 	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: "/documents", Name: "Documents", Icon: "documents", Group: groupContent})
 	add(oauth && s.cfg.Admin != nil, store.RoleAdmin, pages.Link{Path: "/search", Name: "Search", Icon: "search", Group: groupContent})
+	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: readersPath, Name: "Readers", Icon: "readers", Group: groupAccess})
+	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: keysPath, Name: "API keys", Icon: "keys", Group: groupAccess})
 	add(oauth, store.RoleAuditor, pages.Link{Path: "/registrations", Name: "Registrations", Icon: "registrations", Group: groupProviders})
 	add(oauth, store.RoleAuditor, pages.Link{Path: "/grants", Name: "Grants", Icon: "grants", Group: groupProviders})
 	system := oauth && s.cfg.Admin != nil && s.cfg.System != nil
@@ -111,6 +114,21 @@ func doneTexts() map[string]string {
 		"approved":             "The deletions are approved. What is still missing is deleted now.",
 		"rejected":             "The deletions are rejected. The documents stay.",
 		"revoked":              "The grant is revoked and its tokens are forgotten.",
+		"reader-made":          "The reader is made. Say below who it is at the sources: until then it finds nothing.",
+		"reader-linked":        "The reader is linked, and finds what it may read with the next question.",
+		"reader-unlinked":      "The link is removed; that counts with the next question.",
+		"reader-disabled":      "The reader is disabled: it finds nothing, and its keys are refused.",
+		"reader-enabled":       "The reader is enabled.",
+		"reader-deleted":       "The reader is deleted, and its keys are revoked.",
+		"identity-added":       "The identity is the reader's.",
+		"identity-removed":     "The identity is no longer the reader's.",
+		"email-added":          "The address is the reader's.",
+		"email-removed":        "The address is no longer the reader's, and the links that it made have ended.",
+		"map-email-on":         "Mapping by e-mail is on: readers with a verified address are linked.",
+		"map-email-off":        "Mapping by e-mail is off, and the links that it made have ended.",
+		"key-revoked":          "The key is revoked.",
+		"signer-added":         "The public key may sign assertions of this key.",
+		"signer-removed":       "That public key may sign no more.",
 		"job-retry":            "The job begins again in a moment.",
 		"queue-paused":         "The queue is paused.",
 		"queue-resumed":        "The queue goes on.",

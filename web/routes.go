@@ -116,6 +116,8 @@ func (s *Server) routes() {
 	s.add(s.adminRoutes()...)
 	s.add(s.adminPageRoutes()...)
 	s.add(s.documentPageRoutes()...)
+	s.add(s.readerPageRoutes()...)
+	s.add(s.keyPageRoutes()...)
 	s.add(s.systemRoutes()...)
 	s.add(s.pushRoutes()...)
 	s.add(s.feedRoutes()...)

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -113,20 +112,6 @@ stands already stays, so that the same file can be imported again.`,
 	return cmd
 }
 
-// importColumns are the columns of an import and where they go.
-func importColumns() map[string]func(r *store.ImportRow, value string) {
-	return map[string]func(r *store.ImportRow, value string){
-		"reader":         func(r *store.ImportRow, v string) { r.Reader = v },
-		"kind":           func(r *store.ImportRow, v string) { r.Kind = store.ReaderKind(v) },
-		"issuer":         func(r *store.ImportRow, v string) { r.Issuer = v },
-		"subject":        func(r *store.ImportRow, v string) { r.Subject = v },
-		"email":          func(r *store.ImportRow, v string) { r.Email = v },
-		"connection":     func(r *store.ImportRow, v string) { r.Connection = v },
-		"principal_kind": func(r *store.ImportRow, v string) { r.PrincipalKind = connectors.PrincipalKind(v) },
-		"principal_id":   func(r *store.ImportRow, v string) { r.PrincipalID = v },
-	}
-}
-
 // readImport reads the rows of a file, and the line of each.
 func (a *app) readImport(file string) (rows []store.ImportRow, lines []int, err error) {
 	var in io.Reader = os.Stdin
@@ -138,36 +123,10 @@ func (a *app) readImport(file string) (rows []store.ImportRow, lines []int, err 
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	r := csv.NewReader(in)
-	head, err := r.Read()
-	if err != nil {
-		return nil, nil, usagef("%s: the first line has to name the columns: reader, kind, issuer, subject, email, connection, principal_kind, principal_id", file)
+	if rows, lines, err = store.ReadImport(in); err != nil {
+		return nil, nil, usagef("%s: %v", file, err)
 	}
-	known := importColumns()
-	head[0] = strings.TrimPrefix(head[0], "\ufeff")
-	for i, name := range head {
-		if known[name] == nil || slices.Contains(head[:i], name) {
-			return nil, nil, usagef("%s: column %q is not known, or stands there twice", file, name)
-		}
-	}
-	for {
-		record, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return rows, lines, nil
-		}
-		if err != nil {
-			return nil, nil, usagef("%s: %v", file, err)
-		}
-		if len(rows) == store.MaxImport {
-			return nil, nil, usagef("%s: at most %d lines can be imported at a time", file, store.MaxImport)
-		}
-		var row store.ImportRow
-		for i, value := range record {
-			known[head[i]](&row, value)
-		}
-		line, _ := r.FieldPos(0)
-		rows, lines = append(rows, row), append(lines, line)
-	}
+	return rows, lines, nil
 }
 
 // linkConsent links a reader to the account that consented to a connection.

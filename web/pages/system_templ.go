@@ -1060,7 +1060,7 @@ func keyTable(v SystemView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, k := range v.Keys {
-				tone, word := keyWords(k)
+				tone, word := masterKeyWords(k)
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 89, "<tr><td><code>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -125,8 +125,8 @@ func jobWhen(j jobs.JobInfo, now time.Time) string {
 	}
 }
 
-// keyWords says what a master key does: a tone and a word.
-func keyWords(k vault.KeyStatus) (tone, word string) {
+// masterKeyWords says what a master key does: a tone and a word.
+func masterKeyWords(k vault.KeyStatus) (tone, word string) {
 	switch {
 	case k.Primary:
 		return "ok", "seals and opens"
