@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Spec is a connector as pure data. UI, docs and command line are generated
@@ -105,7 +106,10 @@ const (
 
 // Setting is one typed field of a connection.
 type Setting struct {
-	Name        string
+	Name string
+	// Label names the setting on pages in a word or three; without one it is its
+	// name in words.
+	Label       string
 	Type        SettingType
 	Description string
 	Default     string
@@ -113,6 +117,14 @@ type Setting struct {
 	Required    bool
 	// Options are the values of an Enum.
 	Options []string
+}
+
+// Title is the setting's name for people.
+func (s Setting) Title() string {
+	if s.Label != "" || s.Name == "" {
+		return s.Label
+	}
+	return strings.ToUpper(s.Name[:1]) + strings.ReplaceAll(s.Name[1:], "_", " ")
 }
 
 // Capability names an optional interface.

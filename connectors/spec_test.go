@@ -50,6 +50,19 @@ func TestSpecValidate(t *testing.T) {
 	}
 }
 
+func TestSettingTitle(t *testing.T) {
+	t.Parallel()
+	for want, set := range map[string]connectors.Setting{
+		"Largest file": {Name: "max_file_kb", Label: "Largest file"},
+		"Max file kb":  {Name: "max_file_kb"},
+		"":             {},
+	} {
+		if got := set.Title(); got != want {
+			t.Errorf("%+v is called %q, want %q", set, got, want)
+		}
+	}
+}
+
 // bare implements the mandatory part alone.
 type bare struct{}
 

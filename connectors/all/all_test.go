@@ -17,6 +17,11 @@ func TestEveryConnectorIsFoundByItsSource(t *testing.T) {
 			t.Errorf("%s stands twice in the list", spec.Source)
 		}
 		seen[spec.Source] = true
+		for _, f := range spec.Settings {
+			if f.Label == "" {
+				t.Errorf("%s: setting %s has no label for the pages", spec.Source, f.Name)
+			}
+		}
 		if got, ok := list.Get(spec.Source); !ok || got != c {
 			t.Errorf("%s is not found by its source", spec.Source)
 		}

@@ -81,20 +81,20 @@ func (c *Connector) Spec() connectors.Spec {
 		CursorVersion:   cursorVersion,
 		Settings: []connectors.Setting{
 			{
-				Name: settingPath, Type: connectors.Path, Required: true, Example: "/srv/docs",
+				Name: settingPath, Label: "Directory", Type: connectors.Path, Required: true, Example: "/srv/docs",
 				Description: "Directory to read: an absolute path on the machine that runs the workers.",
 			},
 			{
-				Name: settingPermissions, Type: connectors.Enum, Default: permissionsPOSIX,
+				Name: settingPermissions, Label: "Permissions", Type: connectors.Enum, Default: permissionsPOSIX,
 				Options:     []string{permissionsPOSIX, permissionsFixed},
 				Description: "posix: each file is visible to the accounts that may read it; fixed: every file is visible to the readers listed below.",
 			},
 			{
-				Name: settingReaders, Type: connectors.List, Example: "unix:alice,group:staff",
+				Name: settingReaders, Label: "Readers", Type: connectors.List, Example: "unix:alice,group:staff",
 				Description: "Readers with permissions=fixed: unix:NAME, unix:@GROUP, uid:N, group:NAME, gid:N, or anyone (every account of this machine).",
 			},
 			{
-				Name: settingMaxFileSize, Type: connectors.String, Default: "64MB", Example: "10MB",
+				Name: settingMaxFileSize, Label: "Largest file", Type: connectors.String, Default: "64MB", Example: "10MB",
 				Description: "Larger files are skipped: bytes, or a number with KB, MB or GB.",
 			},
 		},

@@ -76,13 +76,13 @@ func pace() connectors.Pace {
 
 func settings() []connectors.Setting {
 	return []connectors.Setting{
-		{Name: settingAbout, Type: connectors.Bool, Default: "true", Description: "Sync a short document for each repository: its description, topics and homepage."},
-		{Name: settingFiles, Type: connectors.Bool, Default: "true", Description: "Sync the files of each repository's default branch."},
-		{Name: settingIssues, Type: connectors.Bool, Default: "true", Description: "Sync issues with their comments."},
-		{Name: settingPulls, Type: connectors.Bool, Default: "true", Description: "Sync pull requests with their comments and reviews."},
-		{Name: settingArchived, Type: connectors.Bool, Default: "true", Description: "Include archived repositories. One that is chosen by name is always included."},
-		{Name: settingForks, Type: connectors.Bool, Default: "false", Description: "Include forks. One that is chosen by name is always included."},
-		{Name: settingMaxFile, Type: connectors.Int, Default: "10240", Example: "2048", Description: "Skip files larger than this many kilobytes, 65536 at most."},
+		{Name: settingAbout, Label: "About each repository", Type: connectors.Bool, Default: "true", Description: "Sync a short document for each repository: its description, topics and homepage."},
+		{Name: settingFiles, Label: "Files", Type: connectors.Bool, Default: "true", Description: "Sync the files of each repository's default branch."},
+		{Name: settingIssues, Label: "Issues", Type: connectors.Bool, Default: "true", Description: "Sync issues with their comments."},
+		{Name: settingPulls, Label: "Pull requests", Type: connectors.Bool, Default: "true", Description: "Sync pull requests with their comments and reviews."},
+		{Name: settingArchived, Label: "Archived repositories", Type: connectors.Bool, Default: "true", Description: "Include archived repositories. One that is chosen by name is always included."},
+		{Name: settingForks, Label: "Forks", Type: connectors.Bool, Default: "false", Description: "Include forks. One that is chosen by name is always included."},
+		{Name: settingMaxFile, Label: "Largest file in KB", Type: connectors.Int, Default: "10240", Example: "2048", Description: "Skip files larger than this many kilobytes, 65536 at most."},
 	}
 }
 

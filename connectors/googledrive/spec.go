@@ -58,11 +58,11 @@ func (c *Connector) Spec() connectors.Spec {
 		},
 		Settings: []connectors.Setting{
 			{
-				Name: settingGroups, Type: connectors.Enum, Default: groupsOff, Options: []string{groupsOff, groupsDirectory},
+				Name: settingGroups, Label: "Groups and domains", Type: connectors.Enum, Default: groupsOff, Options: []string{groupsOff, groupsDirectory},
 				Description: "Who is in groups and domains: off lets nobody find what is shared with them only; directory asks the Admin SDK, for which an administrator of the Workspace has to consent.",
 			},
 			{
-				Name: settingLink, Type: connectors.Enum, Default: linkNobody, Options: []string{linkNobody, linkDomain, linkAnyone},
+				Name: settingLink, Label: "Shared by link", Type: connectors.Enum, Default: linkNobody, Options: []string{linkNobody, linkDomain, linkAnyone},
 				Description: "Who finds what is shared by link: nobody; domain, so that links for an organisation count for all of it; or anyone, so that open links count for every account besides.",
 			},
 		},

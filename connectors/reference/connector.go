@@ -39,8 +39,8 @@ func (c Connector) Spec() connectors.Spec {
 		Description: "A scripted source in memory, for tests.",
 		Icon:        "reference",
 		Settings: []connectors.Setting{
-			{Name: "world", Type: connectors.String, Description: "The name of the world to read.", Example: Name, Required: true},
-			{Name: "token", Type: connectors.String, Description: "The credential that the world asks for."},
+			{Name: "world", Label: "World", Type: connectors.String, Description: "The name of the world to read.", Example: Name, Required: true},
+			{Name: "token", Label: "Token", Type: connectors.String, Description: "The credential that the world asks for."},
 		},
 		Provides:        connectors.Capabilities(),
 		PrincipalPrefix: "ref",

@@ -38,7 +38,7 @@ func (c *Connector) Spec() connectors.Spec {
 		},
 		Settings: []connectors.Setting{
 			{
-				Name: settingLink, Type: connectors.Enum, Default: linkNobody, Options: []string{linkNobody, linkAnyone},
+				Name: settingLink, Label: "Shared by link", Type: connectors.Enum, Default: linkNobody, Options: []string{linkNobody, linkAnyone},
 				Description: "Who finds what is shared with anyone who has the link: nobody, or anyone of the organisation.",
 			},
 		},
