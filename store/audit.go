@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -101,6 +103,21 @@ func (s *Store) AuditEvents(ctx context.Context, f AuditFilter) ([]audit.Event, 
 		return e, err
 	})
 	return list, translate("reading the audit log", err)
+}
+
+// ConnectionCreator returns who made a connection, by its own form or by the consent that made it; "" where the audit log does
+// not say.
+func (s *Store) ConnectionCreator(ctx context.Context, connection uuid.UUID) (string, error) {
+	var name string
+	err := s.pool.QueryRow(ctx, `
+		SELECT a.actor FROM connection c JOIN audit_event a ON a.at BETWEEN c.created_at - interval '1 minute' AND c.created_at + interval '1 minute'
+		WHERE c.id = $1 AND a.outcome = 'ok' AND (a.action = 'connection.create' AND a.target_kind = 'connection' AND a.target = c.id::text
+			OR a.action = 'oauth.consent' AND a.detail->>'connection' = c.name)
+		ORDER BY a.id LIMIT 1`, connection).Scan(&name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return name, translate("reading who made a connection", err)
 }
 
 func nullTime(t time.Time) *time.Time {

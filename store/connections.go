@@ -43,6 +43,13 @@ const (
 	StateClosing     ConnectionState = "closing"
 )
 
+// ConnectionStates returns every state, in the order in which people read them.
+func ConnectionStates() []ConnectionState {
+	return []ConnectionState{
+		StateActive, StateDegraded, StateThrottled, StateNeedsReauth, StateConfigError, StateFailed, StatePaused, StateClosing,
+	}
+}
+
 // Connection is one configured instance of a connector.
 type Connection struct {
 	ID               uuid.UUID            `json:"id"`

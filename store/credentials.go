@@ -194,6 +194,29 @@ func (c *Credentials) Overdue(ctx context.Context, limit int) ([]uuid.UUID, erro
 	return list, translate("reading overdue refreshes", err)
 }
 
+// accessDue is when the access token of credential c is renewed while something syncs with it, idleDue when its refresh token
+// is used, so that it does not die unused.
+const (
+	accessDue = `c.obtained_at + (c.at_expires - c.obtained_at) * (0.8 * (0.9 + 0.2 * (abs(hashtext(c.grant_id::text)::bigint) % 1000) / 1000.0))`
+	idleDue   = `c.obtained_at + (c.idle_expires - c.obtained_at) / 2`
+)
+
+// NextRefresh is when the tokens of a grant are renewed without anybody asking, nil for never.
+func (s *Store) NextRefresh(ctx context.Context, grant uuid.UUID) (*time.Time, error) {
+	var at *time.Time
+	err := s.pool.QueryRow(ctx, `
+		SELECT least(CASE WHEN u.syncs THEN greatest(`+accessDue+`, CASE WHEN c.at_expires IS NOT NULL THEN c.next_try END) END,
+			CASE WHEN u.used THEN greatest(`+idleDue+`, CASE WHEN c.idle_expires IS NOT NULL THEN c.next_try END) END)
+		FROM credential c JOIN oauth_grant g ON g.id = c.grant_id
+		CROSS JOIN LATERAL (SELECT coalesce(bool_or(n.state NOT IN ('paused', 'closing')), false) AS syncs, coalesce(bool_or(n.state <> 'closing'), false) AS used
+			FROM connection n WHERE n.grant_id = c.grant_id) u
+		WHERE c.grant_id = $1 AND c.state = 'active' AND c.refreshable AND g.closed_at IS NULL`, grant).Scan(&at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil //nolint:nilnil // never
+	}
+	return at, translate("reading when a grant is refreshed", err)
+}
+
 // Due implements refresh.Store. The jitter of a grant is that of its id, so that a herd that was connected at once
 // spreads. Connections that are paused keep their grant alive, but not its access token. Grants of an endpoint that is held
 // back wait, so that they keep no others from their turn.
@@ -206,8 +229,8 @@ func (c *Credentials) Due(ctx context.Context, quiet time.Duration, limit int) (
 		WHERE l.key IS NULL AND c.state = 'active' AND c.refreshable AND c.next_try <= clock() AND g.closed_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > clock())
 			AND (c.phase = 'idle' OR c.phase = 'uncertain' AND (c.lease_until IS NULL OR c.lease_until + $1::interval <= clock() OR c.at_expires > clock()))
 			AND (u.syncs AND c.at_expires IS NOT NULL
-					AND clock() >= c.obtained_at + (c.at_expires - c.obtained_at) * (0.8 * (0.9 + 0.2 * (abs(hashtext(c.grant_id::text)::bigint) % 1000) / 1000.0))
-				OR u.used AND c.idle_expires IS NOT NULL AND clock() >= c.obtained_at + (c.idle_expires - c.obtained_at) / 2
+					AND clock() >= `+accessDue+`
+				OR u.used AND c.idle_expires IS NOT NULL AND clock() >= `+idleDue+`
 				OR u.syncs AND c.phase = 'uncertain')
 		ORDER BY least(c.at_expires, c.idle_expires) NULLS LAST LIMIT $2`, quiet, limit)
 	if err != nil {

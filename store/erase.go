@@ -202,6 +202,11 @@ func (s *Store) Erasure(ctx context.Context, id uuid.UUID) (Erasure, error) {
 	return e, err
 }
 
+// ErasureOf returns the newest erasure of a whole connection, or ErrNotFound.
+func (s *Store) ErasureOf(ctx context.Context, connection uuid.UUID) (Erasure, error) {
+	return erasureWhere(ctx, s.pool, `connection_id = $1 AND scope = 'connection' ORDER BY requested_at DESC LIMIT 1`, connection)
+}
+
 func erasureWhere(ctx context.Context, q querier, where string, id uuid.UUID) (Erasure, error) {
 	rows, err := q.Query(ctx, `SELECT `+erasureColumns+` FROM erasure WHERE `+where, id)
 	if err != nil {

@@ -113,6 +113,20 @@ func (s *Store) EndDiscarding(ctx context.Context, id uuid.UUID) error {
 	return translate("ending a revocation", err)
 }
 
+// GrantAttemptsBefore returns presentations of a grant's refresh token that are older than the one that before names; uuid.Nil
+// is none, and then the newest come first.
+func (s *Store) GrantAttemptsBefore(ctx context.Context, grant, before uuid.UUID, limit int) ([]oauthflow.Attempt, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT id, epoch, gen, replay, outcome, coalesce(http_status, 0), error, t0, t1 FROM refresh_attempt
+		WHERE grant_id = $1 AND ($2 = '00000000-0000-0000-0000-000000000000'::uuid OR (t0, id) < (SELECT b.t0, b.id FROM refresh_attempt b WHERE b.id = $2))
+		ORDER BY t0 DESC, id DESC LIMIT $3`, grant, before, limit)
+	if err != nil {
+		return nil, translate("listing refreshes", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[oauthflow.Attempt])
+	return list, translate("listing refreshes", err)
+}
+
 // GrantAttempts implements oauthflow.GrantStore: it returns the newest presentations of a grant's refresh token.
 func (s *Store) GrantAttempts(ctx context.Context, grant uuid.UUID, limit int) ([]oauthflow.Attempt, error) {
 	rows, err := s.pool.Query(ctx, `

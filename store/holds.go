@@ -61,7 +61,9 @@ const holdColumns = `h.id, h.connection_id, c.name, h.run_id, h.reason, h.state,
 type HoldFilter struct {
 	Connection uuid.UUID
 	State      HoldState
-	Limit      int
+	// Before names a hold: those that are older than it.
+	Before uuid.UUID
+	Limit  int
 }
 
 // Holds lists holds, newest first: 100 where the filter names no limit.
@@ -71,7 +73,8 @@ func (s *Store) Holds(ctx context.Context, f HoldFilter) ([]Hold, error) {
 	}
 	rows, err := s.pool.Query(ctx, `SELECT `+holdColumns+` FROM deletion_hold h JOIN connection c ON c.id = h.connection_id
 		WHERE ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR h.connection_id = $1) AND ($2 = '' OR h.state = $2)
-		ORDER BY h.created_at DESC, h.id LIMIT $3`, f.Connection, f.State, f.Limit)
+		  AND ($4 = '00000000-0000-0000-0000-000000000000'::uuid OR (h.created_at, h.id) < (SELECT b.created_at, b.id FROM deletion_hold b WHERE b.id = $4))
+		ORDER BY h.created_at DESC, h.id DESC LIMIT $3`, f.Connection, f.State, f.Limit, f.Before)
 	if err != nil {
 		return nil, translate("listing held deletions", err)
 	}

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +40,38 @@ func (s *Store) Quarantined(ctx context.Context, connection uuid.UUID) ([]Quaran
 		return nil, fmt.Errorf("listing quarantine: %w", err)
 	}
 	return list, nil
+}
+
+// QuarantinePage lists a connection's quarantine in id order, after the id after
+// ("" starts), at most limit.
+func (s *Store) QuarantinePage(ctx context.Context, connection uuid.UUID, after string, limit int) ([]QuarantinedItem, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT external_id, path, source_revision, class, reason, attempts, first_at, last_at, retry_at
+		FROM quarantine WHERE connection_id = $1 AND external_id > $2 ORDER BY external_id LIMIT $3`, connection, after, limit)
+	if err != nil {
+		return nil, translate("listing quarantine", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[QuarantinedItem])
+	return list, translate("listing quarantine", err)
+}
+
+// RetryAllQuarantined is RetryQuarantined of everything that is quarantined. The
+// event says how many that were; nothing is recorded of none.
+func (s *Store) RetryAllQuarantined(ctx context.Context, connection uuid.UUID, event audit.Event) (int, error) {
+	n := 0
+	err := s.inTxErr(ctx, "retrying quarantined items", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE quarantine SET retry_at = clock() WHERE connection_id = $1`, connection)
+		if err != nil {
+			return err
+		}
+		if n = int(tag.RowsAffected()); n == 0 {
+			return nil
+		}
+		event.Detail = maps.Clone(event.Detail)
+		event.Detail["items"] = strconv.Itoa(n)
+		return recordAll(ctx, tx, connection.String(), []audit.Event{event})
+	})
+	return n, err
 }
 
 // RetryQuarantined lets quarantined items be tried once more, whatever their
@@ -150,6 +184,20 @@ func (s *Store) Exclusions(ctx context.Context, connection uuid.UUID) ([]Exclude
 	rows, err := s.pool.Query(ctx, `
 		SELECT external_id, path, reason, by, at FROM exclusion
 		WHERE connection_id = $1 AND why = 'excluded' AND external_id IS NOT NULL ORDER BY path, external_id`, connection)
+	if err != nil {
+		return nil, translate("listing exclusions", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ExcludedItem])
+	return list, translate("listing exclusions", err)
+}
+
+// ExclusionsPage lists what admins keep out of a connection, by path, after an
+// item (the zero item starts), at most limit.
+func (s *Store) ExclusionsPage(ctx context.Context, connection uuid.UUID, after ExcludedItem, limit int) ([]ExcludedItem, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT external_id, path, reason, by, at FROM exclusion
+		WHERE connection_id = $1 AND why = 'excluded' AND external_id IS NOT NULL AND ($3 = '' OR (path, external_id) > ($2, $3))
+		ORDER BY path, external_id LIMIT $4`, connection, after.Path, after.ExternalID, limit)
 	if err != nil {
 		return nil, translate("listing exclusions", err)
 	}
