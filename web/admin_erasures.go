@@ -17,6 +17,7 @@ import (
 // AdminDeletionStore keeps erasures, and deletions that wait for somebody.
 type AdminDeletionStore interface {
 	Erasure(ctx context.Context, id uuid.UUID) (store.Erasure, error)
+	ErasureOf(ctx context.Context, connection uuid.UUID) (store.Erasure, error)
 	Erasures(ctx context.Context) ([]store.Erasure, error)
 	EraseReceipt(ctx context.Context, id uuid.UUID) (store.Receipt, error)
 }

@@ -90,6 +90,9 @@ func (s *Server) showChoices(c echo.Context, status int, text string, v pages.Ch
 			}
 		}
 	}
+	if v.Head, err = s.connectionHead(c, v.Connection, "choose"); err != nil {
+		return err
+	}
 	return render(c, status, pages.Choosing(s.showProblem(c, "What "+v.Connection.Name+" syncs", text), v))
 }
 

@@ -137,5 +137,5 @@ func TestRunPage(t *testing.T) {
 	if p := o.ada.get("/runs/" + uuid.NewString()); p.status != http.StatusNotFound {
 		t.Errorf("another run: %d", p.status)
 	}
-	o.ada.get("/connections/files").has(t, `<a href="`+path+`">`, "+0 ~0 -0 !0")
+	o.ada.get("/connections/files/runs?lane=permissions").has(t, `<a href="`+path+`">`)
 }

@@ -25,79 +25,6 @@ func (s *Server) connectionOf(c echo.Context) (store.Connection, error) {
 	return k, nil
 }
 
-// connectionsPage lists the connections.
-func (s *Server) connectionsPage(c echo.Context) error {
-	ctx := c.Request().Context()
-	o := s.cfg.OAuth
-	list, err := o.Store.ConnectionOverviews(ctx)
-	if err != nil {
-		return err
-	}
-	grants, err := o.Grants.List(ctx)
-	if err != nil {
-		return err
-	}
-	v := pages.ConnectionsView{MayAct: mayAct(c, store.RoleAdmin)}
-	if v.Now, err = o.Store.Now(ctx); err != nil {
-		return err
-	}
-	for _, k := range list {
-		row := pages.ConnectionRow{ConnectionOverview: k}
-		if i := slices.IndexFunc(grants, func(g oauthflow.Grant) bool { return k.GrantID != nil && g.ID == *k.GrantID }); i >= 0 {
-			row.Grant = &grants[i]
-		}
-		v.Rows = append(v.Rows, row)
-	}
-	return render(c, http.StatusOK, pages.Connections(s.frame(c, "Connections"), v))
-}
-
-// connectionPage shows one connection.
-func (s *Server) connectionPage(c echo.Context) error {
-	k, err := s.connectionOf(c)
-	if err != nil {
-		return err
-	}
-	return s.showConnection(c, http.StatusOK, k, "")
-}
-
-// shownRuns is how many runs the page of a connection shows.
-const shownRuns = 20
-
-func (s *Server) showConnection(c echo.Context, status int, k store.Connection, text string) error {
-	ctx := c.Request().Context()
-	o := s.cfg.OAuth
-	v := pages.ConnectionView{Connection: k, MayAct: mayAct(c, store.RoleAdmin)}
-	var err error
-	if v.Totals, err = o.Store.Totals(ctx, k.ID); err != nil {
-		return err
-	}
-	if v.Schedules, err = o.Store.Schedules(ctx, k.ID); err != nil {
-		return err
-	}
-	if v.Runs, err = o.Store.Runs(ctx, store.RunFilter{Connection: k.ID, Limit: shownRuns}); err != nil {
-		return err
-	}
-	if v.Now, err = o.Store.Now(ctx); err != nil {
-		return err
-	}
-	if err := s.completeConnection(ctx, &v); err != nil {
-		return err
-	}
-	spec, _ := s.sourceNamed(k.Source)
-	v.Choose = spec.Has(connectors.CanChoose) && o.Chooser != nil
-	v.WantsGrant = k.GrantID == nil && spec.Provider != ""
-	if k.GrantID != nil {
-		if v.Grant, err = o.Grants.Get(ctx, *k.GrantID); err != nil {
-			return err
-		}
-		if v.Reader, err = s.readerOffer(ctx, c, k, v.Grant); err != nil {
-			return err
-		}
-		v.KnowsSelf = spec.Has(connectors.CanSelf)
-	}
-	return render(c, status, pages.Connection(s.showProblem(c, k.Name, text), v))
-}
-
 // readerOffer is the reader that the one who looks can be linked to the consenting account as: only who consented, and
 // only where the link does not stand already.
 func (s *Server) readerOffer(ctx context.Context, c echo.Context, k store.Connection, g *oauthflow.GrantView) (string, error) {
@@ -215,12 +142,27 @@ func (s *Server) readExpiry(c echo.Context, f map[string]string) (*time.Time, oa
 	return at, then, nil
 }
 
-func (s *Server) expireConnection(c echo.Context, k store.Connection, f map[string]string) error {
-	at, then, err := s.readExpiry(c, f)
+// expireConnection sets when a connection ends.
+func (s *Server) expireConnection(c echo.Context) error {
+	k, err := s.connectionOf(c)
 	if err != nil {
 		return err
 	}
-	return s.cfg.OAuth.Grants.SetConnectionExpiry(c.Request().Context(), s.by(c), k.ID, at, then)
+	f, err := formValues(c, "at", "then")
+	if err != nil {
+		return err
+	}
+	at, then, err := s.readExpiry(c, f)
+	if err == nil {
+		err = s.cfg.OAuth.Grants.SetConnectionExpiry(c.Request().Context(), s.by(c), k.ID, at, then)
+	}
+	if text, ok := oauthProblem(err); ok && err != nil {
+		return s.showSettings(c, http.StatusUnprocessableEntity, k, text)
+	}
+	if err != nil {
+		return err
+	}
+	return seeOther(c, "/connections/"+k.Name+"/settings", "expiry")
 }
 
 // linkReader links the account that consented to the reader of who consented, making that reader if needed.
@@ -282,8 +224,11 @@ func (s *Server) disconnectPage(c echo.Context) error {
 
 func (s *Server) askDisconnect(c echo.Context, status int, k store.Connection, text string) error {
 	ctx := c.Request().Context()
-	v := pages.DisconnectView{Connection: k}
+	v := pages.DisconnectView{}
 	var err error
+	if v.Head, err = s.connectionHead(c, k, "settings"); err != nil {
+		return err
+	}
 	if v.Totals, err = s.cfg.OAuth.Store.Totals(ctx, k.ID); err != nil {
 		return err
 	}
@@ -335,6 +280,9 @@ func (s *Server) disconnect(c echo.Context) error {
 	err = s.cfg.OAuth.Store.DeleteConnection(ctx, k.ID)
 	v.Later = errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrTimeout)
 	if err != nil && !v.Later {
+		return err
+	}
+	if v.Erasure, err = s.erasureOf(c, k); err != nil {
 		return err
 	}
 	return render(c, http.StatusOK, pages.Disconnected(s.frame(c, "Disconnected"), v))

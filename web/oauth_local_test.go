@@ -130,7 +130,8 @@ func testConnectFolder(t *testing.T) {
 		t.Error("the connection is not in the audit log")
 	}
 	live := o.ada.get(p.location())
-	live.says(t, http.StatusOK, "its first sync has been asked for", "snapshot waiting", inside)
+	live.says(t, http.StatusOK, "its first sync has been asked for", "snapshot waiting")
+	o.ada.get("/connections/docs/settings").says(t, http.StatusOK, "Directory "+inside, "by bob")
 	live.has(t, `<div id="runs" data-live>`, `<div id="facts" data-live>`, `<script src="/app.js"`)
 	post(o.ada, inside).says(t, http.StatusUnprocessableEntity, "Name: it is taken, choose another")
 	// What has come to an end is not looked at again and again.

@@ -104,7 +104,7 @@ func testChangePage(t *testing.T) {
 		t.Fatalf("changing: %d\n%s", p.status, p.text())
 	}
 	o.ada.get(p.location()).says(t, http.StatusOK, "The registration is changed", "not complete", "enter the credentials again", other.Host())
-	o.ada.get("/connections/files").says(t, http.StatusOK, "needs reauth", "the provider's address was changed by an owner")
+	o.ada.get("/connections/files").says(t, http.StatusOK, "needs reauth", "The provider's address was changed by an owner")
 	o.ada.get("/grants").says(t, http.StatusOK, "closed")
 	if other.Count("token") != 0 {
 		t.Error("something was sent to the other server")

@@ -96,20 +96,32 @@ func (s *Server) connectRoutes() []route {
 
 func (s *Server) connectionRoutes() []route {
 	get, post := http.MethodGet, http.MethodPost
-	return []route{
+	list := []route{
 		{method: get, path: "/connections", access: accessAuditor, handler: s.connectionsPage, returnable: true},
 		{method: get, path: "/connections/:name", access: accessAuditor, handler: s.connectionPage, returnable: true},
 		{method: get, path: "/connections/:name/choose", access: accessAdmin, handler: s.choosePage, calls: true, returnable: true},
 		{method: post, path: "/connections/:name/choose", access: accessAdmin, handler: s.choose, calls: true},
+		{method: get, path: "/connections/:name/runs", access: accessAuditor, handler: s.connectionRunsPage, returnable: true},
+		{method: get, path: "/connections/:name/grant", access: accessAuditor, handler: s.connectionGrantPage, returnable: true},
+		{method: post, path: "/connections/:name/revoke", access: accessAdmin, handler: s.revokeConnectionGrant, calls: true},
+		{method: get, path: "/connections/:name/settings", access: accessAuditor, handler: s.settingsPage, returnable: true},
 		{method: post, path: "/connections/:name/sync", access: accessAdmin, handler: s.connectionAct(s.syncConnection, "sync")},
 		{method: post, path: "/connections/:name/pause", access: accessAdmin, handler: s.connectionAct(s.pauseConnection(true), "paused")},
 		{method: post, path: "/connections/:name/resume", access: accessAdmin, handler: s.connectionAct(s.pauseConnection(false), "resumed")},
-		{method: post, path: "/connections/:name/expiry", access: accessAdmin, handler: s.connectionAct(s.expireConnection, "expiry", "at", "then")},
+		{method: post, path: "/connections/:name/expiry", access: accessAdmin, handler: s.expireConnection},
 		{method: post, path: "/connections/:name/link", access: accessAdmin, handler: s.connectionAct(s.linkReader, "linked"), calls: true},
 		{method: post, path: "/connections/:name/grant-again", access: accessAdmin, handler: s.grantConnectionAgain},
 		{method: get, path: "/connections/:name/disconnect", access: accessAdmin, handler: s.disconnectPage},
 		{method: post, path: "/connections/:name/disconnect", access: accessAdmin, handler: s.disconnect, calls: true},
 	}
+	if s.cfg.Admin != nil {
+		list = append(
+			list,
+			route{method: get, path: "/connections/:name/deletions", access: accessAuditor, handler: s.connectionHoldsPage, returnable: true},
+			route{method: get, path: "/erasures/:id", access: accessAuditor, handler: s.erasurePage, returnable: true},
+		)
+	}
+	return list
 }
 
 func (s *Server) grantRoutes() []route {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -19,7 +20,7 @@ func (s *Server) schedulePage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	v := pages.ScheduleView{Connection: k}
+	v := pages.ScheduleView{Head: pages.ConnectionHead{Connection: k}}
 	if v.Timetable, err = s.cfg.Admin.Store.Timetable(c.Request().Context(), k.ID); err != nil {
 		return err
 	}
@@ -28,12 +29,16 @@ func (s *Server) schedulePage(c echo.Context) error {
 }
 
 func (s *Server) showSchedule(c echo.Context, status int, text string, v pages.ScheduleView) error {
+	k := v.Head.Connection
 	var err error
+	if v.Head, err = s.connectionHead(c, k, "schedule"); err != nil {
+		return err
+	}
 	if v.Now, err = s.cfg.OAuth.Store.Now(c.Request().Context()); err != nil {
 		return err
 	}
-	v.MayAct = mayAct(c, store.RoleAdmin)
-	return render(c, status, pages.Schedule(s.showProblem(c, "Schedule of "+v.Connection.Name, text), v))
+	v.MayAct = v.Head.MayAct && k.State != store.StateClosing
+	return render(c, status, pages.Schedule(s.showProblem(c, "Schedule of "+k.Name, text), v))
 }
 
 // saveSchedule replaces when a connection runs.
@@ -47,7 +52,7 @@ func (s *Server) saveSchedule(c echo.Context) error {
 		return err
 	}
 	v := pages.ScheduleView{
-		Connection: k, Content: cut(f["content"]), Permissions: cut(f["permissions"]), Reconcile: cut(f["reconcile"]), Zone: cut(f["zone"]), Quiet: cutLong(f["quiet"]),
+		Head: pages.ConnectionHead{Connection: k}, Content: cut(f["content"]), Permissions: cut(f["permissions"]), Reconcile: cut(f["reconcile"]), Zone: cut(f["zone"]), Quiet: cutLong(f["quiet"]),
 	}
 	if v.Timetable, err = s.cfg.Admin.Store.Timetable(c.Request().Context(), k.ID); err != nil {
 		return err
@@ -86,8 +91,11 @@ func rhythmOf(text string) LaneSchedule {
 	return LaneSchedule{Cron: cron}
 }
 
-// shownQuarantine bounds what the page of a quarantine shows.
-const shownQuarantine = 200
+// Bounds of what the page of a quarantine shows.
+const (
+	quarantinePerPage = 100
+	excludedPerPage   = 50
+)
 
 // quarantinePage lists what of a connection could not be ingested.
 func (s *Server) quarantinePage(c echo.Context) error {
@@ -99,20 +107,50 @@ func (s *Server) quarantinePage(c echo.Context) error {
 }
 
 func (s *Server) showQuarantine(c echo.Context, status int, k store.Connection, text string) error {
-	list, err := s.cfg.Admin.Store.Quarantined(c.Request().Context(), k.ID)
-	if err != nil {
+	ctx := c.Request().Context()
+	var v pages.QuarantineView
+	var err error
+	if v.Head, err = s.connectionHead(c, k, "quarantine"); err != nil {
 		return err
 	}
-	v := pages.QuarantineView{Connection: k, Items: list[:min(len(list), shownQuarantine)], Total: len(list), MayAct: mayAct(c, store.RoleAdmin) && k.State != store.StateClosing}
-	excluded, err := s.cfg.Admin.Store.Exclusions(c.Request().Context(), k.ID)
-	if err != nil {
+	v.MayAct = v.Head.MayAct && k.State != store.StateClosing
+	if err := s.addQuarantine(c, k, &v); err != nil {
 		return err
 	}
-	v.Excluded, v.AllExcluded = excluded[:min(len(excluded), shownQuarantine)], len(excluded)
-	if v.Now, err = s.cfg.OAuth.Store.Now(c.Request().Context()); err != nil {
+	if v.Now, err = s.cfg.OAuth.Store.Now(ctx); err != nil {
 		return err
 	}
 	return render(c, status, pages.Quarantine(s.showProblem(c, "Quarantine of "+k.Name, text), v))
+}
+
+// addQuarantine adds a page of the items behind ?after=, and one of the exclusions behind ?out= and ?path=.
+func (s *Server) addQuarantine(c echo.Context, k store.Connection, v *pages.QuarantineView) error {
+	ctx := c.Request().Context()
+	after, out := c.QueryParam("after"), store.ExcludedItem{ExternalID: c.QueryParam("out"), Path: c.QueryParam("path")}
+	for _, id := range []string{after, out.ExternalID, out.Path} {
+		if id != "" && !store.UsableID(id) {
+			return invalid("after", "after: must be the last one of the page before")
+		}
+	}
+	v.First = after == "" && out.ExternalID == ""
+	var err error
+	if v.Items, err = s.cfg.Admin.Store.QuarantinePage(ctx, k.ID, after, quarantinePerPage+1); err != nil {
+		return err
+	}
+	if v.Excluded, err = s.cfg.Admin.Store.ExclusionsPage(ctx, k.ID, out, excludedPerPage+1); err != nil {
+		return err
+	}
+	path := "/connections/" + k.Name + "/quarantine?"
+	if len(v.Items) > quarantinePerPage {
+		v.Items = v.Items[:quarantinePerPage]
+		v.Next = path + url.Values{"after": {v.Items[quarantinePerPage-1].ExternalID}}.Encode()
+	}
+	if len(v.Excluded) > excludedPerPage {
+		v.Excluded = v.Excluded[:excludedPerPage]
+		last := v.Excluded[excludedPerPage-1]
+		v.NextExcluded = path + url.Values{"out": {last.ExternalID}, "path": {last.Path}}.Encode() + "#excluded"
+	}
+	return nil
 }
 
 // actOnQuarantine tries items again, excludes one, or takes an exclusion back.
@@ -134,19 +172,12 @@ func (s *Server) actOnQuarantine(c echo.Context) error {
 	case "include":
 		act, done = s.includeItems, "included"
 	case "retry-all":
-		list, err := s.cfg.Admin.Store.Quarantined(c.Request().Context(), k.ID)
-		if err != nil {
-			return err
-		}
-		in.IDs = nil
-		for _, i := range list {
-			in.IDs = append(in.IDs, i.ExternalID)
-		}
+		return s.retryAll(c, k)
 	default:
 		return invalid("do", "there is no such button")
 	}
-	if len(in.IDs) == 0 || k.State == store.StateClosing {
-		return s.showQuarantine(c, http.StatusUnprocessableEntity, k, "there is nothing to do")
+	if k.State == store.StateClosing {
+		return s.showQuarantine(c, http.StatusUnprocessableEntity, k, "it is being deleted")
 	}
 	if !store.UsableID(in.IDs[0]) || len(in.Reason) > maxReason {
 		return s.showQuarantine(c, http.StatusUnprocessableEntity, k, "the reason is too long, or there is no such item")
@@ -157,15 +188,34 @@ func (s *Server) actOnQuarantine(c echo.Context) error {
 	return seeOther(c, "/connections/"+k.Name+"/quarantine", done)
 }
 
-// completeConnection adds what the engine says of a connection.
-func (s *Server) completeConnection(ctx context.Context, v *pages.ConnectionView) error {
-	if v.Engine = s.cfg.Admin != nil; !v.Engine {
-		return nil
+// retryAll lets everything in quarantine be tried again.
+func (s *Server) retryAll(c echo.Context, k store.Connection) error {
+	if k.State == store.StateClosing {
+		return s.showQuarantine(c, http.StatusUnprocessableEntity, k, "it is being deleted")
 	}
-	var err error
-	if v.Notices, err = s.cfg.Admin.Store.Notices(ctx, store.NoticeFilter{Connection: v.Connection.ID}); err != nil {
+	n, err := s.cfg.Admin.Store.RetryAllQuarantined(c.Request().Context(), k.ID, connectionEvent(c, "quarantine.retry", k))
+	if err != nil {
 		return err
 	}
-	v.Holds, err = s.cfg.Admin.Store.Holds(ctx, store.HoldFilter{Connection: v.Connection.ID, State: store.HoldOpen})
+	if n == 0 {
+		return s.showQuarantine(c, http.StatusUnprocessableEntity, k, "there is nothing to do")
+	}
+	return seeOther(c, "/connections/"+k.Name+"/quarantine", "retry")
+}
+
+// completeConnection adds what the engine says of a connection.
+func (s *Server) completeConnection(ctx context.Context, v *pages.ConnectionView) error {
+	if !v.Head.Engine {
+		return nil
+	}
+	id := v.Head.Connection.ID
+	var err error
+	if v.Notices, err = s.cfg.Admin.Store.Notices(ctx, store.NoticeFilter{Connection: id, Limit: shownNotices}); err != nil {
+		return err
+	}
+	v.Holds, err = s.cfg.Admin.Store.Holds(ctx, store.HoldFilter{Connection: id, State: store.HoldOpen})
 	return err
 }
+
+// shownNotices is how many notices the page of a connection shows.
+const shownNotices = 20

@@ -244,7 +244,7 @@ func runCounts(c store.Counts) string {
 		{c.Blocked, "blocked"},
 	} {
 		if n.count > 0 {
-			out = append(out, fmt.Sprintf("%d %s", n.count, n.word))
+			out = append(out, count(n.count)+" "+n.word)
 		}
 	}
 	return strings.Join(out, ", ")

@@ -66,6 +66,9 @@ func connectionTone(s store.ConnectionState) string {
 	}
 }
 
+// count is thousands for numbers of either type.
+func count[N int | int64](n N) string { return thousands(int64(n)) }
+
 // staleAfter is twice the default interval of the permissions lane.
 const staleAfter = 2 * store.DefaultPermissionsEvery
 
