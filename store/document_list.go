@@ -213,9 +213,12 @@ type DocumentPart struct {
 // maxPart is how many chunks a part may have.
 const maxPart = 100
 
+// NoChunk is the number of no chunk: the first has 0.
+const NoChunk = -1
+
 // DocumentPart returns at most size chunks of a document: of its parts of that
-// size the one in which the chunk of that number is, or, where number is 0, the
-// one in which that place is. What who may not see and what does not exist is
+// size the one in which the chunk of that number is, or, where number is NoChunk
+// or that chunk is gone, the one in which that place is, from 1. What who may not see and what does not exist is
 // ErrNotFound.
 func (s *Store) DocumentPart(ctx context.Context, who Identity, id uuid.UUID, number, place, size int) (DocumentPart, error) {
 	size = max(1, min(size, maxPart))

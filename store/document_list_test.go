@@ -157,11 +157,11 @@ func TestDocumentPart(t *testing.T) {
 	if err != nil || part.Total != len(whole) || part.First != len(whole) || len(part.Chunks) != 1 || part.Chunks[0].Text != whole[len(whole)-1].Text {
 		t.Errorf("the last chunk: %+v, %v", part, err)
 	}
-	if part, err = f.store.DocumentPart(t.Context(), who, mine, 0, 0, 1000); err != nil || part.First != 1 || len(part.Chunks) != min(len(whole), 100) {
+	if part, err = f.store.DocumentPart(t.Context(), who, mine, store.NoChunk, 0, 1000); err != nil || part.First != 1 || len(part.Chunks) != min(len(whole), 100) {
 		t.Errorf("the whole document: %+v, %v", part, err)
 	}
 	for _, id := range []uuid.UUID{hidden, uuid.New()} {
-		if part, err := f.store.DocumentPart(t.Context(), who, id, 0, 1, 20); !errors.Is(err, store.ErrNotFound) || len(part.Chunks) > 0 {
+		if part, err := f.store.DocumentPart(t.Context(), who, id, store.NoChunk, 1, 20); !errors.Is(err, store.ErrNotFound) || len(part.Chunks) > 0 {
 			t.Errorf("another's document: %+v, %v", part, err)
 		}
 	}

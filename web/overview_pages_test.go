@@ -89,7 +89,7 @@ func TestGallery(t *testing.T) {
 	o := newOAuthRig(t)
 	find := func(q string) page { return o.ada.get("/connect?q=" + url.QueryEscape(q)) }
 	p := o.ada.get("/connect")
-	p.says(t, http.StatusOK, "Fake Drive", "Gives content and a choice of what is synced", "your consent at the provider; the registration is there", "Connect through drive", "a directory of the server's machine")
+	p.says(t, http.StatusOK, "Fake Drive", "Gives content a choice of what is synced", "your consent at the provider; the registration is there", "Connect through drive", "a directory of the server's machine")
 	p.has(t, `href="/icons.svg#folder"`, `href="/icons.svg#documents"`, `name="q"`)
 	if p := find("FAKE choice"); !strings.Contains(p.text(), "Fake Drive") || strings.Contains(p.text(), "a directory of the server's machine") {
 		t.Errorf("looking for Fake Drive:\n%s", p.text())

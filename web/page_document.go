@@ -74,10 +74,10 @@ func (s *Server) documentView(c echo.Context, chunk, from string) (pages.Documen
 	if err != nil {
 		return v, err
 	}
-	if v.Chunk, err = placeOf("chunk", chunk); err != nil {
+	if v.Chunk, err = placeOf("chunk", chunk, store.NoChunk); err != nil {
 		return v, err
 	}
-	if v.From, err = placeOf("from", from); err != nil {
+	if v.From, err = placeOf("from", from, 0); err != nil {
 		return v, err
 	}
 	if v.Document, err = s.cfg.Admin.Store.DocumentOrigin(ctx, id); err != nil {
@@ -99,10 +99,10 @@ func (s *Server) documentView(c echo.Context, chunk, from string) (pages.Documen
 	return v, err
 }
 
-// placeOf reads a number of a chunk, or the place of one; 0 is none.
-func placeOf(field, text string) (int, error) {
+// placeOf reads a number of a chunk, or the place of one.
+func placeOf(field, text string, none int) (int, error) {
 	if text == "" {
-		return 0, nil
+		return none, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || n < 0 {
@@ -124,7 +124,7 @@ func (s *Server) readPart(c echo.Context, who store.Identity, v *pages.DocumentV
 		return err
 	}
 	v.Part, v.PerPage = part, chunksPerPage
-	if v.Chunk == 0 {
+	if v.Chunk == store.NoChunk {
 		return nil
 	}
 	l, err := s.cfg.Admin.Store.Lineage(ctx, who, store.ChunkID{Document: v.Document.ID, Number: v.Chunk})

@@ -155,6 +155,20 @@ func TestDocumentPage(t *testing.T) {
 			t.Errorf("%s: %d", none, p.status)
 		}
 	}
+	if p := l.oauthRig.ada.get(path); strings.Contains(p.body, "chunk asked") {
+		t.Error("a chunk is marked that nobody asked for")
+	}
+	// The numbers of chunks begin with 0.
+	l.exec(`UPDATE chunk SET id = id - 1000 WHERE document_id = $1`, id)
+	l.exec(`UPDATE chunk SET id = id + 999 WHERE document_id = $1`, id)
+	l.exec(`UPDATE revision SET chunk_ids = (SELECT array_agg(x - 1 ORDER BY x) FROM unnest(chunk_ids) x) WHERE document_id = $1`, id)
+	l.oauthRig.ada.get(path+"?from=21").says(t, http.StatusOK, "21 to 40")
+	p = l.oauthRig.ada.get(path + "?chunk=0")
+	p.says(t, http.StatusOK, "1 to 20", "Where chunk 0 comes from")
+	p.has(t, `class="chunk asked" id="chunk-0"`)
+	if p := l.oauthRig.ada.get(path); strings.Contains(p.body, "chunk asked") || strings.Contains(p.body, `id="lineage"`) {
+		t.Error("a chunk is marked that nobody asked for")
+	}
 	l.exec(`UPDATE document SET url = 'https://docs.example/a?b' WHERE id = $1`, id)
 	l.oauthRig.ada.get(path).has(t, `href="https://docs.example/a?b" rel="noreferrer noopener"`)
 	empty := l.add(l.content.ada, "empty")

@@ -28,7 +28,7 @@ func unspaced(r rune) bool {
 func wordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
 
 // frequent are English words that say nothing of what a text is about.
-const frequent = " a an and are as at be by can do does for from has have how i if in is it its me my of on or that the there this to was we what when where which who why will with you "
+const frequent = " a about an and are as at be but by can do does for from has have how i if in is it its me my not of on or that the their there they this to was we what when where which who why will with you "
 
 // plurals and endings are what forms of one word may differ by; "" is between two blanks.
 const (

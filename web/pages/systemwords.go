@@ -181,7 +181,7 @@ func roomOf(t store.TableSize) string {
 		return "Documents and revisions"
 	case "chunk":
 		return "Chunks"
-	case "embed_todo", "embedding_profile":
+	case "embed_todo":
 		return "Waiting to be embedded"
 	case "acl_set", "acl_entry", "membership", "principal", "principal_email", "realm":
 		return "Permissions"
