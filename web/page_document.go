@@ -53,7 +53,7 @@ func (s *Server) readDocumentAs(c echo.Context) error {
 	}
 	who, reader, err := s.inPlaceOf(c, f["reader"], "document")
 	if p, ok := errors.AsType[*Problem](err); ok {
-		v.NoText = pages.NoTextNobody
+		v.As, v.NoText = f["reader"], pages.NoTextNobody
 		return s.showDocument(c, http.StatusUnprocessableEntity, p.Detail, v)
 	}
 	if err != nil {
@@ -70,17 +70,14 @@ func (s *Server) readDocumentAs(c echo.Context) error {
 func (s *Server) documentView(c echo.Context, chunk, from string) (pages.DocumentView, error) {
 	ctx := c.Request().Context()
 	v := pages.DocumentView{MayRead: mayAct(c, store.RoleAdmin), MayViewAs: mayAct(c, store.RoleOwner)}
-	id, err := documentID(c)
-	if err != nil {
-		return v, err
-	}
+	var err error
 	if v.Chunk, err = placeOf("chunk", chunk, store.NoChunk); err != nil {
 		return v, err
 	}
 	if v.From, err = placeOf("from", from, 0); err != nil {
 		return v, err
 	}
-	if v.Document, err = s.cfg.Admin.Store.DocumentOrigin(ctx, id); err != nil {
+	if v.Document, err = s.documentOrigin(c); err != nil {
 		return v, err
 	}
 	if v.Document.GrantID != nil {
@@ -97,6 +94,24 @@ func (s *Server) documentView(c echo.Context, chunk, from string) (pages.Documen
 	}
 	v.Now, err = s.cfg.Store.Now(ctx)
 	return v, err
+}
+
+// documentOrigin is the document that the path names.
+func (s *Server) documentOrigin(c echo.Context) (store.DocumentOrigin, error) {
+	id, err := documentID(c)
+	if err != nil {
+		return store.DocumentOrigin{}, noDocument(err)
+	}
+	d, err := s.cfg.Admin.Store.DocumentOrigin(c.Request().Context(), id)
+	return d, noDocument(err)
+}
+
+// noDocument says to people that a document is not there.
+func noDocument(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return problem(http.StatusNotFound, codeNotFound, "there is no such document here, or not any more; the page Documents lists what is stored")
+	}
+	return err
 }
 
 // placeOf reads a number of a chunk, or the place of one.
@@ -148,19 +163,17 @@ const shownWho = 50
 func (s *Server) documentAccessPage(c echo.Context) error {
 	ctx := c.Request().Context()
 	v := pages.AccessView{Reader: c.QueryParam("reader"), Key: c.QueryParam("key"), ReaderPages: s.serves("/readers/:id")}
-	id, err := documentID(c)
-	if err != nil {
-		return err
-	}
+	var err error
 	after := uuid.Nil
 	if text := c.QueryParam("after"); text != "" {
 		if after, err = uuid.Parse(text); err != nil {
 			return invalid("after", "after: must be that of a link of this page")
 		}
 	}
-	if v.Document, err = s.cfg.Admin.Store.DocumentOrigin(ctx, id); err != nil {
+	if v.Document, err = s.documentOrigin(c); err != nil {
 		return err
 	}
+	id := v.Document.ID
 	if v.Readers, err = s.cfg.Admin.Store.ReaderNames(ctx, offeredReaders); err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func TestDocumentPage(t *testing.T) {
 		l.oauthRig.ada.get(path+bad).says(t, http.StatusBadRequest, "must be a number")
 	}
 	for _, none := range []string{uuid.NewString(), "x", hostile} {
-		if p := l.oauthRig.ada.get("/documents/" + strings.ReplaceAll(none, "/", "%2F")); p.status != http.StatusNotFound {
+		if p := l.oauthRig.ada.get("/documents/" + strings.ReplaceAll(none, "/", "%2F")); p.status != http.StatusNotFound || none != hostile && !strings.Contains(p.text(), "There is no such document here") {
 			t.Errorf("%s: %d", none, p.status)
 		}
 	}
@@ -203,6 +203,7 @@ func TestDocumentIsReadAsSomebody(t *testing.T) {
 	for _, nobody := range []string{"carl", ""} {
 		p = l.oauthRig.ada.post(path, "reader", nobody)
 		p.says(t, http.StatusUnprocessableEntity, "there is no such reader", "No text is shown")
+		p.has(t, `value="`+nobody+`"`)
 		p.without(t, "canary")
 	}
 	auditor, admin := l.as("eve", store.RoleAuditor), l.as("bob", store.RoleAdmin)

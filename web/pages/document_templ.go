@@ -719,7 +719,7 @@ func noText(v DocumentView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		case NoTextNobody:
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 58, "<p><b>No text is shown.</b></p><p>Name a reader that is not disabled.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 58, "<p><b>No text is shown.</b></p><p>Name one of the <a href=\"/readers\">readers</a> that is not disabled.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
