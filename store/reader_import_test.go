@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
@@ -149,5 +150,21 @@ func TestUnmatchedPeopleAreListedWithTheReason(t *testing.T) {
 	}
 	if got := list(store.UnmatchedFilter{Ambiguous: true}); len(got) != 1 || got["2"] == "" {
 		t.Errorf("ambiguous: %v", got)
+	}
+	unlinked := store.UnmatchedFilter{Unlinked: true}
+	if got := list(unlinked); !maps.Equal(got, all) {
+		t.Errorf("unlinked: %v, all: %v", got, all)
+	}
+	f.db.MustExec(t, `INSERT INTO reader_principal (reader_id, principal_id, how) SELECT r.id, p.id, 'manual' FROM reader r, principal p WHERE r.name = 'bob' AND p.external_id = '2'`)
+	if got := list(store.UnmatchedFilter{}); !maps.Equal(got, all) {
+		t.Errorf("whom addresses would make several, and who is linked by hand: %v", got)
+	}
+	delete(all, "2")
+	if got := list(unlinked); !maps.Equal(got, all) {
+		t.Errorf("unlinked: %v, all but the linked: %v", got, all)
+	}
+	unlinked.Connection = off.ID
+	if got := list(unlinked); len(got) != 1 || got["5"] != all["5"] {
+		t.Errorf("unlinked of one connection: %v", got)
 	}
 }

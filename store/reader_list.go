@@ -41,14 +41,16 @@ func (s *Store) FindReaders(ctx context.Context, f ReaderFilter) ([]ListedReader
 			SELECT r.id, r.name, r.kind, r.disabled_at FROM reader r
 			WHERE r.name > $3 AND ($2::boolean IS NULL OR $2 = (r.disabled_at IS NOT NULL))
 			  AND ($1 = '' OR strpos(lower(r.name), lower($1)) > 0 OR r.id IN (SELECT e.reader_id FROM reader_email e WHERE strpos(lower(e.email), lower($1)) > 0))
-			ORDER BY r.name LIMIT $4)
+			ORDER BY r.name LIMIT $4),
+		keys AS MATERIALIZED (
+			SELECT k.reader_id, count(*) AS n FROM api_key k WHERE k.reader_id IN (SELECT r.id FROM page r) AND k.revoked_at IS NULL GROUP BY k.reader_id)
 		SELECT r.id, r.name, r.kind, r.disabled_at,
 		       (SELECT count(*) FROM reader_principal l WHERE l.reader_id = r.id),
 		       (SELECT count(*) FROM reader_identity i WHERE i.reader_id = r.id),
-		       (SELECT count(*) FROM api_key k WHERE k.reader_id = r.id AND k.revoked_at IS NULL),
+		       coalesce(k.n, 0),
 		       ARRAY(SELECT e.email FROM reader_email e WHERE e.reader_id = r.id ORDER BY e.email),
 		       (SELECT e.at FROM read_event e WHERE e.reader_id = r.id ORDER BY e.id DESC LIMIT 1)
-		FROM page r ORDER BY r.name`, f.Find, f.Disabled, f.After, f.Limit)
+		FROM page r LEFT JOIN keys k ON k.reader_id = r.id ORDER BY r.name`, f.Find, f.Disabled, f.After, f.Limit)
 	if err != nil {
 		return nil, translate("finding readers", err)
 	}

@@ -29,6 +29,9 @@ type UnmatchedFilter struct {
 	Connection uuid.UUID
 	// Ambiguous narrows to people whom addresses would make several.
 	Ambiguous bool
+	// Unlinked leaves those out whom addresses would make several and whom a reader is all the same. However many
+	// people there are, it looks at those of the page only. It does not go with Ambiguous.
+	Unlinked bool
 	// After is the PrincipalID of the last one that was seen.
 	After int64
 	Limit int
@@ -36,11 +39,18 @@ type UnmatchedFilter struct {
 
 // UnmatchedPeople lists people of sources whom no reader is, with the reason.
 func (s *Store) UnmatchedPeople(ctx context.Context, f UnmatchedFilter) ([]Unmatched, error) {
+	var page []int64
+	if f.Unlinked {
+		var err error
+		if page, err = s.unlinked(ctx, f); err != nil || len(page) == 0 {
+			return []Unmatched{}, translate("listing unmatched people", err)
+		}
+	}
 	rows, err := s.pool.Query(ctx, `
 		WITH matches AS MATERIALIZED (
 			SELECT m.principal_id, string_agg(DISTINCT m.problem, '; ') FILTER (WHERE m.problem <> '') AS problem,
 			       bool_or(m.problem NOT IN ('', 'mapping by e-mail is off')) AS ambiguous, array_agg(DISTINCT r.name) AS readers
-			FROM email_matches(NULL) m JOIN reader r ON r.id = m.reader_id GROUP BY m.principal_id)
+			FROM email_matches($5::bigint[]) m JOIN reader r ON r.id = m.reader_id GROUP BY m.principal_id)
 		SELECT p.id, o.source, o.external_id, p.external_id, p.name, e.verified, e.claimed,
 		       coalesce(m.problem, CASE WHEN cardinality(e.verified) > 0 THEN 'no reader has the address'
 		                                WHEN cardinality(e.claimed) > 0 THEN 'the source does not say that the address is verified'
@@ -51,15 +61,30 @@ func (s *Store) UnmatchedPeople(ctx context.Context, f UnmatchedFilter) ([]Unmat
 			SELECT coalesce(array_agg(DISTINCT x.email) FILTER (WHERE x.verified), '{}') AS verified,
 			       coalesce(array_agg(DISTINCT x.email) FILTER (WHERE NOT x.verified), '{}') AS claimed
 			FROM principal_email x WHERE x.principal_id = p.id) e
-		WHERE p.kind = 'user' AND p.id > $3 AND (m.ambiguous OR NOT $2)
+		WHERE p.kind = 'user' AND p.id > $3 AND ($5::bigint[] IS NULL OR p.id = ANY ($5)) AND (m.ambiguous OR NOT $2)
 		  AND p.realm_id IN (SELECT c.realm_id FROM connection c WHERE $1 = '00000000-0000-0000-0000-000000000000'::uuid OR c.id = $1)
 		  AND (m.ambiguous OR NOT EXISTS (SELECT FROM reader_principal l WHERE l.principal_id = p.id)
 		    -- A source may know one person by two ids, each a member of the other.
 		    AND NOT EXISTS (SELECT FROM membership x JOIN reader_principal l ON l.principal_id = x.member_id WHERE x.group_id = p.id))
-		ORDER BY p.id LIMIT $4`, f.Connection, f.Ambiguous, f.After, f.Limit)
+		ORDER BY p.id LIMIT $4`, f.Connection, f.Ambiguous, f.After, f.Limit, page)
 	if err != nil {
 		return nil, translate("listing unmatched people", err)
 	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Unmatched])
 	return list, translate("listing unmatched people", err)
+}
+
+// unlinked are the people of a page whom no reader is.
+func (s *Store) unlinked(ctx context.Context, f UnmatchedFilter) ([]int64, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT p.id FROM principal p
+		WHERE p.kind = 'user' AND p.id > $2
+		  AND p.realm_id IN (SELECT c.realm_id FROM connection c WHERE $1 = '00000000-0000-0000-0000-000000000000'::uuid OR c.id = $1)
+		  AND NOT EXISTS (SELECT FROM reader_principal l WHERE l.principal_id = p.id)
+		  AND NOT EXISTS (SELECT FROM membership x JOIN reader_principal l ON l.principal_id = x.member_id WHERE x.group_id = p.id)
+		ORDER BY p.id LIMIT $3`, f.Connection, f.After, f.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }

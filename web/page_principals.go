@@ -124,6 +124,7 @@ func (s *Server) showUnmatched(c echo.Context, status int, text string) error {
 		return err
 	}
 	f := store.UnmatchedFilter{Ambiguous: c.QueryParam("ambiguous") == "yes", Limit: perPage + 1}
+	f.Unlinked = !f.Ambiguous
 	if f.After, err = numberOf(c.QueryParam("after")); err != nil {
 		return err
 	}
