@@ -81,7 +81,8 @@ func (s *Store) unlinked(ctx context.Context, f UnmatchedFilter) ([]int64, error
 		WHERE p.kind = 'user' AND p.id > $2
 		  AND p.realm_id IN (SELECT c.realm_id FROM connection c WHERE $1 = '00000000-0000-0000-0000-000000000000'::uuid OR c.id = $1)
 		  AND NOT EXISTS (SELECT FROM reader_principal l WHERE l.principal_id = p.id)
-		  AND NOT EXISTS (SELECT FROM membership x JOIN reader_principal l ON l.principal_id = x.member_id WHERE x.group_id = p.id)
+		  -- As a value and not as a set, so that it is asked of those of the page only.
+		  AND (SELECT l.reader_id FROM membership x JOIN reader_principal l ON l.principal_id = x.member_id WHERE x.group_id = p.id LIMIT 1) IS NULL
 		ORDER BY p.id LIMIT $3`, f.Connection, f.After, f.Limit)
 	if err != nil {
 		return nil, err

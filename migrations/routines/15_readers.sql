@@ -21,7 +21,8 @@ AS $$
     JOIN tributary.connection c ON c.id = e.connection_id
     JOIN tributary.principal p ON p.id = e.principal_id AND p.realm_id = c.realm_id AND p.kind = 'user'
     WHERE e.verified AND e.email IN (SELECT r.email FROM tributary.reader_email r)
-      AND ($1 IS NULL OR e.email IN (SELECT x.email FROM tributary.principal_email x WHERE x.principal_id = ANY ($1)))
+      -- The array lets the addresses be looked up one by one where $1 is known.
+      AND ($1 IS NULL OR e.email = ANY (ARRAY(SELECT x.email FROM tributary.principal_email x WHERE x.principal_id = ANY ($1))))
     GROUP BY p.realm_id, p.id, e.email
   ), pairs AS (
     SELECT s.*, r.reader_id,
