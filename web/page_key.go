@@ -63,7 +63,7 @@ func (s *Server) rotateKey(c echo.Context) error {
 	}
 	before := "The secret before counts no more."
 	if hours > 0 {
-		before = "The secret before goes on counting for " + strconv.FormatInt(hours, 10) + " hours."
+		before = "The secret before goes on counting for " + hoursWords(hours) + "."
 	}
 	names, err := s.cfg.Admin.Store.ConnectionNames(c.Request().Context(), made.Connections[:min(len(made.Connections), 1)])
 	if err != nil {
@@ -131,4 +131,11 @@ func (s *Server) revokeKey(c echo.Context) error {
 		return err
 	}
 	return seeOther(c, "/keys/"+k.ID.String(), "key-revoked")
+}
+
+func hoursWords(n int64) string {
+	if n == 1 {
+		return "an hour"
+	}
+	return strconv.FormatInt(n, 10) + " hours"
 }

@@ -75,9 +75,16 @@ func (s *Server) keysPage(c echo.Context) error {
 // tickedConnections is how many connections the form of a key offers to tick; where there are more, they are written.
 const tickedConnections = 40
 
-// newKeyPage asks what a key may do. ?reader= fills the reader in.
+// newKeyPage asks what a key may do. ?reader= fills in one that stands.
 func (s *Server) newKeyPage(c echo.Context) error {
-	v := pages.NewKeyView{Mode: store.KeyBound, Reader: cut(c.QueryParam("reader")), Rights: []string{store.RightSearch, store.RightDocuments}, Days: "90"}
+	var r store.Reader
+	if name := c.QueryParam("reader"); name != "" {
+		var err error
+		if r, err = s.cfg.OAuth.Store.Reader(c.Request().Context(), name); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	v := pages.NewKeyView{Mode: store.KeyBound, Reader: r.Name, Rights: []string{store.RightSearch, store.RightDocuments}, Days: "90"}
 	return s.showNewKey(c, http.StatusOK, "", v)
 }
 
@@ -141,7 +148,7 @@ func keyRequest(f map[string]string) (CreateKeyRequest, pages.NewKeyView, error)
 		in.SignerRequest = SignerRequest{}
 	}
 	v := pages.NewKeyView{
-		Name: cut(f["name"]), Mode: in.Mode, Reader: cut(f["reader"]), All: in.AllConnections, Written: cutLong(f["connections"]),
+		Name: cut(f["name"]), Mode: in.Mode, Reader: cutLong(f["reader"]), All: in.AllConnections, Written: cutLong(f["connections"]),
 		Days: cut(f["days"]), PerMinute: cut(f["per_minute"]), PublicKey: cutLong(f["public_key"]), KeyID: cut(f["kid"]), Algorithm: cut(f["algorithm"]),
 	}
 	for _, r := range store.KeyRights() {

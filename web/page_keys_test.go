@@ -54,7 +54,7 @@ func TestKeyPages(t *testing.T) {
 	p.ada.get("/keys").says(t, http.StatusOK, "There are no API keys yet")
 	form := p.ada.get("/keys/new?reader=" + r.ID.String())
 	form.says(t, http.StatusOK, "bound asks for one reader", "trusted asks for whom it says", "search asks questions", "wiki")
-	form.has(t, `value="`+r.ID.String()+`"`, `name="in.wiki"`)
+	form.has(t, `name="reader" type="text" value="lovelace &lt;script&gt;`, `name="in.wiki"`)
 	good := []string{"name", "bot " + scripted, "mode", "bound", "reader", r.ID.String(), "reach", "named", "in.wiki", "yes", "right.search", "yes", "right.documents", "yes", "days", "30", "public_key", "left over"}
 	for what, change := range map[string][]string{
 		"must name the reader":       {"reader", ""},
@@ -100,7 +100,7 @@ func TestKeyPages(t *testing.T) {
 	p.ada.post(at+"/rotate", "hours", "169").says(t, http.StatusUnprocessableEntity, "must be 0 to 168")
 	p.ada.post(at+"/rotate", "hours", "-1").says(t, http.StatusUnprocessableEntity, "must be 0 to 168")
 	again := p.ada.post(at+"/rotate", "hours", "1")
-	again.says(t, http.StatusOK, "The secret before goes on counting for 1 hours")
+	again.says(t, http.StatusOK, "The secret before goes on counting for an hour")
 	second := keySecret.FindString(again.body)
 	if second == secret || p.counts(t, second) != http.StatusOK || p.counts(t, secret) != http.StatusOK {
 		t.Error("rotating with a grace")
@@ -153,7 +153,7 @@ func TestKeyModes(t *testing.T) {
 		want := map[string]string{"mirror": "reads everything in the connections listed", "pusher": "/v1/push/wiki/batch", "backend": "reads as any reader", "portal": "Tributary-Reader: $ASSERTION"}
 		shown.says(t, http.StatusOK, want[name])
 	}
-	p.ada.get("/keys").says(t, http.StatusOK, "mirror", "reads whole", "whom 1 signer name", "trusted whom it says", "nobody: it sees what is shared with it")
+	p.ada.get("/keys").says(t, http.StatusOK, "mirror", "reads whole", "whom 1 signer names", "trusted whom it says", "nobody: it sees what is shared with it")
 	p.ada.get("/keys?find=back&state=usable").says(t, http.StatusOK, "backend")
 	p.ada.get("/keys?state=revoked").says(t, http.StatusOK, "No key matches")
 	k, err := p.store.Key(t.Context(), "portal")

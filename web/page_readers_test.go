@@ -254,7 +254,7 @@ func TestGroupPages(t *testing.T) {
 	p.ada.get("/groups?find=zebra").says(t, http.StatusOK, "No group matches")
 	p.ada.get("/groups?connection=zebra").says(t, http.StatusNotFound, "no such connection")
 	p.ada.get("/principals/"+p.principal(t, "g-dev")).says(t, http.StatusOK, "Developers group", "Connections wiki", "0 documents", "Ada u-1 user wiki lovelace", "In these groups")
-	p.ada.get("/principals/"+p.principal(t, "g-all")).says(t, http.StatusOK, "g-dev group 1 members wiki", "u-2 user wiki no reader")
+	p.ada.get("/principals/"+p.principal(t, "g-all")).says(t, http.StatusOK, "g-dev group 1 member wiki", "u-2 user wiki no reader")
 	p.ada.get("/principals/"+p.principal(t, "u-1")).says(t, http.StatusOK, "Readers lovelace", "In these groups", "Developers")
 	for _, id := range []string{"0", "x", "99999999999999999999", uuid.NewString()} {
 		p.ada.get("/principals/"+id).says(t, http.StatusNotFound, "no such person or group")

@@ -144,7 +144,7 @@ func KeyPage(f Frame, v KeyView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if v.MayAct && v.Key.RevokedAt == nil {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<h2 id=\"rotate\">Another secret</h2><p>Everything else of the key stays. Put the new secret where the program reads it before the one of today ends.</p><form method=\"post\" action=\"")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<h2 id=\"rotate\">Another secret</h2><p>Everything else of the key stays. Put the new secret where the program reads it before the present one ends.</p><form method=\"post\" action=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -161,7 +161,7 @@ func KeyPage(f Frame, v KeyView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = Input(Field{Name: "hours", Label: "Hours that the secret of today goes on counting", Value: "24", Kind: "text", Autocomplete: "off", Optional: true, Hint: "At most 168. 0, or empty, where it has leaked: then it ends at once."}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Input(Field{Name: "hours", Label: "Hours that the present secret goes on counting", Value: "24", Kind: "text", Autocomplete: "off", Optional: true, Hint: "At most 168. 0, or empty, where it has leaked: then it ends at once."}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

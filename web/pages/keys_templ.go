@@ -89,7 +89,7 @@ func Keys(f Frame, v KeysView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = stateField(v.State, "", "all", "usable", "not revoked", "revoked", "revoked").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = selectField("state", "State", v.State, "", "all", "usable", "not revoked", "revoked", "revoked").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -47,7 +47,7 @@ func RightMeaning(right string) string {
 func asksFor(k store.Key) string {
 	switch {
 	case k.Mode == store.KeyAssertion:
-		return "whom " + plural(int64(len(k.Signers)), "signer", "signers") + " name"
+		return "whom " + plural(int64(len(k.Signers)), "signer names", "signers name")
 	case k.Mode == store.KeyTrusted:
 		return "whom it says"
 	case k.Mode == store.KeyBound && k.Reader != nil:
@@ -136,6 +136,14 @@ func countedTo(n int64) string {
 		return strconv.Itoa(store.CountedTo) + " or more"
 	}
 	return strconv.FormatInt(n, 10)
+}
+
+// membersWords says how many members a group has, as far as they are counted.
+func membersWords(n int64) string {
+	if n == 1 {
+		return "1 member"
+	}
+	return countedTo(n) + " members"
 }
 
 func principalPath(id int64) string { return at("principals", strconv.FormatInt(id, 10)) }
