@@ -186,8 +186,8 @@ func (s *Server) firstSteps(registrations []oauthflow.Registration, v *pages.Ove
 		{Done: registered || connected, Title: "Register a client at a provider", Hint: "A page says step by step where to click there. A folder needs none.", Path: "/registrations/new"},
 		{Done: connected, Title: "Connect a source", Hint: "You consent at the provider with the account whose documents are to be read.", Path: "/connect"},
 		{Done: synced, Title: "Wait for the first sync", Hint: "It starts by itself.", Path: "/connections"},
-		{Done: linked, Title: "Link a reader", Hint: "A reader is who asks. On the page of a connection, link yourself to the account that consented, with one click; or use `tributary readers create` and `tributary readers link`.", Path: "/connections"},
-		{Title: "Search", Hint: "As yourself, or with a key that `tributary keys create` made. What comes is what the reader may read."},
+		{Done: linked, Title: "Link a reader", Hint: "A reader is who asks. On the page of a connection, link yourself to the account that consented, with one click; or make readers and link them on the page Readers, or with `tributary readers link`.", Path: "/connections"},
+		{Title: "Search", Hint: "As yourself, or with a key of the page API keys or of `tributary keys create`. What comes is what the reader may read."},
 	}
 	if s.serves("/readers") {
 		steps[4].Path = "/readers"
