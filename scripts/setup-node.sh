@@ -7,13 +7,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib/common.sh
 source "$here/lib/common.sh"
 
-readonly DIRECTORIES=(oauthflow/interop/node examples/typescript examples/langchain)
+readonly DIRECTORIES=(oauthflow/interop/node internal/browsertest/node examples/typescript examples/langchain)
 
 usage() {
 	cat <<-'USAGE'
 		Usage: scripts/setup-node.sh [--dry-run]
 
-		Installs the Node modules that tests use: an authorization server for the tests of OAuth,
+		Installs the Node modules that tests use: an authorization server for the tests of OAuth, axe,
 		and what the examples in TypeScript need. Says what it is going to install, then installs
 		it; installs nothing when all is there. The modules lie in node_modules beside each lock
 		file, and the program needs none of them.

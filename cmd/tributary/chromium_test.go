@@ -30,8 +30,8 @@ func (n *newcomer) look(name string) {
 	n.b.Shot(string(rune('a'+n.shot-1)) + "-" + name)
 }
 
-// TestChromiumFromEmptyToSynced does in a browser what a new admin does, by what the pages show, and then each way in
-// which a consent ends badly.
+// TestChromiumFromEmptyToSynced does in a browser what a new admin does, by what the pages show, then each way in which a
+// consent ends badly, and then looks at a page of every kind.
 func TestChromiumFromEmptyToSynced(t *testing.T) {
 	t.Parallel()
 	b := browsertest.Start(t)
@@ -57,6 +57,7 @@ func TestChromiumFromEmptyToSynced(t *testing.T) {
 	n.expired(t, registration)
 	n.wrongRedirect()
 	n.wrongSecret()
+	n.walk(t)
 }
 
 // setUp makes the first account with the token that the server printed.

@@ -2,7 +2,8 @@
 // on a pipe, as a person uses it: by the labels of fields and buttons. It is
 // imported by tests only, and imports nothing of Tributary.
 //
-// Start reading at [Start]; person.go is what a person does on a page.
+// Start reading at [Start]; person.go is what a person does on a page, judge.go what
+// a page is judged by.
 package browsertest
 
 import (
@@ -41,6 +42,8 @@ type Browser struct {
 	next    int
 	waiting map[int]chan answer
 	err     error
+	// complaints are what the browser wrote into its console.
+	complaints []string
 }
 
 type answer struct {
@@ -138,6 +141,8 @@ func (b *Browser) attach() {
 	b.must("", "Target.attachToTarget", map[string]any{"targetId": made.Target, "flatten": true}, &got)
 	b.session = got.Session
 	b.must(b.session, "Page.enable", nil, nil)
+	b.must(b.session, "Log.enable", nil, nil)
+	b.must(b.session, "Runtime.enable", nil, nil)
 	b.must(b.session, "Browser.grantPermissions", map[string]any{"permissions": []string{"clipboardReadWrite", "clipboardSanitizedWrite"}}, nil)
 }
 
@@ -159,7 +164,13 @@ func (b *Browser) read(from io.ReadCloser) {
 			return
 		}
 		var m message
-		if json.Unmarshal(bytes.TrimSuffix(raw, []byte{0}), &m) != nil || m.ID == 0 {
+		if json.Unmarshal(bytes.TrimSuffix(raw, []byte{0}), &m) != nil {
+			continue
+		}
+		if m.ID == 0 {
+			b.mu.Lock()
+			b.hear(m)
+			b.mu.Unlock()
 			continue
 		}
 		a := answer{result: m.Result}
