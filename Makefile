@@ -74,6 +74,12 @@ bench-search: ## search as readers of 100 % to 0.1 %, against plain SQL (SCALE=2
 	@scripts/setup.sh --for bench
 	go run ./internal/bench -search $(ARGS)
 
+.PHONY: bench-web
+bench-web: ## every page with SCALE chunks (1,000,000), 500 connections and 100,000 runs in the store, against an empty page (about 5 minutes)
+	@scripts/setup.sh --for bench
+	@$(MAKE) build
+	go run ./internal/bench -web $(ARGS)
+
 .PHONY: bench-audit
 bench-audit: ## searches that are recorded against searches that are not, in turn (at most 1.05; 1 minute)
 	@scripts/setup.sh --for bench
@@ -115,6 +121,12 @@ acceptance: ## show on 8,000 real files what the 1,000 of `make test` show (abou
 	@scripts/corpus.sh
 	TEST_REQUIRE=1 TEST_ACCEPTANCE=full go test -timeout 60m -v $(ARGS) ./internal/acceptance
 
+.PHONY: screenshots
+screenshots: ## pictures of a page of every kind, at both widths and in both themes, in data/screenshots (2 minutes)
+	@scripts/setup.sh --for test
+	TEST_ARTIFACTS=$(CURDIR)/data/screenshots go test -count=1 -run 'TestChromiumFromEmptyToSynced$$' $(ARGS) ./cmd/tributary
+	@echo 'Look into data/screenshots.'
+
 .PHONY: test-kill
 test-kill: ## kill -9 the process and the postmaster 30 times each during a sync (about 5 minutes)
 	@scripts/setup.sh --for test
@@ -129,6 +141,11 @@ test-oracle: ## compare every route with the oracle through random histories: 10
 test-mutants: ## put 20 known mistakes into the permissions, one at a time, and let the oracle find each (about 10 minutes)
 	@scripts/setup.sh --for test
 	@go run ./internal/mutants $(ARGS)
+
+.PHONY: soak-live
+soak-live: ## 200 pages that are watched: memory at the end against the first fifth (LIVE=10m)
+	@scripts/setup.sh --for test
+	TEST_LIVE=$(or $(LIVE),10m) go test -timeout 60m -count=1 -v -run 'TestManyLivePages$$' $(ARGS) ./web
 
 .PHONY: soak-sync
 soak-sync: ## sync 1,000 random sources under random faults and compare with the truth (about 15 minutes; SEEDS=n)

@@ -112,6 +112,15 @@ func tidySessions(ctx context.Context, tx pgx.Tx, replaced secret.Text) error {
 // SessionOf returns the live session of a secret and its account, or
 // ErrUnauthenticated. It notes at most once a minute that the session is used.
 func (s *Store) SessionOf(ctx context.Context, sessionSecret secret.Text) (Session, Account, error) {
+	return s.sessionOf(ctx, sessionSecret, true)
+}
+
+// PeekSession is SessionOf for what a page does by itself: nobody was there, so the session grows idle meanwhile.
+func (s *Store) PeekSession(ctx context.Context, sessionSecret secret.Text) (Session, Account, error) {
+	return s.sessionOf(ctx, sessionSecret, false)
+}
+
+func (s *Store) sessionOf(ctx context.Context, sessionSecret secret.Text, note bool) (Session, Account, error) {
 	type row struct {
 		Session
 		Seen bool
@@ -139,7 +148,7 @@ func (s *Store) SessionOf(ctx context.Context, sessionSecret secret.Text) (Sessi
 	if err != nil {
 		return Session{}, Account{}, err
 	}
-	if !r.Seen {
+	if note && !r.Seen {
 		// A row that another request is updating is being marked already.
 		_, err = s.pool.Exec(ctx, `
 			UPDATE web_session SET last_seen_at = clock()

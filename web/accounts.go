@@ -37,6 +37,7 @@ type Accounts interface {
 
 	StartSession(ctx context.Context, n store.NewSession) (store.Session, error)
 	SessionOf(ctx context.Context, sessionSecret secret.Text) (store.Session, store.Account, error)
+	PeekSession(ctx context.Context, sessionSecret secret.Text) (store.Session, store.Account, error)
 	Sessions(ctx context.Context, account uuid.UUID) ([]store.Session, error)
 	EndSession(ctx context.Context, by audit.Actor, id uuid.UUID) error
 	EndSessions(ctx context.Context, by audit.Actor, account, keep uuid.UUID) (int, error)

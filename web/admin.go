@@ -33,6 +33,7 @@ type AdminStore interface {
 	AdminExplainStore
 	AdminDocumentStore
 	AdminDirectoryStore
+	LiveStore
 	Profiles(ctx context.Context) ([]store.Profile, error)
 	ProfileProgress(ctx context.Context, p store.Profile) (store.ProfileProgress, error)
 	ActivateProfile(ctx context.Context, name string, force bool, events ...audit.Event) error

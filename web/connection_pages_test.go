@@ -147,8 +147,8 @@ func TestConnectionOverviewPage(t *testing.T) {
 		t.Errorf("%d bars:\n%s", n, p.body)
 	}
 	p.has(t, "changes, failed: +4 ~0 -0 !0</title>")
-	if strings.Contains(p.body, "data-live") || strings.Contains(p.body, "style=") {
-		t.Error("a connection at rest is read again, or has a style")
+	if strings.Contains(p.body, "Look again") || strings.Contains(p.body, "style=") {
+		t.Error("a connection at rest asks to be read again, or has a style")
 	}
 	o.db.MustExec(t, `INSERT INTO sync_run (connection_id, lane, kind, state, worker, started_at, counts, expected, samples, selection_version)
 		VALUES ($1, 'content', 'reconcile', 'running', 'w', clock() - interval '1 minute', '{"listed": 2500, "added": 2000}', 10000,

@@ -43,3 +43,18 @@ func Refusals() func(action string, now time.Time) (left int, ok bool) {
 
 // Waiting counts the requests that wait for the feed.
 func (s *Server) Waiting() int { return len(s.waiting) }
+
+// LiveEvery sets how often streams look at runs and say that they live.
+func (s *Server) LiveEvery(look, heartbeat time.Duration) {
+	s.live.every, s.heartbeat = look, heartbeat
+}
+
+// Drain says that the server is about to end.
+func (s *Server) Drain() { s.drain() }
+
+// Watchers counts the pages that are watched.
+func (s *Server) Watchers() int {
+	s.live.mu.Lock()
+	defer s.live.mu.Unlock()
+	return len(s.live.watchers)
+}

@@ -44,5 +44,7 @@ func (s *Server) landing(c echo.Context) error {
 	if err := s.completeOverview(ctx, &v); err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, pages.Overview(s.frame(c, "Overview"), v))
+	f := s.frame(c, "Overview")
+	f.Topic = topicAll
+	return render(c, http.StatusOK, pages.Overview(f, v))
 }

@@ -152,7 +152,7 @@ func testRedirectURIPage(t *testing.T) {
 	p = o.land(t, o.ada, o.provider.Browser(p.link(t)))
 	p.says(t, http.StatusBadGateway, "The redirect URI is not the one that is registered", "copy the redirect URI", "Start again", "Open the registration")
 	p.has(t, `value="`+o.reg.RedirectURI+`"`)
-	o.ada.get("/registrations/"+o.reg.ID.String()).has(t, `value="`+o.reg.RedirectURI+`"`, `data-copy="redirect-uri"`, `<script src="/app.js"`)
+	o.ada.get("/registrations/"+o.reg.ID.String()).has(t, `value="`+o.reg.RedirectURI+`"`, `data-copy="redirect-uri"`, `<script type="module" src="/app.js"`)
 }
 
 func testExpiredPage(t *testing.T) {

@@ -132,11 +132,20 @@ func testConnectFolder(t *testing.T) {
 	live := o.ada.get(p.location())
 	live.says(t, http.StatusOK, "its first sync has been asked for", "snapshot waiting")
 	o.ada.get("/connections/docs/settings").says(t, http.StatusOK, "Directory "+inside, "by bob")
-	live.has(t, `<div id="runs" data-live>`, `<div id="facts" data-live>`, `<script src="/app.js"`)
+	live.has(t, `<div id="runs" data-live>`, `<div id="facts" data-live>`, `data-topic="connection:`)
 	post(o.ada, inside).says(t, http.StatusUnprocessableEntity, "Name: it is taken, choose another")
-	// What has come to an end is not looked at again and again.
+	// A run that has come to an end is not watched any more.
 	o.db.MustExec(t, `UPDATE sync_run SET state = 'succeeded'`)
-	if p := o.ada.get("/connections/docs"); strings.Contains(p.body, "data-live") {
-		t.Error("the page of a connection at rest is read again")
+	if p := o.ada.get("/connections/docs"); strings.Contains(p.body, "Look again") {
+		t.Error("the page of a connection at rest asks to be read again")
+	}
+	runs, err := o.store.Runs(t.Context(), store.RunFilter{Limit: 10})
+	if err != nil || len(runs) == 0 {
+		t.Fatalf("%d runs, %v", len(runs), err)
+	}
+	for _, run := range runs {
+		if p := o.ada.get("/runs/" + run.ID.String()); strings.Contains(p.body, "data-live") || strings.Contains(p.body, "data-topic") {
+			t.Error("the page of a run at rest is read again")
+		}
 	}
 }

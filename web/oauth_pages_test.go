@@ -55,7 +55,7 @@ func TestOAPages(t *testing.T) {
 // oauthAccess is who may use every address of these pages.
 func oauthAccess() map[string]string {
 	return map[string]string{
-		"GET /app.js": "public", "GET /oauth/callback/:registration": "visitor", "GET /oauth/result": "visitor", "GET /audit": "auditor",
+		"GET /live": "auditor", "GET /oauth/callback/:registration": "visitor", "GET /oauth/result": "visitor", "GET /audit": "auditor",
 
 		"GET /registrations": "auditor", "POST /registrations": "admin", "GET /registrations/new": "admin", "GET /registrations/:id": "auditor",
 		"POST /registrations/:id/save": "admin", "POST /registrations/:id/check": "admin", "POST /registrations/:id/delete": "admin",

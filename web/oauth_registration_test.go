@@ -132,7 +132,7 @@ func testGuidedPages(t *testing.T) {
 		}
 		page := o.ada.get(made.location())
 		r := o.registration(t, "my-"+name)
-		page.has(t, `value="`+r.RedirectURI+`"`, `<script src="/app.js"`)
+		page.has(t, `value="`+r.RedirectURI+`"`, `<script type="module" src="/app.js"`)
 		page.says(t, http.StatusOK, r.Profile.Setup.Steps...)
 		for _, k := range p.Scopes.Known {
 			page.says(t, http.StatusOK, k.Name, k.Reason)

@@ -17,14 +17,6 @@ import (
 	"tributary/web/pages"
 )
 
-//go:embed app.js
-var appJS []byte
-
-func script(c echo.Context) error {
-	c.Response().Header().Set("Cache-Control", "max-age=3600")
-	return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", appJS)
-}
-
 // callbackPath is where providers send people back to.
 const callbackPath = "/oauth/callback/"
 
@@ -34,7 +26,6 @@ func (s *Server) oauthRoutes() []route {
 		return nil
 	}
 	list := []route{
-		{method: http.MethodGet, path: "/app.js", access: accessPublic, handler: script},
 		{method: http.MethodGet, path: callbackPath + ":registration", access: accessVisitor, handler: s.callback, calls: true},
 		{method: http.MethodGet, path: "/oauth/result", access: accessVisitor, handler: s.resultPage},
 		{method: http.MethodGet, path: "/audit", access: accessAuditor, handler: s.auditPage, returnable: true},

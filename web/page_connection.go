@@ -69,7 +69,9 @@ func (s *Server) showConnection(c echo.Context, status int, k store.Connection, 
 		spec, _ := s.sourceNamed(k.Source)
 		v.KnowsSelf = spec.Has(connectors.CanSelf)
 	}
-	return render(c, status, pages.Connection(s.showProblem(c, k.Name, text), v))
+	f := s.showProblem(c, k.Name, text)
+	f.Topic = topicConnection + k.ID.String()
+	return render(c, status, pages.Connection(f, v))
 }
 
 // addRuns adds the newest runs of content, and those of both lanes that are under way: the newest of its lane each.

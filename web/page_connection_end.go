@@ -43,7 +43,11 @@ func (s *Server) erasurePage(c echo.Context) error {
 	if v.Now, err = s.cfg.OAuth.Store.Now(c.Request().Context()); err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, pages.Erasure(s.frame(c, "Erasure of "+e.Connection), v))
+	f := s.frame(c, "Erasure of "+e.Connection)
+	if e.State.Open() {
+		f.Topic = pages.TopicClock
+	}
+	return render(c, http.StatusOK, pages.Erasure(f, v))
 }
 
 // holdsPerPage is how many held deletions a page shows.

@@ -51,7 +51,9 @@ func (s *Server) connectionsPage(c echo.Context) error {
 	if v.Now, err = o.Store.Now(ctx); err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, pages.Connections(s.frame(c, "Connections"), v))
+	frame := s.frame(c, "Connections")
+	frame.Topic = topicAll
+	return render(c, http.StatusOK, pages.Connections(frame, v))
 }
 
 // plainQuery is a text of the query, cut to what a page takes, without what no text in the database can hold.

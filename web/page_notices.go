@@ -122,7 +122,11 @@ func (s *Server) showRun(c echo.Context, status int, text string) error {
 	if v.Now, err = s.cfg.OAuth.Store.Now(ctx); err != nil {
 		return err
 	}
-	return render(c, status, pages.Run(s.showProblem(c, "Run of "+run.Connection, text), v))
+	f := s.showProblem(c, "Run of "+run.Connection, text)
+	if run.State.Live() {
+		f.Topic = topicRun + run.ID.String()
+	}
+	return render(c, status, pages.Run(f, v))
 }
 
 // opOf chooses what of a run is shown first: what somebody may have to look at.

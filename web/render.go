@@ -29,6 +29,16 @@ var iconsSVG string
 //go:embed favicon.ico
 var faviconICO string
 
+// What pages do where scripts run.
+//
+//go:embed app.js
+var appJS []byte
+
+func script(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "max-age=3600")
+	return c.Blob(http.StatusOK, "text/javascript; charset=utf-8", appJS)
+}
+
 func style(c echo.Context) error {
 	c.Response().Header().Set("Cache-Control", "max-age=3600")
 	return c.Blob(http.StatusOK, "text/css; charset=utf-8", []byte(styleCSS))
@@ -52,26 +62,26 @@ const (
 
 // navigation lists the pages with the least role that may open them.
 func (s *Server) navigation() []navigationLink {
-	list := []navigationLink{{pages.Link{Path: "/", Name: "Overview", Icon: "overview"}, store.RoleAuditor}}
+	list := []navigationLink{{pages.Link{Path: "/", Key: "h", Name: "Overview", Icon: "overview"}, store.RoleAuditor}}
 	add := func(served bool, role store.AccountRole, l pages.Link) {
 		if served {
 			list = append(list, navigationLink{l, role})
 		}
 	}
 	oauth := s.cfg.OAuth != nil
-	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: noticesPath, Name: "Notices", Icon: "notices"})
-	add(oauth, store.RoleAuditor, pages.Link{Path: "/connections", Name: "Connections", Icon: "connections", Group: groupContent})
-	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: "/documents", Name: "Documents", Icon: "documents", Group: groupContent})
-	add(oauth && s.cfg.Admin != nil, store.RoleAdmin, pages.Link{Path: "/search", Name: "Search", Icon: "search", Group: groupContent})
-	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: readersPath, Name: "Readers", Icon: "readers", Group: groupAccess})
-	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: keysPath, Name: "API keys", Icon: "keys", Group: groupAccess})
-	add(oauth, store.RoleAuditor, pages.Link{Path: "/registrations", Name: "Registrations", Icon: "registrations", Group: groupProviders})
-	add(oauth, store.RoleAuditor, pages.Link{Path: "/grants", Name: "Grants", Icon: "grants", Group: groupProviders})
+	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: noticesPath, Key: "n", Name: "Notices", Icon: "notices"})
+	add(oauth, store.RoleAuditor, pages.Link{Path: "/connections", Key: "c", Name: "Connections", Icon: "connections", Group: groupContent})
+	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: "/documents", Key: "d", Name: "Documents", Icon: "documents", Group: groupContent})
+	add(oauth && s.cfg.Admin != nil, store.RoleAdmin, pages.Link{Path: "/search", Key: "s", Name: "Search", Icon: "search", Group: groupContent})
+	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: readersPath, Key: "p", Name: "Readers", Icon: "readers", Group: groupAccess})
+	add(oauth && s.cfg.Admin != nil, store.RoleAuditor, pages.Link{Path: keysPath, Key: "k", Name: "API keys", Icon: "keys", Group: groupAccess})
+	add(oauth, store.RoleAuditor, pages.Link{Path: "/registrations", Key: "r", Name: "Registrations", Icon: "registrations", Group: groupProviders})
+	add(oauth, store.RoleAuditor, pages.Link{Path: "/grants", Key: "t", Name: "Grants", Icon: "grants", Group: groupProviders})
 	system := oauth && s.cfg.Admin != nil && s.cfg.System != nil
-	add(system, store.RoleAuditor, pages.Link{Path: systemPath, Name: "System", Icon: "system", Group: groupSystem})
-	add(system, store.RoleAuditor, pages.Link{Path: profilesPath, Name: "Embeddings", Icon: "profiles", Group: groupSystem})
-	add(oauth, store.RoleAuditor, pages.Link{Path: "/audit", Name: "Audit", Icon: "audit", Group: groupSystem})
-	add(true, store.RoleOwner, pages.Link{Path: "/users", Name: "Users", Icon: "users", Group: groupSystem})
+	add(system, store.RoleAuditor, pages.Link{Path: systemPath, Key: "y", Name: "System", Icon: "system", Group: groupSystem})
+	add(system, store.RoleAuditor, pages.Link{Path: profilesPath, Key: "m", Name: "Embeddings", Icon: "profiles", Group: groupSystem})
+	add(oauth, store.RoleAuditor, pages.Link{Path: "/audit", Key: "a", Name: "Audit", Icon: "audit", Group: groupSystem})
+	add(true, store.RoleOwner, pages.Link{Path: "/users", Key: "u", Name: "Users", Icon: "users", Group: groupSystem})
 	return list
 }
 

@@ -84,6 +84,8 @@ type route struct {
 	pushes bool
 	// waits says that the handler waits, and takes its turn at the database itself.
 	waits bool
+	// streams says that the page's answer goes on: it takes its turn at the database only to know who asks.
+	streams bool
 }
 
 // routes registers every address. What has pages of its own lists them beside
@@ -92,6 +94,7 @@ func (s *Server) routes() {
 	s.echo.Pre(s.observe, s.guard)
 	s.add(
 		route{method: http.MethodGet, path: "/style.css", access: accessPublic, handler: style},
+		route{method: http.MethodGet, path: "/app.js", access: accessPublic, handler: script},
 		route{method: http.MethodGet, path: "/icon.svg", access: accessPublic, handler: asset("image/svg+xml", iconSVG)},
 		route{method: http.MethodGet, path: "/icons.svg", access: accessPublic, handler: asset("image/svg+xml", iconsSVG)},
 		route{method: http.MethodGet, path: "/favicon.ico", access: accessPublic, handler: asset("image/x-icon", faviconICO)},
@@ -122,6 +125,7 @@ func (s *Server) routes() {
 	s.add(s.pushRoutes()...)
 	s.add(s.feedRoutes()...)
 	s.add(s.openAPIRoutes()...)
+	s.add(s.liveRoutes()...)
 }
 
 // add registers routes with what stands in front of their handlers.
@@ -149,6 +153,9 @@ func (s *Server) add(list ...route) {
 			front = []echo.MiddlewareFunc{s.page(r), limit}
 		case accessAuditor, accessAdmin, accessOwner:
 			front = []echo.MiddlewareFunc{s.page(r), limit, s.signedIn(r)}
+			if r.streams {
+				front = []echo.MiddlewareFunc{s.page(r), before(chain(limit, s.signedIn(r)))}
+			}
 		case accessTokenAuditor, accessTokenAdmin, accessTokenOwner:
 			front = []echo.MiddlewareFunc{limit, s.byToken(r)}
 		default:
@@ -196,6 +203,23 @@ func matches(pattern, path string) bool {
 		}
 		return w == g
 	})
+}
+
+// before lets a request pass on that front lets pass, and has ended front by then.
+func before(front echo.MiddlewareFunc) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			passed := false
+			err := front(func(echo.Context) error {
+				passed = true
+				return nil
+			})(c)
+			if err != nil || !passed {
+				return err
+			}
+			return next(c)
+		}
+	}
 }
 
 const maxReturnPath = 200

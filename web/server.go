@@ -98,6 +98,9 @@ type Server struct {
 	// fills remembers how fast embedding profiles are filled.
 	fills    fillRates
 	draining atomic.Bool
+	// live wakes the pages that are watched; nil where none can be. heartbeat is how often their streams say that they live.
+	live      *hub
+	heartbeat time.Duration
 }
 
 // maxHashing is how many requests may stand in line for hashing a password,
@@ -129,6 +132,9 @@ func New(cfg Config) *Server {
 		authenticator: localAccounts{cfg.Accounts, cfg.Passwords},
 		searcher:      Searcher{Store: cfg.Store, Embedder: cfg.Embedder, Log: cfg.Log},
 	}
+	if cfg.Admin != nil {
+		s.live, s.heartbeat = newHub(cfg.Admin.Store, cfg.Log), heartbeatEvery
+	}
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.handleError
 	s.echo.IPExtractor = extractIP(cfg.TrustedProxies)
@@ -157,7 +163,15 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // certFile and keyFile are empty for plain http.
 func (s *Server) Serve(ctx context.Context, l net.Listener, certFile, keyFile string) error {
 	defer s.lastRefusals(context.WithoutCancel(ctx))
-	return serve(ctx, l, s.echo, s.cfg.Log, certFile, keyFile, func() { s.draining.Store(true) })
+	return serve(ctx, l, s.echo, s.cfg.Log, certFile, keyFile, s.drain)
+}
+
+// drain says that the server is about to end: no probe calls it ready, and streams end.
+func (s *Server) drain() {
+	s.draining.Store(true)
+	if s.live != nil {
+		s.live.close()
+	}
 }
 
 // serve runs an http.Server with the limits above.

@@ -66,6 +66,9 @@ const (
 
 const sessionBytes = 32
 
+// byItselfHeader stands in requests that a page's script sends by itself.
+const byItselfHeader = "Tributary-By-Itself"
+
 func (s *Server) secure() bool { return s.cfg.PublicURL.Scheme == "https" }
 
 func (s *Server) cookieName() string {
@@ -111,7 +114,12 @@ func (s *Server) currentSession(c echo.Context) (Identity, error) {
 	if !value.IsSet() {
 		return Identity{}, store.ErrUnauthenticated
 	}
-	session, account, err := s.cfg.Accounts.SessionOf(c.Request().Context(), value)
+	look := s.cfg.Accounts.SessionOf
+	// SECURITY: a page that is left open does not keep its session alive. Whoever sends the header can only shorten it.
+	if c.Request().Header.Get(byItselfHeader) != "" || c.Request().URL.Path == livePath {
+		look = s.cfg.Accounts.PeekSession
+	}
+	session, account, err := look(c.Request().Context(), value)
 	if err != nil {
 		return Identity{}, err
 	}

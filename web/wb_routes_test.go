@@ -23,6 +23,7 @@ func routeAccess() map[string]string {
 		"GET /style.css":    "public",
 		"GET /icon.svg":     "public",
 		"GET /icons.svg":    "public",
+		"GET /app.js":       "public",
 		"GET /favicon.ico":  "public",
 		"GET /healthz":      "public",
 		"GET /readyz":       "public",

@@ -49,6 +49,10 @@ type webAccounts = web.Accounts
 
 func (nobody) SetupOpen(context.Context) (bool, error) { return false, nil }
 
+func (nobody) PeekSession(context.Context, secret.Text) (store.Session, store.Account, error) {
+	return store.Session{}, store.Account{}, store.ErrUnauthenticated
+}
+
 func (nobody) SessionOf(context.Context, secret.Text) (store.Session, store.Account, error) {
 	return store.Session{}, store.Account{}, store.ErrUnauthenticated
 }

@@ -24,6 +24,7 @@ type options struct {
 	search  bool
 	words   bool
 	load    bool
+	web     bool
 }
 
 func main() {
@@ -64,6 +65,7 @@ func parseFlags() options {
 	flag.BoolVar(&o.search, "search", false, "search over SCALE chunks (default 200000), against the best ways of plain SQL")
 	flag.BoolVar(&o.words, "words", false, "keyword search over SCALE chunks (80,000) against plain ts_rank over the same visible set")
 	flag.BoolVar(&o.load, "load", false, "64 readers at a time over SCALE chunks, for LOAD (default 2m), against one")
+	flag.BoolVar(&o.web, "web", false, "every page over SCALE chunks (1,000,000), 500 connections and 100,000 runs, against an empty page")
 	flag.Parse()
 	if o.rounds <= 0 {
 		o.rounds = 5
@@ -87,6 +89,9 @@ func defaultCorpus() string {
 func run(ctx context.Context, o options) (missed int, err error) { //nolint:nonamedreturns // says what the number is
 	if o.load {
 		return runLoad(ctx, o)
+	}
+	if o.web {
+		return runWeb(ctx, o)
 	}
 	if o.search {
 		return runSearch(ctx, o)

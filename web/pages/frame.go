@@ -7,6 +7,9 @@ import (
 	"tributary/store"
 )
 
+// TopicClock is the topic of a page of which no event tells: it looks again every five seconds while a part is live.
+const TopicClock = "clock"
+
 // Frame is what every page has around it.
 type Frame struct {
 	Title string
@@ -16,6 +19,8 @@ type Frame struct {
 	Account *store.Account
 	// Links are the pages that the account may open.
 	Links []Link
+	// Topic is what the page's live parts follow: all, run:ID, connection:ID or TopicClock; "" for nothing.
+	Topic string
 	// Done tells that the act before this page succeeded; "" for none.
 	Done string
 	// Problem tells what is wrong with what was sent; "" for nothing.
@@ -28,6 +33,8 @@ type Link struct {
 	Path, Name string
 	// Icon is its picture of the sprite, Group the heading that it stands under; "" is above all headings.
 	Icon, Group string
+	// Key is the letter that leads there, behind g; "" for none.
+	Key string
 	// Count is how much there is to look at, 0 for nothing; Bad says that something stands still.
 	Count int64
 	Bad   bool

@@ -1,0 +1,151 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tributary/store"
+)
+
+// LiveStore tells which runs wait or work.
+type LiveStore interface {
+	LiveRuns(ctx context.Context) ([]store.LiveRun, error)
+}
+
+// Topics of live pages: a run, a connection, or everything.
+const (
+	topicAll        = "all"
+	topicRun        = "run:"
+	topicConnection = "connection:"
+)
+
+// lookEvery is how long a page that is watched may be behind.
+const lookEvery = time.Second
+
+// hub looks at the live runs for all the pages that are watched, by one statement, and wakes those whose topic has moved.
+// It looks only while somebody watches. It is safe for concurrent use.
+type hub struct {
+	store LiveStore
+	log   *slog.Logger
+	every time.Duration
+
+	mu       sync.Mutex
+	watchers map[*watcher]struct{}
+	// looking is set while the loop runs; closed once nobody may watch any more.
+	looking, closed bool
+	// over ends every watcher; it is closed with closed.
+	over chan struct{}
+}
+
+// watcher is a page that is watched.
+type watcher struct {
+	topic string
+	mark  string
+	// moved holds one message while the topic has moved since the last was taken.
+	moved chan struct{}
+}
+
+func newHub(live LiveStore, log *slog.Logger) *hub {
+	return &hub{store: live, log: log, every: lookEvery, watchers: map[*watcher]struct{}{}, over: make(chan struct{})}
+}
+
+// watch begins to watch topic; leave ends it. It reports false once the hub is closed, or where most pages are watched
+// already.
+func (h *hub) watch(topic string, most int) (w *watcher, leave func(), ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(h.watchers) >= most {
+		return nil, nil, false
+	}
+	// What moved between the page and now is not known: the page looks once.
+	w = &watcher{topic: topic, moved: make(chan struct{}, 1)}
+	w.moved <- struct{}{}
+	h.watchers[w] = struct{}{}
+	if !h.looking {
+		h.looking = true
+		go h.look()
+	}
+	return w, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.watchers, w)
+	}, true
+}
+
+// close ends every watcher, and the loop.
+func (h *hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.closed = true
+		close(h.over)
+	}
+}
+
+// look is the loop. A look that fails is told of once, and changes nothing.
+func (h *hub) look() {
+	tick := time.NewTicker(h.every)
+	defer tick.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-h.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	failed := false
+	for {
+		select {
+		case <-h.over:
+			return
+		case <-tick.C:
+		}
+		runs, err := h.store.LiveRuns(ctx)
+		if err != nil {
+			if !failed && ctx.Err() == nil {
+				h.log.Warn("live pages stand still", "error", err)
+			}
+			failed = true
+			continue
+		}
+		failed = false
+		if !h.tell(marksOf(runs)) {
+			return
+		}
+	}
+}
+
+// tell wakes whose topic has moved. It reports false, and the loop is over, where nobody watches.
+func (h *hub) tell(marks map[string]string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.watchers) == 0 {
+		h.looking = false
+		return false
+	}
+	for w := range h.watchers {
+		if mark := marks[w.topic]; mark != w.mark {
+			w.mark = mark
+			select {
+			case w.moved <- struct{}{}:
+			default:
+			}
+		}
+	}
+	return true
+}
+
+// marksOf returns the mark of each topic that has a live run; a topic without one has "".
+func marksOf(runs []store.LiveRun) map[string]string {
+	marks := map[string]string{}
+	for _, r := range runs {
+		marks[topicRun+r.ID.String()] = r.Mark
+		marks[topicConnection+r.ConnectionID.String()] += r.ID.String() + r.Mark
+		marks[topicAll] += r.Mark
+	}
+	return marks
+}
