@@ -153,7 +153,7 @@ func TestLandingPageTellsHowToAsk(t *testing.T) {
 	t.Parallel()
 	resp := newSite(t, nil).do(request("GET", "/", ""))
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || !strings.Contains(string(body), "http://127.0.0.1:8080/v1/search") || strings.Contains(string(body), "<script") {
+	if err != nil || !strings.Contains(string(body), "http://127.0.0.1:8080/v1/search") || strings.Count(string(body), "<script") != 1 {
 		t.Errorf("got %q, %v", body, err)
 	}
 }

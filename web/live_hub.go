@@ -33,8 +33,9 @@ type hub struct {
 
 	mu       sync.Mutex
 	watchers map[*watcher]struct{}
-	// looking is set while the loop runs; closed once nobody may watch any more.
-	looking, closed bool
+	// stop ends the loop; it is nil while none runs.
+	stop   context.CancelFunc
+	closed bool
 	// over ends every watcher; it is closed with closed.
 	over chan struct{}
 }
@@ -63,18 +64,26 @@ func (h *hub) watch(topic string, most int) (w *watcher, leave func(), ok bool) 
 	w = &watcher{topic: topic, moved: make(chan struct{}, 1)}
 	w.moved <- struct{}{}
 	h.watchers[w] = struct{}{}
-	if !h.looking {
-		h.looking = true
-		go h.look()
+	if h.stop == nil {
+		ctx, stop := context.WithCancel(context.Background())
+		h.stop = stop
+		go h.look(ctx, h.every)
 	}
-	return w, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.watchers, w)
-	}, true
+	return w, func() { h.leave(w) }, true
 }
 
-// close ends every watcher, and the loop.
+// leave ends watching, and the loop with the last that watches.
+func (h *hub) leave(w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.watchers, w)
+	if len(h.watchers) == 0 && h.stop != nil {
+		h.stop()
+		h.stop = nil
+	}
+}
+
+// close ends every watcher, and nobody may watch any more.
 func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,48 +94,30 @@ func (h *hub) close() {
 }
 
 // look is the loop. A look that fails is told of once, and changes nothing.
-func (h *hub) look() {
-	tick := time.NewTicker(h.every)
+func (h *hub) look(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-h.over:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	failed := false
 	for {
 		select {
-		case <-h.over:
+		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 		runs, err := h.store.LiveRuns(ctx)
-		if err != nil {
-			if !failed && ctx.Err() == nil {
-				h.log.Warn("live pages stand still", "error", err)
-			}
-			failed = true
-			continue
+		if err != nil && !failed && ctx.Err() == nil {
+			h.log.Warn("live pages stand still", "error", err)
 		}
-		failed = false
-		if !h.tell(marksOf(runs)) {
-			return
+		if failed = err != nil; !failed {
+			h.tell(marksOf(runs))
 		}
 	}
 }
 
-// tell wakes whose topic has moved. It reports false, and the loop is over, where nobody watches.
-func (h *hub) tell(marks map[string]string) bool {
+// tell wakes whose topic has moved.
+func (h *hub) tell(marks map[string]string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.watchers) == 0 {
-		h.looking = false
-		return false
-	}
 	for w := range h.watchers {
 		if mark := marks[w.topic]; mark != w.mark {
 			w.mark = mark
@@ -136,7 +127,6 @@ func (h *hub) tell(marks map[string]string) bool {
 			}
 		}
 	}
-	return true
 }
 
 // marksOf returns the mark of each topic that has a live run; a topic without one has "".

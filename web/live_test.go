@@ -226,6 +226,7 @@ func TestManyLivePages(t *testing.T) {
 		})
 	}
 	early, late := uint64(0), uint64(0)
+	least := o.store.Pool().Stat().MaxConns()
 	moves := 0
 	tick := time.NewTicker(lasts / 20)
 	defer tick.Stop()
@@ -236,9 +237,11 @@ func TestManyLivePages(t *testing.T) {
 		if moves == 4 {
 			early = heap()
 		}
-		if inUse := o.store.Pool().Stat().AcquiredConns(); inUse > 3 {
-			t.Errorf("%d database connections are in use", inUse)
-		}
+		// A heartbeat takes one for a moment; a page that kept it would never give it back.
+		least = min(least, o.store.Pool().Stat().AcquiredConns())
+	}
+	if least > 3 {
+		t.Errorf("%d database connections were in use all the time", least)
 	}
 	late = heap()
 	began := time.Now()

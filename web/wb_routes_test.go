@@ -308,8 +308,9 @@ func testHeaders(t *testing.T) {
 		if p.header.Get("X-Request-Id") == "" {
 			t.Errorf("%s: no request id", name)
 		}
+		body := strings.NewReplacer(`xmlns="http://www.w3.org/2000/svg"`, "", `<script type="module" src="/app.js">`, "").Replace(p.body)
 		for _, mark := range []string{"<script", "style=", "onclick", "http://", "goroutine", "secret_table"} {
-			if strings.Contains(strings.ReplaceAll(p.body, `xmlns="http://www.w3.org/2000/svg"`, ""), mark) {
+			if strings.Contains(body, mark) {
 				t.Errorf("%s (%d): the page holds %q", name, p.status, mark)
 			}
 		}
