@@ -76,7 +76,7 @@ func (s *Server) liveStream(c echo.Context) error {
 			err = send(": still here\n\n")
 		}
 	}
-	return nil // whoever listened is gone
+	return nil //nolint:nilerr // whoever listened is gone
 }
 
 // sessionIsOver reports whether the session of a stream has ended, or its account may see less. Where that cannot be

@@ -220,12 +220,12 @@ func TestManyLivePages(t *testing.T) {
 			for line := range s.lines {
 				if line == "event: moved" {
 					n, _ := told.LoadOrStore(i, new(int))
-					*n.(*int)++ //nolint:forcetypeassert // stored above; one goroutine a page
+					*n.(*int)++
 				}
 			}
 		})
 	}
-	early, late := uint64(0), uint64(0)
+	early := uint64(0)
 	least := o.store.Pool().Stat().MaxConns()
 	moves := 0
 	tick := time.NewTicker(lasts / 20)
@@ -243,7 +243,7 @@ func TestManyLivePages(t *testing.T) {
 	if least > 3 {
 		t.Errorf("%d database connections were in use all the time", least)
 	}
-	late = heap()
+	late := heap()
 	began := time.Now()
 	o.web.Drain()
 	all.Wait()
@@ -256,7 +256,7 @@ func TestManyLivePages(t *testing.T) {
 	}
 	silent := pages
 	told.Range(func(_, n any) bool {
-		if *n.(*int) > 1 { //nolint:forcetypeassert // stored above
+		if *n.(*int) > 1 {
 			silent--
 		}
 		return true
