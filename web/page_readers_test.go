@@ -197,8 +197,12 @@ func TestUnmatchedPage(t *testing.T) {
 	if _, err := p.store.CreateReader(t.Context(), "u-3", store.Person); err != nil {
 		t.Fatal(err)
 	}
+	p.exec(t, `INSERT INTO principal_email SELECT $1, id, 'hopper@example.com', false FROM principal WHERE external_id = 'u-2'`, p.wiki.ID)
+	if _, err := p.store.CreateReader(t.Context(), "hopper", store.Person); err != nil {
+		t.Fatal(err)
+	}
 	page := p.ada.get("/readers/unmatched")
-	page.says(t, http.StatusOK, "Ada u-1 ada@example.com push acme mapping by e-mail is off lovelace has the address", "u-3 has the same name", scripted)
+	page.says(t, http.StatusOK, "Ada u-1 ada@example.com push acme mapping by e-mail is off lovelace has the address", "u-3 has the same name", "hopper@example.com (not verified)", "hopper is called like one of its addresses", scripted)
 	if strings.Contains(page.body, scripted) {
 		t.Error("a name is written without being escaped")
 	}

@@ -174,7 +174,11 @@ func (v UnmatchedView) candidates(p store.Unmatched) []candidate {
 	}
 	for _, name := range AlikeNames(p) {
 		if v.Called[name] && !seen[name] {
-			list, seen[name] = append(list, candidate{name, "has the same name"}), true
+			why := "is called like one of its addresses"
+			if strings.EqualFold(name, p.Name) || strings.EqualFold(name, p.ID) {
+				why = "has the same name"
+			}
+			list, seen[name] = append(list, candidate{name, why}), true
 		}
 	}
 	return list[:min(len(list), maxCandidates)]
