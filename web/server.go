@@ -66,7 +66,7 @@ type Config struct {
 	// ReadersPerMinute is how many readers a trusted key may name here a minute
 	// before a notice is raised; 0 means DefaultReadersPerMinute.
 	ReadersPerMinute int
-	// AcquireTimeout is how long a request waits for its turn; 0 means 2 s.
+	// AcquireTimeout is how long a request waits for its turn; 0 means 5 s.
 	AcquireTimeout time.Duration
 	// Version is shown to those who are signed in.
 	Version string
@@ -123,7 +123,7 @@ func New(cfg Config) *Server {
 		cfg.MaxConcurrent = 10
 	}
 	if cfg.AcquireTimeout <= 0 {
-		cfg.AcquireTimeout = 2 * time.Second
+		cfg.AcquireTimeout = 5 * time.Second
 	}
 	s := &Server{
 		cfg: cfg, echo: echo.New(), slots: make(chan struct{}, cfg.MaxConcurrent), hashing: make(chan struct{}, maxHashing), calling: make(chan struct{}, maxCalling), waiting: make(chan struct{}, maxWaiting),
