@@ -135,7 +135,7 @@ func TestFirstSearchAfterConnecting(t *testing.T) {
 	s.must(store.Content)
 	empty("before the account is linked", store.HintUnlinked, notes)
 	page := s.get("/connections/files")
-	if !strings.Contains(page.body, "/connections/files/link") || !strings.Contains(page.body, fmt.Sprintf("%d in ", files+1)) {
+	if !strings.Contains(page.body, "/connections/files/link") || !strings.Contains(page.body, fmt.Sprintf("<dd>%d <span class=\"hint\">in ", files+1)) {
 		t.Errorf("the page of the connection offers no link, or no totals\n%s", page.body)
 	}
 	began := time.Now()
