@@ -147,7 +147,7 @@ func testChoosing(t *testing.T) {
 	p := o.ada.get("/connections/files")
 	p.has(t, `href="/connections/files/choose"`)
 	p = o.ada.get("/connections/files/choose")
-	p.says(t, http.StatusOK, "What files syncs", "Top <A>", "many below", "Corner of the drive", "mail.read")
+	p.says(t, http.StatusOK, "What files syncs", "Top <A>", "many below", "Corner", "Corner of the drive. For example north.", "mail.read")
 	f, buttons := p.form(t)
 	if f["scope"] != "everything" || len(ticked(f)) != 0 || buttons["Open Top <A>"] == "" || buttons["Open Top B"] != "" || buttons["Further ones"] != "" {
 		t.Fatalf("the form is %q, its buttons %q", f, buttons)
@@ -253,7 +253,7 @@ func testChoosingRefused(t *testing.T) {
 	p := o.ada.get("/connections/files/choose")
 	o.ada.press(t, p, "Save", func(f map[string]string) { f["scope"] = "chosen" }).says(t, http.StatusUnprocessableEntity, "Nothing is chosen")
 	o.ada.press(t, p, "Save", func(f map[string]string) { f["pick.0"] = `{"i":"top-a"}` }).says(t, http.StatusUnprocessableEntity, "Something is ticked, and everything is to be synced")
-	o.ada.press(t, p, "Save", func(f map[string]string) { f["set.depth"] = "deep" }).says(t, http.StatusUnprocessableEntity, "How deep: must be a whole number")
+	o.ada.press(t, p, "Save", func(f map[string]string) { f["set.depth"] = "deep" }).says(t, http.StatusUnprocessableEntity, "Depth: must be a whole number")
 	for _, wrong := range [][]string{
 		{"do", "open."},
 		{"do", "open.{}"},

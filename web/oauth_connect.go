@@ -227,7 +227,7 @@ func readSettings(spec connectors.Spec, f, entered map[string]string) (map[strin
 
 // checkSetting refuses a value that does not have the setting's type. An empty one is the default.
 func checkSetting(set connectors.Setting, value string) error {
-	refuse := func(text string) error { return &oauthflow.PlanError{Field: set.Description, Problem: text} }
+	refuse := func(text string) error { return &oauthflow.PlanError{Field: set.Title(), Problem: text} }
 	if value == "" {
 		if set.Required {
 			return refuse("is missing")

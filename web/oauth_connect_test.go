@@ -91,8 +91,8 @@ func testConnectForm(t *testing.T) {
 		fields []string
 		says   string
 	}{
-		"a setting is missing":     {[]string{"name", "x"}, "Corner of the drive: is missing"},
-		"a number that is none":    {[]string{"name", "x", "set.corner", "n", "set.depth", "deep"}, "How deep: must be a whole number"},
+		"a setting is missing":     {[]string{"name", "x"}, "Corner: is missing"},
+		"a number that is none":    {[]string{"name", "x", "set.corner", "n", "set.depth", "deep"}, "Depth: must be a whole number"},
 		"a choice that is none":    {[]string{"name", "x", "set.corner", "n", "set.mode", "c"}, "Mode: must be one of a, b"},
 		"two lines":                {[]string{"name", "x", "set.corner", "n\nm"}, "must be one line"},
 		"a way that has no secret": {[]string{"name", "x", "set.corner", "n", "kind", "jwt_bearer"}, "How access is given"},

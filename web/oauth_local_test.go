@@ -82,7 +82,7 @@ func testConnectFolder(t *testing.T) {
 	o.allow(inside)
 	o.ada.get("/connect").has(t, `href="/connect?source=folder"`)
 	form := o.ada.get("/connect?source=folder")
-	form.says(t, http.StatusOK, inside, "Directory to read", "Readers with permissions=fixed")
+	form.says(t, http.StatusOK, inside, "Directory", "Directory to read: an absolute path", "Readers with permissions=fixed")
 	form.has(t, `name="set.path"`, `name="set.readers"`, `<option value="posix" selected`)
 	for name, tc := range map[string]struct {
 		path, says string
@@ -91,7 +91,7 @@ func testConnectFolder(t *testing.T) {
 		"outside by dots":       {inside + "/../docs-secret", "lies outside the directories"},
 		"outside by a link":     {inside + "/out", "lies outside the directories"},
 		"everything":            {"/", "lies outside the directories"},
-		"no path":               {"", "Directory to read: an absolute path on the machine that runs the workers.: is missing"},
+		"no path":               {"", "Directory: is missing"},
 		"not absolute":          {"docs", "is not absolute: start it with a slash"},
 		"what does not exist":   {inside + "/nope", "does not exist: create it or correct the path"},
 		"a file":                {inside + "/a.md", "is not a directory"},
