@@ -272,7 +272,7 @@ func (s *Server) adminPause(pause bool) func(c echo.Context, _ nothing) (Connect
 			return ConnectionAnswer{}, err
 		}
 		if !pause || k.State != store.StatePaused {
-			if err := s.pauseConnection(pause)(c, k, nil); err != nil {
+			if err := s.pauseConnection(pause)(c, k); err != nil {
 				return ConnectionAnswer{}, err
 			}
 		}

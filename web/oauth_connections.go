@@ -54,18 +54,17 @@ func isConsenter(who Identity, k store.Connection, g *oauthflow.GrantView) bool 
 	return g.ConsentedBy != nil && *g.ConsentedBy == who.Account.ID && g.Kind == oauthflow.GrantCode && g.Subject != "" && k.RealmID != nil && who.MayAct(store.RoleAdmin)
 }
 
-// connectionAct makes a handler of an act on one connection, whose form has the named fields.
-func (s *Server) connectionAct(act func(c echo.Context, k store.Connection, f map[string]string) error, done string, fields ...string) echo.HandlerFunc {
+// connectionAct makes a handler of an act on one connection, whose form has a button alone.
+func (s *Server) connectionAct(act func(c echo.Context, k store.Connection) error, done string) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		k, err := s.connectionOf(c)
 		if err != nil {
 			return err
 		}
-		f, err := formValues(c, fields...)
-		if err != nil {
+		if _, err := formValues(c); err != nil {
 			return err
 		}
-		err = act(c, k, f)
+		err = act(c, k)
 		if text, ok := oauthProblem(err); ok && err != nil {
 			return s.showConnection(c, http.StatusUnprocessableEntity, k, text)
 		}
@@ -100,13 +99,13 @@ func (s *Server) requestLanes(c echo.Context, k store.Connection, lanes []store.
 }
 
 // syncConnection asks for a run of each lane.
-func (s *Server) syncConnection(c echo.Context, k store.Connection, _ map[string]string) error {
+func (s *Server) syncConnection(c echo.Context, k store.Connection) error {
 	_, err := s.requestLanes(c, k, store.Lanes())
 	return err
 }
 
-func (s *Server) pauseConnection(pause bool) func(c echo.Context, k store.Connection, _ map[string]string) error {
-	return func(c echo.Context, k store.Connection, _ map[string]string) error {
+func (s *Server) pauseConnection(pause bool) func(c echo.Context, k store.Connection) error {
+	return func(c echo.Context, k store.Connection) error {
 		action := "connection.resume"
 		if pause {
 			action = "connection.pause"
@@ -166,7 +165,7 @@ func (s *Server) expireConnection(c echo.Context) error {
 }
 
 // linkReader links the account that consented to the reader of who consented, making that reader if needed.
-func (s *Server) linkReader(c echo.Context, k store.Connection, _ map[string]string) error {
+func (s *Server) linkReader(c echo.Context, k store.Connection) error {
 	ctx := c.Request().Context()
 	who, _ := identityOf(c)
 	refuse := &store.InputError{Problem: "only who gave the consent can be linked to it, once the connection has synced"}

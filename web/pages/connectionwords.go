@@ -2,6 +2,7 @@ package pages
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,12 +35,7 @@ func (h ConnectionHead) path(act ...string) string {
 }
 
 func (h ConnectionHead) is(states ...store.ConnectionState) bool {
-	for _, s := range states {
-		if h.Connection.State == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(states, h.Connection.State)
 }
 
 // pushed reports whether others push its documents: nothing is scheduled then.
