@@ -228,7 +228,9 @@ func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool, events
 			}
 			return setConnectionState(ctx, tx, id, StatePaused, "paused by an admin")
 		}
-		// Schedules before the connection: the order of whoever makes runs.
+		if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 ORDER BY lane FOR UPDATE`, id); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `UPDATE schedule SET next_run_at = clock() WHERE connection_id = $1`, id); err != nil {
 			return err
 		}

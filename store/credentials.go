@@ -18,7 +18,7 @@ import (
 // Credentials returns what package refresh needs of the database.
 func (s *Store) Credentials() *Credentials { return &Credentials{s: s} }
 
-// Credentials implements refresh.Store. Locks are taken in the order credential, connection, schedule.
+// Credentials implements refresh.Store. Locks are taken in the order of doc.go: credential, schedule, connection.
 type Credentials struct {
 	s        *Store
 	profiles profileCache

@@ -203,6 +203,12 @@ func (t *credentialTx) SetScopes(ctx context.Context, scopes []string) error {
 	if tag.RowsAffected() == 0 {
 		return nil
 	}
+	// Follow may move schedules after connections are written here.
+	_, err = t.tx.Exec(ctx, `
+		SELECT FROM schedule s JOIN connection c ON c.id = s.connection_id WHERE c.grant_id = $1 ORDER BY s.connection_id, s.lane FOR UPDATE OF s`, t.grant)
+	if err != nil {
+		return fmt.Errorf("locking schedules: %w", err)
+	}
 	return degradeLacking(ctx, t.tx, t.grant)
 }
 
@@ -284,6 +290,27 @@ func (t *credentialTx) Record(ctx context.Context, e audit.Event) error {
 	return t.s.RecordTx(ctx, t.tx, e)
 }
 
+// broken is what of the connections of grant $1 the grant has broken: $2 and $3 mark a refusal and trouble.
+const broken = `grant_id = $1 AND (state = 'needs_reauth' OR state = 'config_error' AND state_reason LIKE '%' || $2 || '%'
+	OR state = 'degraded' AND state_reason LIKE $3 || '%')`
+
+// heal lets the connections that a grant had broken work again, and makes them due. It locks their schedules first, and
+// nothing where none is broken.
+func heal(ctx context.Context, tx pgx.Tx, grant uuid.UUID) error {
+	ids, err := idsOf(tx.Query(ctx, `
+		SELECT connection_id FROM schedule WHERE connection_id IN (SELECT id FROM connection WHERE `+broken+`) ORDER BY connection_id, lane FOR UPDATE`,
+		grant, refresh.MarkRejected, refresh.MarkTrouble))
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		WITH healed AS (
+			UPDATE connection SET state = 'active', state_reason = '', state_since = clock(), updated_at = clock()
+			WHERE (id = ANY($4) OR NOT EXISTS (SELECT FROM schedule s WHERE s.connection_id = connection.id)) AND `+broken+` RETURNING id)
+		UPDATE schedule SET next_run_at = clock() FROM healed WHERE connection_id = healed.id`, grant, refresh.MarkRejected, refresh.MarkTrouble, ids)
+	return err
+}
+
 // follow puts the connections of a grant where its state says. Those that an admin paused, and those that end, stay.
 func follow(ctx context.Context, tx pgx.Tx, grant uuid.UUID, f refresh.Follow) error {
 	var err error
@@ -293,12 +320,7 @@ func follow(ctx context.Context, tx pgx.Tx, grant uuid.UUID, f refresh.Follow) e
 			UPDATE connection SET state = 'degraded', state_reason = $2, updated_at = clock(), state_since = CASE WHEN state = 'degraded' THEN state_since ELSE clock() END
 			WHERE grant_id = $1 AND (state = 'active' OR state = 'degraded' AND state_reason LIKE $3 || '%') AND state_reason <> $2`, grant, f.Reason, refresh.MarkTrouble)
 	case f.State == oauthflow.GrantActive:
-		_, err = tx.Exec(ctx, `
-			WITH healed AS (
-				UPDATE connection SET state = 'active', state_reason = '', state_since = clock(), updated_at = clock()
-				WHERE grant_id = $1 AND (state = 'needs_reauth' OR state = 'config_error' AND state_reason LIKE '%' || $2 || '%'
-					OR state = 'degraded' AND state_reason LIKE $3 || '%') RETURNING id)
-			UPDATE schedule SET next_run_at = clock() FROM healed WHERE connection_id = healed.id`, grant, refresh.MarkRejected, refresh.MarkTrouble)
+		err = heal(ctx, tx, grant)
 	default:
 		_, err = tx.Exec(ctx, `
 			UPDATE connection SET state = $2, state_reason = $3, updated_at = clock(), state_since = CASE WHEN state = $2 THEN state_since ELSE clock() END

@@ -35,8 +35,8 @@ type eraseItem struct {
 // ids.
 func (s *Store) requestItems(ctx context.Context, tx pgx.Tx, req EraseRequest, by string, events []audit.Event) (Erasure, error) {
 	e := Erasure{ID: uuid.New(), ConnectionID: req.Connection, Scope: req.Scope, RequestedBy: by}
-	// In the order of the tick and of ReleaseRun: schedule, run, connection. A run
-	// that is made in between is found the second time.
+	// In the order of doc.go: schedule, run, connection. A run that is made in
+	// between is found the second time.
 	if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 ORDER BY lane FOR UPDATE`, req.Connection); err != nil {
 		return e, fmt.Errorf("locking schedules: %w", err)
 	}

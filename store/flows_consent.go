@@ -52,6 +52,13 @@ func (s *Store) SaveConsent(ctx context.Context, c oauthflow.Consent) (oauthflow
 		if err := writeGrant(ctx, tx, c, held, &out); err != nil {
 			return err
 		}
+		// The connections that the consent makes due are written after their schedules are locked.
+		_, err = tx.Exec(ctx, `
+			SELECT FROM schedule s JOIN connection c ON c.id = s.connection_id
+			WHERE c.id = $1 OR c.grant_id IN ($2, $3) ORDER BY s.connection_id, s.lane FOR UPDATE OF s`, c.Plan.Connection, out.Grant, moved)
+		if err != nil {
+			return fmt.Errorf("locking schedules: %w", err)
+		}
 		if err := s.writePlan(ctx, tx, c, moved, &out); err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ func closeConnection(ctx context.Context, tx pgx.Tx, connection uuid.UUID, grant
 			return left, err
 		}
 	}
-	// Schedules, runs and then the connection: the order in which runs are made and slices end. Under the lock of its
+	// Schedules, runs and then the connection: the order of doc.go. Under the lock of its
 	// schedule no run is made in between; one of what is pushed, which has none, is found the second time.
 	if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 ORDER BY lane FOR UPDATE`, connection); err != nil {
 		return left, err

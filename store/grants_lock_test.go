@@ -62,8 +62,8 @@ func TestRefreshMeetsTheEnd(t *testing.T) {
 	}
 }
 
-// meet lets end come while a refresh holds the credential.
-func meet(t *testing.T, end func(ctx context.Context, s *store.Store, r oauthflow.Registration, grant, connection uuid.UUID) error) {
+// granted returns a store with a connection and its grant.
+func granted(t *testing.T) (*pgtest.DB, *store.Store, oauthflow.Registration, uuid.UUID, uuid.UUID) {
 	t.Helper()
 	db := pgtest.New(t)
 	s, err := store.Open(t.Context(), store.Config{URL: db.URL, Purpose: store.Worker})
@@ -86,9 +86,17 @@ func meet(t *testing.T, end func(ctx context.Context, s *store.Store, r oauthflo
 	db.MustExec(t, `INSERT INTO client_registration (id, name, provider, profile, endpoints_digest, redirect_uri, client_id, state) VALUES ($1, 'fake', 'fake', $2, $3, '', 'c', 'active')`, r.ID, raw, r.Digest)
 	db.MustExec(t, `INSERT INTO oauth_grant (id, registration_id, kind) VALUES ($1, $2, 'authorization_code')`, grant, r.ID)
 	db.MustExec(t, `INSERT INTO connection (id, name, source, grant_id) VALUES ($1, 'c', 'fake', $2)`, connection, grant)
+	db.MustExec(t, `INSERT INTO schedule (connection_id, lane, every) SELECT $1, l, interval '1 hour' FROM unnest(ARRAY['content', 'permissions']) l`, connection)
 	db.MustExec(t, `INSERT INTO credential (grant_id, secret_ct) VALUES ($1, 'x')`, grant)
+	return db, s, r, grant, connection
+}
+
+// meet lets end come while a refresh holds the credential.
+func meet(t *testing.T, end func(ctx context.Context, s *store.Store, r oauthflow.Registration, grant, connection uuid.UUID) error) {
+	t.Helper()
+	db, s, r, grant, connection := granted(t)
 	ended := make(chan error, 1)
-	err = s.Credentials().InRow(t.Context(), grant, func(tx refresh.Tx) error {
+	err := s.Credentials().InRow(t.Context(), grant, func(tx refresh.Tx) error {
 		ctx := t.Context()
 		go func() { ended <- end(ctx, s, r, grant, connection) }()
 		for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); { // until it waits, or passes over the row

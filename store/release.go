@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,6 +33,10 @@ type Release struct {
 // holder's.
 func (s *Store) ReleaseRun(ctx context.Context, run Run, r Release, then func(ctx context.Context, tx pgx.Tx) error) error {
 	return s.inTxErr(ctx, "releasing run", func(tx pgx.Tx) error {
+		// then moves the schedule: it is locked before the run, in the order of doc.go.
+		if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 AND lane = $2 FOR UPDATE`, run.ConnectionID, run.Lane); err != nil {
+			return fmt.Errorf("locking schedule: %w", err)
+		}
 		if err := holdFence(ctx, tx, run.ID, run.Fence); err != nil {
 			return err
 		}

@@ -149,10 +149,14 @@ func (s *Store) RequestRuns(ctx context.Context, reqs []RunRequest, then func(ct
 		list = make([]Requested, 0, len(reqs))
 		// The tick locks schedules before it makes their runs: so does this, or
 		// the two would wait for each other.
-		for _, req := range reqs {
-			if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 AND lane = $2 FOR UPDATE`, req.ConnectionID, req.Lane); err != nil {
-				return fmt.Errorf("locking schedule: %w", err)
-			}
+		connections, lanes := make([]uuid.UUID, len(reqs)), make([]string, len(reqs))
+		for i, req := range reqs {
+			connections[i], lanes[i] = req.ConnectionID, string(req.Lane)
+		}
+		_, err := tx.Exec(ctx, `
+			SELECT FROM schedule WHERE (connection_id, lane) IN (SELECT * FROM unnest($1::uuid[], $2::text[])) ORDER BY connection_id, lane FOR UPDATE`, connections, lanes)
+		if err != nil {
+			return fmt.Errorf("locking schedules: %w", err)
 		}
 		for _, req := range reqs {
 			if err := recordAll(ctx, tx, req.ConnectionID.String(), req.Events); err != nil {

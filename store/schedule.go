@@ -244,7 +244,8 @@ func (s *Store) PostponeTx(ctx context.Context, tx pgx.Tx, connection uuid.UUID,
 }
 
 // PostponeReconcileTx moves the next reconcile of a connection a whole interval
-// on where run was a listing that came to the source's own end.
+// on where run was a listing that came to the source's own end. The caller holds
+// the schedule before the run, as ReleaseRun does.
 func (s *Store) PostponeReconcileTx(ctx context.Context, tx pgx.Tx, run Run) error {
 	t, now, err := readTimetable(ctx, tx, run.ConnectionID)
 	if err != nil {

@@ -270,12 +270,12 @@ func (s *Store) KeyLost(ctx context.Context, note string) (int64, error) {
 func loseKey(ctx context.Context, tx pgx.Tx, note string) error {
 	b := &pgx.Batch{}
 	b.Queue(`
+		UPDATE credential SET fail_class = 'master_key', fail_note = $1, updated_at = clock()
+		WHERE secret_ct IS NOT NULL AND state = 'active'`, note)
+	b.Queue(`
 		UPDATE connection c SET state = 'needs_reauth', state_reason = $1, state_since = clock(), updated_at = clock()
 		FROM credential k
 		WHERE k.grant_id = c.grant_id AND k.secret_ct IS NOT NULL AND k.state = 'active' AND c.state IN ('active', 'degraded', 'throttled')`, note)
-	b.Queue(`
-		UPDATE credential SET fail_class = 'master_key', fail_note = $1, updated_at = clock()
-		WHERE secret_ct IS NOT NULL AND state = 'active'`, note)
 	return tx.SendBatch(ctx, b).Close()
 }
 
@@ -289,6 +289,12 @@ func (s *Store) KeyFound(ctx context.Context) (int64, error) {
 			WHERE fail_class = 'master_key' AND secret_ct IS NOT NULL AND state = 'active' RETURNING grant_id`))
 		if err != nil {
 			return err
+		}
+		_, err = tx.Exec(ctx, `
+			SELECT FROM schedule s JOIN connection c ON c.id = s.connection_id
+			WHERE c.grant_id = ANY ($1) ORDER BY s.connection_id, s.lane FOR UPDATE OF s`, grants)
+		if err != nil {
+			return fmt.Errorf("locking schedules: %w", err)
 		}
 		err = tx.QueryRow(ctx, `
 			WITH back AS (

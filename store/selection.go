@@ -41,7 +41,7 @@ func (s *Store) ChangeConnection(
 		if err := patient(ctx, tx); err != nil {
 			return err
 		}
-		// In the order of the tick and of ReleaseRun: schedule, run, connection.
+		// In the order of doc.go: schedule, run, connection.
 		if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 AND lane = 'content' FOR UPDATE`, id); err != nil {
 			return fmt.Errorf("locking schedule: %w", err)
 		}
