@@ -76,7 +76,7 @@ func (s *Server) liveStream(c echo.Context) error {
 			err = send(": still here\n\n")
 		}
 	}
-	return nil //nolint:nilerr // whoever listened is gone
+	return nil // whoever listened is gone
 }
 
 // sessionIsOver reports whether the session of a stream has ended, or its account may see less. Where that cannot be
@@ -86,7 +86,7 @@ func (s *Server) sessionIsOver(c echo.Context) bool {
 	_ = s.limit(s.slots)(func(c echo.Context) error {
 		who, err := s.currentSession(c)
 		over = err != nil || !who.MayAct(store.RoleAuditor)
-		return nil
+		return nil //nolint:nilerr // it says that the session is over
 	})(c)
 	return over
 }
