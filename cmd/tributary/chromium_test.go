@@ -21,6 +21,9 @@ type newcomer struct {
 	*site
 	b    *browsertest.Browser
 	shot int
+	// axe is its script; judged are the pages that were judged, in so many views.
+	axe           string
+	judged, views int
 }
 
 func (n *newcomer) public() string { return "http://" + n.setting("TRIBUTARY_ADDR") }
@@ -192,6 +195,12 @@ func (n *newcomer) expired(t *testing.T, registration string) {
 // age makes every consent that is under way older than it may be.
 func (n *newcomer) age(t *testing.T) {
 	t.Helper()
+	n.exec(t, `UPDATE tributary.oauth_flow SET expires_at = now() - interval '1 second'`)
+}
+
+// exec changes rows in the database of the instance; none is an error.
+func (n *newcomer) exec(t *testing.T, sql string) {
+	t.Helper()
 	loaded, err := settings.Load(settings.Source{Environ: n.env, UID: os.Geteuid()})
 	if err != nil {
 		t.Fatal(err)
@@ -205,9 +214,9 @@ func (n *newcomer) age(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	tag, err := conn.Exec(t.Context(), `UPDATE tributary.oauth_flow SET expires_at = now() - interval '1 second'`)
+	tag, err := conn.Exec(t.Context(), sql)
 	if err != nil || tag.RowsAffected() == 0 {
-		t.Fatalf("%d consents are under way: %v", tag.RowsAffected(), err)
+		t.Fatalf("%s: %d rows: %v", sql, tag.RowsAffected(), err)
 	}
 }
 

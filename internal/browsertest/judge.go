@@ -101,6 +101,8 @@ func (b *Browser) hear(m message) {
 	switch {
 	case m.Method == "Log.entryAdded" && p.Entry.Level == "error":
 		b.complaints = append(b.complaints, p.Entry.Text+" "+p.Entry.URL)
+	case m.Method == "Page.javascriptDialogOpening":
+		b.complaints = append(b.complaints, "a dialog opened")
 	case m.Method == "Runtime.exceptionThrown":
 		b.complaints = append(b.complaints, p.Exc.Text)
 	}
@@ -144,11 +146,14 @@ func (b *Browser) Axe(source string) []string {
 	return out.Result.Value
 }
 
-// Judge says what is wrong with the page as it is looked at: what axe finds serious, a page wider than its window, and
-// complaints of the browser.
+// Judge says what is wrong with the page as it is looked at: what axe finds serious ("" leaves it out), a page wider than
+// its window, and complaints of the browser.
 func (b *Browser) Judge(axe string) []string {
 	b.t.Helper()
-	list := b.Axe(axe)
+	var list []string
+	if axe != "" {
+		list = b.Axe(axe)
+	}
 	if n := b.Overflow(); n > 0 {
 		list = append(list, fmt.Sprintf("the page is %d px wider than the window", n))
 	}

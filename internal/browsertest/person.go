@@ -189,6 +189,9 @@ func (b *Browser) Address() string {
 	return a
 }
 
+// Keeps reports whether pictures are kept.
+func (b *Browser) Keeps() bool { return b.shots != "" }
+
 // Shot takes a picture of the page as name.png, where TEST_ARTIFACTS is set.
 func (b *Browser) Shot(name string) {
 	b.t.Helper()
