@@ -11,7 +11,7 @@ import (
 
 // nodeDirectories have a lock file each.
 func nodeDirectories() []string {
-	return []string{"oauthflow/interop/node", "examples/typescript", "examples/langchain"}
+	return []string{"oauthflow/interop/node", "examples/typescript", "examples/langchain", "internal/browsertest/node"}
 }
 
 // nodeTree is a copy of the script with one lock file, in which npm is replaced.
