@@ -141,7 +141,7 @@ func (h *besieged) fillDocuments(t *testing.T) {
 		h.exec(`UPDATE revision SET source_revision = $2 WHERE document_id = $1`, id, revisions[g])
 		h.exec(`UPDATE chunk SET heading_path = ARRAY[$2::text, 'x'], context = $2 WHERE document_id = $1`, id, headings[g])
 	}
-	hold := pgtest.Scalar[uuid.UUID](t, h.oauthRig.db, `INSERT INTO deletion_hold (connection_id, run_id, listing, reason, documents, total) VALUES ($1, gen_random_uuid(), 1, 'many', 5, 9) RETURNING id`, h.content.connection)
+	hold := pgtest.Scalar[uuid.UUID](t, h.oauthRig.db, `INSERT INTO deletion_hold (connection_id, run_id, listing, reason, documents, total) VALUES ($1, gen_random_uuid(), 1, 'many', 5, 9) RETURNING id`, h.connection)
 	h.exec(`INSERT INTO held_document SELECT $1, id FROM document`, hold)
 	h.ids["deletions"] = []string{hold.String()}
 	h.exec(`UPDATE connection SET state = 'failed', state_reason = $1 WHERE name = 'docs'`, h.all("state_reason"))
@@ -155,8 +155,8 @@ func (h *besieged) fillPeople(t *testing.T) {
 	for i := range names {
 		user := pgtest.Scalar[int64](t, h.oauthRig.db, `INSERT INTO principal (realm_id, kind, external_id, name) SELECT id, 'user', $1, $2 FROM realm WHERE source = 'test' RETURNING id`, externals[i], names[i])
 		group := pgtest.Scalar[int64](t, h.oauthRig.db, `INSERT INTO principal (realm_id, kind, external_id, name) SELECT id, 'group', $1, $2 FROM realm WHERE source = 'test' RETURNING id`, groupIDs[i], groups[i])
-		h.exec(`INSERT INTO membership VALUES ($1, $2, $3)`, h.content.connection, user, group)
-		h.exec(`INSERT INTO principal_email VALUES ($1, $2, $3, true)`, h.content.connection, user, emails[i])
+		h.exec(`INSERT INTO membership VALUES ($1, $2, $3)`, h.connection, user, group)
+		h.exec(`INSERT INTO principal_email VALUES ($1, $2, $3, true)`, h.connection, user, emails[i])
 		h.exec(`INSERT INTO acl_entry VALUES ($1, $2, 1), ($1, $3, 1)`, h.content.ada, user, group)
 		if i == 0 { // addresses are shown of who is matched with nobody
 			h.exec(`UPDATE principal_email SET principal_id = (SELECT id FROM principal WHERE external_id = 'bob') WHERE principal_id = $1`, user)
@@ -214,7 +214,7 @@ func (h *besieged) fillSystem(t *testing.T) {
 			actors[i], targets[i], details[i])
 	}
 	h.exec(`UPDATE web_session SET user_agent = $1`, h.all("user_agent"))
-	h.oauthRig.failJobs(t, 1, "default", "discarded", h.all("job_error"))
+	h.failJobs(t, 1, "default", "discarded", h.all("job_error"))
 	h.exec(`INSERT INTO river.river_queue (name, updated_at) VALUES ('default', now())`)
 	for _, name := range []string{jobs.BuiltinProfile().Name, "evil"} {
 		p := jobs.BuiltinProfile()

@@ -61,6 +61,8 @@ func TestChromiumFromEmptyToSynced(t *testing.T) {
 	n.wrongRedirect()
 	n.wrongSecret()
 	n.walk(t)
+	n.byKeyboard(t)
+	n.withoutScripts(t)
 }
 
 // setUp makes the first account with the token that the server printed.

@@ -108,7 +108,7 @@ func (n *newcomer) judge(t *testing.T, name string) {
 		n.b.Look(v)
 		n.views++
 		if n.b.Keeps() {
-			n.b.Shot("walk " + strings.ReplaceAll(name, ":", "") + " " + v.String())
+			n.b.Shot("page" + strings.NewReplacer(":", "", " ", "-").Replace(strings.TrimRight(name, "/")) + "." + v.String())
 		}
 		if v.Width < 500 {
 			problems = append(problems, n.b.Judge("")...)
