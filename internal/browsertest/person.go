@@ -129,6 +129,18 @@ func (b *Browser) click(point string) {
 	}
 }
 
+// Offered returns the first of the labels that a button or link of the page has, "" for none.
+func (b *Browser) Offered(labels ...string) string {
+	b.t.Helper()
+	b.until("the page", `return document.readyState === "complete"`)
+	for _, l := range labels {
+		if got, err := b.eval(`return pressable(` + quoted(l) + `).some(e => words(e) === ` + quoted(l) + `)`); err == nil && got == "true" {
+			return l
+		}
+	}
+	return ""
+}
+
 // Fill types into the field with a label, in place of what stands there.
 func (b *Browser) Fill(label, text string) {
 	b.t.Helper()
