@@ -90,17 +90,23 @@ func (f DocumentFilter) check() error {
 const (
 	listedColumns = `d.id, c.name, c.source, d.external_id, d.title, d.url, d.path, d.kind, d.media_type, d.revision, d.chunk_count,
 		coalesce(d.hidden_reason, ''), d.hidden_at, NOT coalesce(a.need_mask > 0, false), d.source_updated_at, d.updated_at`
-	listedWhere = `($1::uuid IS NULL OR d.connection_id = $1)
+	listedFilter = `($1::uuid IS NULL OR d.connection_id = $1)
 		AND ($2 = '' OR $2 = 'shown' AND d.hidden_reason IS NULL OR $2 = 'hidden' AND d.hidden_reason IS NOT NULL OR d.hidden_reason = $2)
-		AND ($3::timestamptz IS NULL OR (d.updated_at, d.id) < ($3, $4::uuid))
-		ORDER BY d.updated_at DESC, d.id DESC LIMIT $5`
+		AND ($3::timestamptz IS NULL OR (d.updated_at, d.id) < ($3, $4::uuid))`
+	listedWhere   = listedFilter + ` ORDER BY d.updated_at DESC, d.id DESC LIMIT $5`
 	listDocuments = `SELECT ` + listedColumns + `
 		FROM document d JOIN connection c ON c.id = d.connection_id LEFT JOIN acl_set a ON a.id = d.acl_set_id WHERE ` + listedWhere
-	findDocuments = `SELECT ` + listedColumns + ` FROM (
-			SELECT d.id FROM (
+	// A common word fills the list from the newest documents alone: those that have it are neither all read nor sorted.
+	findDocuments = `WITH near AS MATERIALIZED (
+			SELECT w.id FROM (SELECT d.id, d.updated_at, d.title, d.path, d.external_id FROM document d WHERE ` + listedFilter + ` ORDER BY d.updated_at DESC, d.id DESC LIMIT 200) w
+			WHERE document_words(w.title, w.path, w.external_id) @@ document_query($6) ORDER BY w.updated_at DESC, w.id DESC LIMIT $5)
+		SELECT ` + listedColumns + ` FROM (
+			SELECT id FROM near WHERE (SELECT count(*) FROM near) >= $5
+			UNION ALL
+			SELECT id FROM (SELECT d.id FROM (
 				SELECT x.id, x.updated_at, x.connection_id, x.hidden_reason FROM document x
 				WHERE document_words(x.title, x.path, x.external_id) @@ document_query($6) OFFSET 0) d
-			WHERE ` + listedWhere + `) found
+			WHERE ` + listedWhere + `) far WHERE (SELECT count(*) FROM near) < $5) found
 		JOIN document d ON d.id = found.id JOIN connection c ON c.id = d.connection_id LEFT JOIN acl_set a ON a.id = d.acl_set_id
 		ORDER BY d.updated_at DESC, d.id DESC`
 )

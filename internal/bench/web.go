@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +26,6 @@ const (
 	mostAbove = 50 * time.Millisecond
 	// mostBytes is what a first visit may load: the page and what it needs, not compressed.
 	mostBytes = 100_000
-	pageLooks = 40
 	// emptyPage has a frame and a form.
 	emptyPage   = "/account/password"
 	webPassword = "correct-horse-battery-staple-9"
@@ -41,6 +39,8 @@ type webBench struct {
 	base   string
 	serve  *exec.Cmd
 	client *http.Client
+	ids    map[string]string
+	looks  int
 }
 
 // runWeb measures the server time of a page of every kind and what a first visit loads, and returns how many bars were
@@ -52,7 +52,12 @@ func runWeb(ctx context.Context, o options) (missed int, err error) { //nolint:n
 			return 0, fmt.Errorf("reading SCALE: %q must be a number of chunks, 10,000 at least", text)
 		}
 	}
-	b := &webBench{}
+	b := &webBench{looks: 40}
+	if text := os.Getenv("LOOKS"); text != "" {
+		if b.looks, err = strconv.Atoi(text); err != nil || b.looks < 1 {
+			return 0, fmt.Errorf("reading LOOKS: %q must be a number of times that each page is looked at", text)
+		}
+	}
 	if b.server, err = startServer(ctx, o.buffers); err != nil {
 		return 0, err
 	}
@@ -67,6 +72,9 @@ func runWeb(ctx context.Context, o options) (missed int, err error) { //nolint:n
 	}
 	fmt.Fprintf(os.Stderr, "%d chunks, %d connections and %d runs stored in %.0f s\n", chunks, webConnections, webRuns, time.Since(began).Seconds())
 	if err := b.start(ctx, b.server.appURL(db)); err != nil {
+		return 0, err
+	}
+	if b.ids, err = webIDs(ctx, b.server, db); err != nil {
 		return 0, err
 	}
 	return b.measure(ctx, os.Stdout)
@@ -129,137 +137,90 @@ const startLimit = 30 * time.Second
 
 func (b *webBench) signIn(ctx context.Context) error {
 	for deadline := time.Now().Add(startLimit); ; {
-		status, _, _, err := b.get(ctx, "/readyz")
-		if err == nil && status == http.StatusOK {
+		l, err := b.ask(ctx, http.MethodGet, "/readyz", nil)
+		if err == nil && l.status == http.StatusOK {
 			break
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("waiting for the program: %d, %w", status, err)
+			return fmt.Errorf("waiting for the program: %d, %w", l.status, err)
 		}
+		time.Sleep(startLimit / 300)
 	}
-	form := url.Values{"name": {webName}, "password": {webPassword}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.base+"/signin", strings.NewReader(form.Encode()))
-	if err != nil {
-		return fmt.Errorf("signing in: %w", err)
+	l, err := b.ask(ctx, http.MethodPost, "/signin", url.Values{"name": {webName}, "password": {webPassword}})
+	if err == nil && l.status != http.StatusSeeOther {
+		err = fmt.Errorf("signing in: the server answers %d", l.status)
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	resp, err := b.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("signing in: %w", err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusSeeOther {
-		return fmt.Errorf("signing in: the server answers %s", resp.Status)
-	}
-	return nil
+	return err
 }
 
-// get asks for a page and says how long it took until its last byte.
-func (b *webBench) get(ctx context.Context, path string) (status int, body string, took time.Duration, err error) { //nolint:nonamedreturns // four results
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.base+path, nil)
+// looked is an answer, and how long it took until its last byte.
+type looked struct {
+	status int
+	body   string
+	took   time.Duration
+}
+
+// ask asks for an address of this server, as a browser does.
+func (b *webBench) ask(ctx context.Context, method, path string, form url.Values) (looked, error) {
+	var l looked
+	req, err := http.NewRequestWithContext(ctx, method, b.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
-		return 0, "", 0, fmt.Errorf("asking for %s: %w", path, err)
+		return l, fmt.Errorf("asking for %s: %w", path, err)
 	}
 	req.Header.Set("Accept", "text/html")
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
 	began := time.Now()
 	resp, err := b.client.Do(req)
 	if err != nil {
-		return 0, "", 0, fmt.Errorf("asking for %s: %w", path, err)
+		return l, fmt.Errorf("asking for %s: %w", path, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, "", 0, fmt.Errorf("reading %s: %w", path, err)
+		return l, fmt.Errorf("reading %s: %w", path, err)
 	}
-	return resp.StatusCode, string(raw), time.Since(began), nil
-}
-
-var (
-	pageLinks  = regexp.MustCompile(`href="(/[^"#]*)`)
-	idInPath   = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22,}|\b(?:c-\d+)\b`)
-	queryNames = regexp.MustCompile(`=[^&]*`)
-)
-
-// kind is a path with what differs between pages of one kind replaced.
-func kind(path string) string {
-	path, query, _ := strings.Cut(strings.ReplaceAll(path, "&amp;", "&"), "?")
-	path = idInPath.ReplaceAllString(path, ":id")
-	if query != "" {
-		path += "?" + queryNames.ReplaceAllString(query, "")
-	}
-	return path
-}
-
-// pages follows links to a page of every kind.
-func (b *webBench) pages(ctx context.Context) ([]string, error) {
-	seen, queue := map[string]bool{kind(emptyPage): true}, []string{"/"}
-	var list []string
-	for len(queue) > 0 {
-		path := queue[0]
-		queue = queue[1:]
-		if seen[kind(path)] {
-			continue
-		}
-		seen[kind(path)] = true
-		status, body, _, err := b.get(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		if status != http.StatusOK || !strings.Contains(body, "<main") {
-			continue
-		}
-		list = append(list, path)
-		for _, m := range pageLinks.FindAllStringSubmatch(body, -1) {
-			queue = append(queue, strings.ReplaceAll(m[1], "&amp;", "&"))
-		}
-	}
-	return list, nil
+	return looked{resp.StatusCode, string(raw), time.Since(began)}, nil
 }
 
 // measure looks at every page again and again, in random order, and judges it.
 func (b *webBench) measure(ctx context.Context, w io.Writer) (missed int, err error) { //nolint:nonamedreturns // says what the number is
-	list, err := b.pages(ctx)
-	if err != nil {
+	list := visits()
+	if err := b.first(ctx, list); err != nil {
 		return 0, err
 	}
-	list = append([]string{emptyPage}, list...)
 	rnd := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same order in every run
 	times, bytes := make([][]time.Duration, len(list)), make([]int, len(list))
-	for range pageLooks {
+	for range b.looks {
 		for _, at := range rnd.Perm(len(list)) {
-			_, body, took, err := b.get(ctx, list[at])
+			l, err := b.look(ctx, list[at])
 			if err != nil {
 				return 0, err
 			}
-			times[at], bytes[at] = append(times[at], took), len(body)
+			times[at], bytes[at] = append(times[at], l.took), len(l.body)
 		}
 	}
 	frame := 0
 	for _, path := range []string{"/style.css", "/app.js", "/icons.svg", "/icon.svg", "/favicon.ico"} {
-		_, body, _, err := b.get(ctx, path)
+		l, err := b.ask(ctx, http.MethodGet, path, nil)
 		if err != nil {
 			return 0, err
 		}
-		frame += len(body)
+		frame += len(l.body)
 	}
 	empty := quantile(times[0], 0.95)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "page\tp50 ms\tp95 ms\tabove the empty page\tfirst visit, KB\t")
-	order := slices.Collect(func(yield func(int) bool) {
-		for at := range list {
-			if !yield(at) {
-				return
-			}
-		}
-	})
+	order := rnd.Perm(len(list))
 	slices.SortFunc(order, func(x, y int) int { return int(quantile(times[y], 0.95) - quantile(times[x], 0.95)) })
 	for _, at := range order {
 		above, load, word := quantile(times[at], 0.95)-empty, bytes[at]+frame, ""
 		if above > mostAbove || load > mostBytes {
 			missed, word = missed+1, "MISSED"
 		}
-		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\n", kind(list[at]), ms(quantile(times[at], 0.5)), ms(quantile(times[at], 0.95)), ms(above), float64(load)/1000, word)
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\n", list[at], ms(quantile(times[at], 0.5)), ms(quantile(times[at], 0.95)), ms(above), float64(load)/1000, word)
 	}
 	_ = t.Flush()
 	fmt.Fprintf(w, "%d pages; bar: the 95th percentile at most %s above the empty page's, a first visit at most %d KB\n", len(list), mostAbove, mostBytes/1000)
