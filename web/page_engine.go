@@ -93,7 +93,7 @@ func rhythmOf(text string) LaneSchedule {
 
 // Bounds of what the page of a quarantine shows.
 const (
-	quarantinePerPage = 100
+	quarantinePerPage = 50
 	excludedPerPage   = 50
 )
 

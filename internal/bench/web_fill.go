@@ -119,8 +119,8 @@ func webProfile() ([]byte, error) {
 	raw, err := oauthflow.StoreProfile(&oauthflow.Profile{
 		Name: "bench", Title: "Bench", Hosting: oauthflow.HostingFixed, Grants: []oauthflow.GrantType{oauthflow.GrantCode}, ClientAuth: oauthflow.AuthPost, PKCE: oauthflow.PKCES256,
 		Endpoints: oauthflow.Endpoints{Authorize: "https://id.bench.invalid/a", Token: "https://id.bench.invalid/t"}, //nolint:gosec // addresses
-		Request: oauthflow.TokenRequest{Body: oauthflow.BodyForm},
-		Scopes: oauthflow.ScopeRule{Separator: " ", AnswerSeparator: " "}, Refresh: oauthflow.RefreshRule{Rotation: oauthflow.RotationStrict},
+		Request:   oauthflow.TokenRequest{Body: oauthflow.BodyForm},
+		Scopes:    oauthflow.ScopeRule{Separator: " ", AnswerSeparator: " "}, Refresh: oauthflow.RefreshRule{Rotation: oauthflow.RotationStrict},
 		Revocation: oauthflow.Revocation{Style: oauthflow.RevokeNone}, GrantPer: oauthflow.PerAccount,
 	})
 	if err != nil {
