@@ -237,10 +237,10 @@ func (h *besieged) openAll(t *testing.T) {
 		kind := strings.Split(r.Path, "/")[1]
 		switch {
 		case strings.HasPrefix(r.Path, "/connections/:name"):
-			for _, name := range []string{"files", "docs"} {
-				if name == "files" || !strings.HasSuffix(r.Path, "/choose") && !strings.HasSuffix(r.Path, "/schedule") {
-					h.open(t, strings.Replace(r.Path, ":name", name, 1), http.StatusOK)
-				}
+			h.open(t, strings.Replace(r.Path, ":name", "files", 1), http.StatusOK)
+			// The source of docs is none that this version knows: what asks it is not found.
+			if !strings.HasSuffix(r.Path, "/choose") {
+				h.open(t, strings.Replace(r.Path, ":name", "docs", 1), 0)
 			}
 		case strings.Contains(r.Path, ":ticket"):
 			h.open(t, strings.Replace(r.Path, ":ticket", "none", 1), http.StatusNotFound)
