@@ -21,6 +21,9 @@ type PlanOptions struct {
 	// 50; less than 0 is none. Exact opens every one.
 	Sample int
 	Exact  bool
+	// SampleTime bounds how long the sample is opened: 2 minutes. What was opened
+	// by then is told.
+	SampleTime time.Duration
 	// Limit bounds the items that are listed: 200,000.
 	Limit int64
 	// Time bounds how long the source is read: 10 minutes.
@@ -34,6 +37,9 @@ type PlanOptions struct {
 func (o PlanOptions) withDefaults() PlanOptions {
 	if o.Sample == 0 {
 		o.Sample = 50
+	}
+	if o.SampleTime <= 0 {
+		o.SampleTime = 2 * time.Minute
 	}
 	if o.Limit <= 0 {
 		o.Limit = 200_000

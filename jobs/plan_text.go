@@ -4,16 +4,12 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"tributary/connectors"
 	"tributary/store"
 )
-
-// sampleTime bounds how long a plan opens its sample.
-const sampleTime = 2 * time.Minute
 
 // Estimate is a number with its range, twice the standard error to each side.
 // Where all three are equal it is exact.
@@ -115,7 +111,7 @@ func (t *textPlan) openSample(ctx context.Context, p *planner) error {
 		return nil
 	}
 	whole := int64(len(t.items)) == t.total
-	ctx, cancel := context.WithTimeout(ctx, sampleTime)
+	ctx, cancel := context.WithTimeout(ctx, p.o.SampleTime)
 	defer cancel()
 	err := t.open(ctx, p, t.items, whole)
 	p.plan.Exact = whole && err == nil && p.plan.Complete

@@ -46,6 +46,8 @@ type Plan struct {
 	// OtherAccount says that the admin confirmed the change to another account of the provider.
 	OtherAccount bool   `json:"other_account,omitempty"`
 	Resource     string `json:"resource,omitempty"`
+	// SetUp makes the connection paused: somebody looks at what a sync would do, and starts the first one.
+	SetUp bool `json:"set_up,omitempty"`
 }
 
 // StartParams start a consent.

@@ -92,7 +92,15 @@ type NewConnection struct {
 	// Grant and NeededScopes are for a source with consent; uuid.Nil is none.
 	Grant        uuid.UUID
 	NeededScopes []string
+	// SetUp makes it paused until somebody resumes it, which is the last step of its set-up.
+	SetUp bool
 }
+
+// settingUp is why a connection is paused whose set-up nobody has finished.
+const settingUp = "its set-up is not finished: nothing is synced yet"
+
+// SettingUp reports whether the connection waits for its first sync to be started.
+func (c Connection) SettingUp() bool { return c.State == StatePaused && c.StateReason == settingUp }
 
 // Default intervals of a new connection.
 const (
@@ -145,10 +153,14 @@ func createConnection(ctx context.Context, tx pgx.Tx, n NewConnection) (uuid.UUI
 	if n.Grant != uuid.Nil {
 		grant = &n.Grant
 	}
+	state, reason := StateActive, ""
+	if n.SetUp {
+		state, reason = StatePaused, settingUp
+	}
 	err = tx.QueryRow(ctx, `
-		INSERT INTO connection (name, source, realm_id, settings, selection, max_permission_age, grant_id, needed_scopes)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, '{}'::text[])) RETURNING id`,
-		n.Name, n.Source, realm, settings, selection, orDefault(n.MaxPermissionAge, DefaultPermissionAge), grant, n.NeededScopes).Scan(&id)
+		INSERT INTO connection (name, source, realm_id, settings, selection, max_permission_age, grant_id, needed_scopes, state, state_reason)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, '{}'::text[]), $9, $10) RETURNING id`,
+		n.Name, n.Source, realm, settings, selection, orDefault(n.MaxPermissionAge, DefaultPermissionAge), grant, n.NeededScopes, state, reason).Scan(&id)
 	if err == nil && n.Source != PushSource {
 		_, err = tx.Exec(ctx, `INSERT INTO schedule (connection_id, lane, every) VALUES ($1, 'content', $2), ($1, 'permissions', $3)`,
 			id, orDefault(n.ContentEvery, DefaultContentEvery), orDefault(n.PermissionsEvery, DefaultPermissionsEvery))
@@ -212,7 +224,8 @@ func setConnectionState(ctx context.Context, tx pgx.Tx, id uuid.UUID, state Conn
 }
 
 // SetPaused stops or resumes the schedules of a connection, and records events
-// with it.
+// with it. Pausing one whose set-up is not finished leaves it so, and resuming it
+// finishes that.
 func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool, events ...audit.Event) error {
 	return s.inTxErr(ctx, "pausing connection", func(tx pgx.Tx) error {
 		if err := recordAll(ctx, tx, id.String(), events); err != nil {
@@ -226,7 +239,7 @@ func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool, events
 			if err != nil {
 				return err
 			}
-			return setConnectionState(ctx, tx, id, StatePaused, "paused by an admin")
+			return pause(ctx, tx, id)
 		}
 		if _, err := tx.Exec(ctx, `SELECT FROM schedule WHERE connection_id = $1 ORDER BY lane FOR UPDATE`, id); err != nil {
 			return err
@@ -236,6 +249,19 @@ func (s *Store) SetPaused(ctx context.Context, id uuid.UUID, paused bool, events
 		}
 		return working(ctx, tx, id)
 	})
+}
+
+// pause pauses a connection that does not wait for its set-up.
+func pause(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	var waits bool
+	err := tx.QueryRow(ctx, `SELECT state = 'paused' AND state_reason = $2 FROM connection WHERE id = $1 FOR UPDATE`, id, settingUp).Scan(&waits)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && waits {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading state: %w", err)
+	}
+	return setConnectionState(ctx, tx, id, StatePaused, "paused by an admin")
 }
 
 // SetRealm records the realm that the source reported. A realm that changed is

@@ -216,7 +216,7 @@ func (s *Store) writePlan(ctx context.Context, tx pgx.Tx, c oauthflow.Consent, m
 	}
 	id, err := createConnection(ctx, tx, NewConnection{
 		Name: p.Name, Source: p.Source, Settings: p.Settings, Selection: connectors.Selection{Include: p.Include, Exclude: p.Exclude},
-		ContentEvery: p.Every, Grant: out.Grant, NeededScopes: p.Needed,
+		ContentEvery: p.Every, Grant: out.Grant, NeededScopes: p.Needed, SetUp: p.SetUp,
 	})
 	if errors.Is(err, ErrConflict) {
 		return errPlanTaken(p.Name)

@@ -23,6 +23,9 @@ type planner struct {
 	// began is called when a plan is asked for, which then waits for its end, where it is set.
 	began func()
 	ended chan error
+	// plan and err are answered where one is set.
+	plan *jobs.Plan
+	err  error
 }
 
 func (p *planner) PlanSync(ctx context.Context, conn store.Connection, o jobs.PlanOptions) (jobs.Plan, error) {
@@ -32,6 +35,12 @@ func (p *planner) PlanSync(ctx context.Context, conn store.Connection, o jobs.Pl
 		<-ctx.Done()
 		p.ended <- ctx.Err()
 		return jobs.Plan{}, ctx.Err()
+	}
+	if p.err != nil {
+		return jobs.Plan{}, p.err
+	}
+	if p.plan != nil {
+		return *p.plan, nil
 	}
 	none := []store.AudienceEntry{}
 	return jobs.Plan{

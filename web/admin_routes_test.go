@@ -49,6 +49,7 @@ func enginePages() map[string]string {
 	return map[string]string{
 		"GET /notices": "auditor", "GET /runs/:id": "auditor", "POST /runs/:id/cancel": "admin",
 		"GET /deletions/:id": "auditor", "POST /deletions/:id/approve": "admin", "POST /deletions/:id/reject": "admin",
+		"GET /connections/:name/plan": "admin", "GET /connections/:name/start": "admin", "POST /connections/:name/start": "admin",
 		"GET /connections/:name/schedule": "auditor", "POST /connections/:name/schedule": "admin",
 		"GET /connections/:name/quarantine": "auditor", "POST /connections/:name/quarantine": "admin",
 		"GET /readers": "auditor", "POST /readers": "owner", "GET /readers/new": "owner", "GET /readers/import": "owner", "POST /readers/import": "owner",

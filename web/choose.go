@@ -172,6 +172,9 @@ func (s *Server) saveChoice(c echo.Context, spec connectors.Spec, f map[string]s
 		readEntered(spec, f, v.Settings)
 		return s.showChoices(c, http.StatusOK, "", v)
 	}
+	if k.SettingUp() {
+		return seeOther(c, "/connections/"+k.Name+"/plan", "step")
+	}
 	return seeOther(c, "/connections/"+k.Name, "chosen")
 }
 

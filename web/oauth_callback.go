@@ -129,7 +129,9 @@ func (s *Server) connectedPage(c echo.Context, o outcome) error {
 			return err
 		}
 	}
-	if v.Connection != nil {
+	if v.Connection != nil && v.Connection.SettingUp() && s.setsUp() {
+		v.GoOn = s.nextStep(*v.Connection)
+	} else if v.Connection != nil {
 		runs, err := s.cfg.OAuth.Store.Runs(ctx, store.RunFilter{Connection: v.Connection.ID, Lane: store.Content, Limit: 1})
 		if err != nil {
 			return err

@@ -59,12 +59,17 @@ func testConnectedPage(t *testing.T) {
 	to := o.consent(t, o.ada, "files")
 	before := o.provider.Count("token")
 	p := o.land(t, o.ada, to)
-	p.says(t, http.StatusOK, "Connected", "files", "Ada", "files.read granted", "groups.read granted", "First sync is about to start", "Open the connection")
+	p.says(t, http.StatusOK, "Connected", "files", "Ada", "files.read granted", "groups.read granted", "First sync begins when you start it", "Go on")
+	if k := o.finished(t); k.State != store.StateActive {
+		t.Errorf("the set-up is finished, and the connection is %s", k.State)
+	}
+	p = o.ada.get("/oauth/result")
+	p.says(t, http.StatusOK, "Connected", "First sync is about to start", "Open the connection")
 	if p.header.Get("Refresh") != "5" {
 		t.Error("the page does not look again for the first sync")
 	}
 	k, err := o.store.Connection(t.Context(), "files")
-	if err != nil || k.State != store.StateActive || k.Settings["corner"] != "north" || k.Settings["shared"] != "false" || k.Settings["mode"] != "" {
+	if err != nil || k.Settings["corner"] != "north" || k.Settings["shared"] != "false" || k.Settings["mode"] != "" {
 		t.Errorf("connection %+v, %v", k, err)
 	}
 	o.ada.get("/connections/files").says(t, http.StatusOK, "files", "active", "Ada", "Sync now")
@@ -93,6 +98,8 @@ func testUntickedPage(t *testing.T) {
 	p := o.land(t, o.ada, o.consent(t, o.ada, "files"))
 	p.says(t, http.StatusOK, "Connected, but permissions are missing", "Not granted: groups.read", "groups.read needed, not granted", "Grant again")
 	p.has(t, `action="/connections/files/grant-again"`)
+	o.ada.get("/connections/files").says(t, http.StatusOK, "set-up is not finished", "Not granted: groups.read.", "Grant again")
+	o.finished(t)
 	o.ada.get("/connections/files").says(t, http.StatusOK, "degraded", "groups.read", "Grant again")
 	o.ada.get("/").says(t, http.StatusOK, "Files is degraded")
 	o.provider.Set(func(b *oauthtest.Behaviour) { b.Unticked = nil })
@@ -115,6 +122,7 @@ func testFirstScopesPage(t *testing.T) {
 	p := o.land(t, o.ada, o.consent(t, o.ada, "files"))
 	p.says(t, http.StatusOK, "Connected, but permissions are missing", "Not granted: groups.read", "Remove the access of the application at the provider first, then grant again")
 	p.has(t, `href="https://manage.example.com/"`)
+	o.finished(t)
 	o.ada.get("/connections/files").says(t, http.StatusOK, "degraded", "remove the access of the application at https://manage.example.com/ first")
 	o.provider.Forget("user-1")
 	o.land(t, o.ada, o.provider.Browser(o.ada.post("/connections/files/grant-again").link(t))).says(t, http.StatusOK, "Granted again", "groups.read granted")

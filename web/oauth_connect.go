@@ -59,7 +59,7 @@ func (s *Server) readyRegistration(c echo.Context, nameOrID string) (*oauthflow.
 
 // connectForm shows the form of a connection.
 func (s *Server) connectForm(c echo.Context, status int, text string, spec connectors.Spec, r *oauthflow.Registration, v pages.ConnectView) error {
-	v.Spec, v.Registration = spec, *r
+	v.Spec, v.Registration, v.SetsUp = spec, *r, s.setsUp()
 	if v.Settings == nil {
 		v.Settings = addressSettings(spec, r)
 	}
@@ -109,7 +109,7 @@ func offeredKinds(r *oauthflow.Registration) []oauthflow.GrantType {
 
 // connect starts a consent, or connects at once where nobody has to consent.
 func (s *Server) connect(c echo.Context) error {
-	names := []string{"source", "registration", "connection", "kind", "name", "include", "exclude", "installation", "act_for", "scopes"}
+	names := []string{"source", "registration", "connection", "kind", "name", "include", "exclude", "installation", "act_for", "scopes", "first"}
 	for _, spec := range s.cfg.OAuth.Sources {
 		for _, set := range spec.Settings {
 			names = append(names, "set."+set.Name)
@@ -134,7 +134,7 @@ func (s *Server) connect(c echo.Context) error {
 		return err
 	}
 	v := pages.ConnectView{
-		Kind: f["kind"], Name: cut(strings.TrimSpace(f["name"])), Include: f["include"], Exclude: f["exclude"], Connection: f["connection"],
+		Now: f["first"] == firstNow, Kind: f["kind"], Name: cut(strings.TrimSpace(f["name"])), Include: f["include"], Exclude: f["exclude"], Connection: f["connection"],
 		Install: cut(f["installation"]), ActFor: cut(f["act_for"]), Settings: map[string]string{},
 	}
 	plan, err := s.planOf(c, spec, r, f, &v)
@@ -201,6 +201,7 @@ func (s *Server) planOf(c echo.Context, spec connectors.Spec, r *oauthflow.Regis
 	}
 	var err error
 	p.Settings, err = readSettings(spec, f, v.Settings)
+	p.SetUp = s.setsUp() && f["first"] != firstNow
 	p.Include, p.Exclude = lines(v.Include), lines(v.Exclude)
 	p.Needed = neededScopes(spec, r.Profile, p.Settings)
 	return p, err

@@ -16,12 +16,12 @@ import (
 
 // localForm shows the form of a source of this machine, which nobody has to consent to.
 func (s *Server) localForm(c echo.Context, status int, text string, spec connectors.Spec, v pages.LocalView) error {
-	v.Spec, v.Roots = spec, s.cfg.OAuth.FolderRoots
+	v.Spec, v.Roots, v.SetsUp = spec, s.cfg.OAuth.FolderRoots, s.setsUp()
 	return render(c, status, pages.ConnectLocal(s.showProblem(c, "Connect "+spec.Name, text), v))
 }
 
-// connectLocal connects a source of this machine: it is opened before anything is stored, and its first sync is asked
-// for.
+// connectLocal connects a source of this machine: it is opened before anything is stored. Then its set-up goes on, or its
+// first sync is asked for where no pages of that are served.
 //
 // SECURITY: what is read is bounded by FolderRoots, which the operator names and the connector holds to, links
 // resolved, now and with every sync.
@@ -37,6 +37,9 @@ func (s *Server) connectLocal(c echo.Context, spec connectors.Spec, f map[string
 	}
 	if err != nil {
 		return err
+	}
+	if k.SettingUp() {
+		return seeOther(c, s.nextStep(k), "set-up")
 	}
 	if _, err := o.Syncer.RequestLanes(c.Request().Context(), k, store.Lanes(), "admin", false); err != nil {
 		return err
@@ -68,7 +71,7 @@ func (s *Server) makeLocal(c echo.Context, spec connectors.Spec, f map[string]st
 	if _, err := s.cfg.OAuth.Opener.Verify(ctx, spec.Source, values, selection); err != nil {
 		return store.Connection{}, err
 	}
-	return s.cfg.OAuth.Store.CreateConnection(ctx, store.NewConnection{Name: v.Name, Source: spec.Source, Settings: values, Selection: selection}, audit.Event{
+	return s.cfg.OAuth.Store.CreateConnection(ctx, store.NewConnection{Name: v.Name, Source: spec.Source, Settings: values, Selection: selection, SetUp: s.setsUp()}, audit.Event{
 		Actor: actor(c), Action: "connection.create", Target: audit.Target{Kind: "connection"}, Outcome: audit.OK,
 		Detail: map[string]string{"name": v.Name, "source": spec.Source, "path": values["path"]},
 	})

@@ -116,21 +116,21 @@ func testConnectFolder(t *testing.T) {
 
 	o.account("bob", store.RoleAdmin)
 	p := post(o.signedIn("bob"), inside)
-	if p.status != http.StatusSeeOther || p.location() != "/connections/docs?done=connected" {
+	if p.status != http.StatusSeeOther || p.location() != "/connections/docs/choose?done=set-up" {
 		t.Fatalf("connecting: %d to %q\n%s", p.status, p.location(), p.text())
 	}
 	k, err := o.store.Connection(t.Context(), "docs")
 	if err != nil || k.Settings["path"] != inside || k.Settings["readers"] != "anyone" || !slices.Equal(k.Selection.Include, []string{"*.md"}) || k.GrantID != nil {
 		t.Errorf("connection %+v, %v", k, err)
 	}
-	if !slices.Equal(o.syncer.orders, []string{"docs content admin", "docs permissions admin"}) {
+	if len(o.syncer.orders) != 0 || o.signedIn("bob").post("/connections/docs/start").status != http.StatusSeeOther || !slices.Equal(o.syncer.orders, []string{"docs content admin", "docs permissions admin"}) {
 		t.Errorf("runs asked for: %v", o.syncer.orders)
 	}
 	if !slices.ContainsFunc(o.events(), func(e string) bool { return strings.HasPrefix(e, "connection.create ok account:bob "+k.ID.String()) }) {
 		t.Error("the connection is not in the audit log")
 	}
-	live := o.ada.get(p.location())
-	live.says(t, http.StatusOK, "its first sync has been asked for", "snapshot waiting")
+	live := o.ada.get("/connections/docs?done=first-sync")
+	live.says(t, http.StatusOK, "the first sync has been asked for", "snapshot waiting")
 	o.ada.get("/connections/docs/settings").says(t, http.StatusOK, "Directory "+inside, "by bob")
 	live.has(t, `<div id="runs" data-live>`, `<div id="facts" data-live>`, `data-topic="connection:`)
 	post(o.ada, inside).says(t, http.StatusUnprocessableEntity, "Name: it is taken, choose another")

@@ -120,6 +120,9 @@ func planFields(registration string, p *oauthflow.Plan) [][2]string {
 		{"include", strings.Join(p.Include, "\n")},
 		{"exclude", strings.Join(p.Exclude, "\n")},
 	}
+	if !p.SetUp {
+		fields = append(fields, [2]string{"first", firstNow})
+	}
 	for name, value := range p.Settings {
 		fields = append(fields, [2]string{"set." + name, value})
 	}

@@ -56,6 +56,9 @@ func (s *Server) overviewNotices(ctx context.Context, v *pages.OverviewView) err
 		v.Notices = append(v.Notices, pages.Notice{Text: sentence(w.Registration.Name + ": " + w.Text), Path: "/registrations/" + w.Registration.ID.String(), Link: "Open it"})
 	}
 	for _, k := range v.Connections {
+		if k.SettingUp() {
+			v.Notices = append(v.Notices, pages.Notice{Text: "The set-up of " + k.Name + " is not finished: nothing is synced yet.", Path: "/connections/" + k.Name, Link: "Open it"})
+		}
 		if k.State == store.StateDegraded {
 			v.Notices = append(v.Notices, pages.Notice{Text: sentence(k.Name + " is degraded: " + k.StateReason), Path: "/connections/" + k.Name, Link: "Open it"})
 		}
@@ -169,10 +172,15 @@ func (s *Server) firstSteps(registrations []oauthflow.Registration, v *pages.Ove
 	for _, r := range registrations {
 		registered = registered || r.State == oauthflow.RegistrationActive
 	}
+	first := pages.Step{Title: "Wait for the first sync", Hint: "It starts by itself.", Path: "/connections"}
 	for _, k := range v.Connections {
 		connected = true
 		synced = synced || k.ContentAsOf != nil
+		if k.SettingUp() {
+			first = pages.Step{Title: "Finish the set-up", Hint: "You see what a sync would do and who will be able to read it, and start the first one.", Path: s.nextStep(k)}
+		}
 	}
+	first.Done = synced
 	if v.Facts != nil {
 		if v.Facts.Asked {
 			return nil
@@ -185,7 +193,7 @@ func (s *Server) firstSteps(registrations []oauthflow.Registration, v *pages.Ove
 		{Done: true, Title: "Set up this instance"},
 		{Done: registered || connected, Title: "Register a client at a provider", Hint: "A page says step by step where to click there. A folder needs none.", Path: "/registrations/new"},
 		{Done: connected, Title: "Connect a source", Hint: "You consent at the provider with the account whose documents are to be read.", Path: "/connect"},
-		{Done: synced, Title: "Wait for the first sync", Hint: "It starts by itself.", Path: "/connections"},
+		first,
 		{Done: linked, Title: "Link a reader", Hint: "A reader is who asks. On the page of a connection, link yourself to the account that consented, with one click; or make readers and link them on the page Readers, or with `tributary readers link`.", Path: "/connections"},
 		{Title: "Search", Hint: "As yourself, or with a key of the page API keys or of `tributary keys create`. What comes is what the reader may read."},
 	}

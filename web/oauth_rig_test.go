@@ -246,13 +246,26 @@ func (o *oauthRig) land(t *testing.T, b *browser, to *url.URL) page {
 	return b.get(p.location())
 }
 
-// connected makes the connection "files".
+// connected makes the connection "files", whose set-up is finished.
 func (o *oauthRig) connected(t *testing.T) store.Connection {
 	t.Helper()
 	if p := o.land(t, o.ada, o.consent(t, o.ada, "files")); p.status != http.StatusOK || !strings.Contains(p.body, "Connected") {
 		t.Fatalf("connecting: %d\n%s", p.status, p.text())
 	}
+	return o.finished(t)
+}
+
+// finished ends the set-up of the connection "files", as its last step does.
+func (o *oauthRig) finished(t *testing.T) store.Connection {
+	t.Helper()
 	k, err := o.store.Connection(t.Context(), "files")
+	if err != nil || !k.SettingUp() {
+		t.Fatalf("the connection is %s (%s), %v", k.State, k.StateReason, err)
+	}
+	if err := o.store.SetPaused(t.Context(), k.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	k, err = o.store.Connection(t.Context(), "files")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 func (s *Server) connectionHead(c echo.Context, k store.Connection, tab string) (pages.ConnectionHead, error) {
 	spec, _ := s.sourceNamed(k.Source)
 	h := pages.ConnectionHead{
-		Connection: k, Tab: tab, MayAct: mayAct(c, store.RoleAdmin), Engine: s.cfg.Admin != nil, Documents: s.serves("/documents"),
+		Connection: k, Tab: tab, MayAct: mayAct(c, store.RoleAdmin), Engine: s.cfg.Admin != nil, SettingUp: k.SettingUp() && s.setsUp(), Documents: s.serves("/documents"),
 		Choose: spec.Has(connectors.CanChoose) && s.cfg.OAuth.Chooser != nil, WantsGrant: k.GrantID == nil && spec.Provider != "" && k.State != store.StateClosing,
 	}
 	var err error

@@ -75,6 +75,9 @@ func (s *Server) saveSchedule(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if k.SettingUp() {
+		return seeOther(c, "/connections/"+k.Name+"/start", "step")
+	}
 	return seeOther(c, "/connections/"+k.Name+"/schedule", "scheduled")
 }
 

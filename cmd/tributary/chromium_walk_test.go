@@ -14,7 +14,7 @@ const mostPages = 150
 
 // everyKind are the kinds of pages to which links lead, for an owner.
 func everyKind() []string {
-	return strings.Fields(`/ /connections /connections/:name /connections/:name/runs /connections/:name/quarantine /connections/:name/deletions /connections/:name/schedule /connections/:name/choose
+	return strings.Fields(`/ /connections /connections/:name /connections/:name/runs /connections/:name/quarantine /connections/:name/deletions /connections/:name/schedule /connections/:name/plan /connections/:name/choose
 		/connections/:name/grant /connections/:name/settings /connections/:name/disconnect /runs/:id /deletions/:id /erasures/:id /documents /documents/:id /documents/:id/access /search /readers /readers/:id
 		/readers/new /readers/import /readers/unmatched /readers/:id/delete /groups /principals/:id /keys /keys/:id /keys/new /keys/:id/revoke /registrations /registrations/new /registrations/:id
 		/registrations/:id/change /grants /grants/:id /notices /audit /users /users/:id /account /account/password /system /system/jobs /profiles /connect`)
@@ -92,6 +92,10 @@ func (n *newcomer) forms(t *testing.T) {
 	n.b.Fill("Name of the connection", "again")
 	n.b.Press("Go on")
 	n.judge(t, "/connect continue")
+	for _, page := range []string{"", "/choose", "/plan", "/schedule", "/start"} {
+		n.b.Open(n.public() + "/connections/part" + page)
+		n.judge(t, "/connections/:name"+page+" set up")
+	}
 	n.b.Open(n.public() + "/connections/nowhere")
 	n.judge(t, "404")
 }

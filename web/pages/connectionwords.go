@@ -22,6 +22,8 @@ type ConnectionHead struct {
 	Engine, Documents bool
 	// Choose is set where what is synced can be chosen.
 	Choose bool
+	// SettingUp is set where its set-up is not finished.
+	SettingUp bool
 	// WantsGrant is set where it has no grant and its source needs one.
 	WantsGrant bool
 	// Waits is what may wait for somebody.

@@ -205,7 +205,7 @@ func (p *Player) client(ctx context.Context, redirect string) (id string, value 
 }
 
 // Connect makes the connection: it starts a consent, gives it at the sandbox,
-// and comes back.
+// comes back, and starts the first sync.
 func (p *Player) Connect(ctx context.Context) error {
 	const step = "connecting"
 	pg, err := p.registration(ctx)
@@ -225,7 +225,22 @@ func (p *Player) Connect(ctx context.Context) error {
 	if pg, err = p.send(ctx, step, pg, f, http.StatusOK); err != nil {
 		return err
 	}
-	return p.consent(ctx, pg)
+	if err := p.consent(ctx, pg); err != nil {
+		return err
+	}
+	return p.start(ctx)
+}
+
+// start takes the last step of the connection's set-up: it starts the first sync.
+func (p *Player) start(ctx context.Context) error {
+	const step = "starting the first sync"
+	path := "/connections/" + p.cfg.Name + "/start"
+	pg, f, err := p.fill(ctx, step, p.at(path), path)
+	if err != nil {
+		return err
+	}
+	_, err = p.send(ctx, step, pg, f, http.StatusOK)
+	return err
 }
 
 // Ticket follows a link of the command line.
