@@ -79,7 +79,7 @@ func (s *Store) DatabaseSize(ctx context.Context) (int64, error) {
 const estimatedRows = `coalesce(nullif(pg_stat_get_live_tuples(c.oid), 0), greatest(c.reltuples, 0)::bigint)`
 
 // exactUpTo is how many rows are counted for a page. Of more, an estimate is shown.
-const exactUpTo = 10_000
+const exactUpTo = 3_000
 
 // ExactUpTo is how many rows are counted for a page. Of more, an estimate is shown.
 func ExactUpTo() int64 { return exactUpTo }

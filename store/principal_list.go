@@ -12,7 +12,7 @@ import (
 )
 
 // CountedTo is how far members and documents of a group are counted: so many stand for so many or more.
-const CountedTo = 1000
+const CountedTo = 200
 
 // GroupFilter chooses groups. What is zero does not narrow.
 type GroupFilter struct {
@@ -42,7 +42,8 @@ type ListedPrincipal struct {
 	Reader   *string
 }
 
-// Groups lists the groups of realms that a connection has, those that were first seen last first.
+// Groups lists the groups of realms that a connection has, those that were first seen last first. Members that several
+// connections know are counted once: the index gives one after the other, without the rows between.
 func (s *Store) Groups(ctx context.Context, f GroupFilter) ([]ListedPrincipal, error) {
 	rows, err := s.pool.Query(ctx, `
 		WITH page AS MATERIALIZED (
@@ -52,8 +53,14 @@ func (s *Store) Groups(ctx context.Context, f GroupFilter) ([]ListedPrincipal, e
 			  AND ($2 = '' OR strpos(lower(p.name), lower($2)) > 0 OR strpos(lower(p.external_id), lower($2)) > 0)
 			ORDER BY p.id DESC LIMIT $4)
 		SELECT p.id, o.source, o.external_id, p.kind, p.external_id, p.name,
-		       (SELECT count(*) FROM (SELECT DISTINCT m.member_id FROM membership m
-		        WHERE m.group_id = p.id AND ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR m.connection_id = $1) LIMIT $5) x),
+		       (WITH RECURSIVE m (id) AS (
+		          SELECT min(x.member_id) FROM membership x
+		          WHERE x.group_id = p.id AND ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR x.connection_id = $1)
+		          UNION ALL
+		          SELECT (SELECT min(x.member_id) FROM membership x
+		                  WHERE x.group_id = p.id AND x.member_id > m.id AND ($1 = '00000000-0000-0000-0000-000000000000'::uuid OR x.connection_id = $1))
+		          FROM m WHERE m.id IS NOT NULL)
+		        SELECT count(*) FROM (SELECT FROM m WHERE m.id IS NOT NULL LIMIT $5) y),
 		       '{}'::text[], NULL::uuid, NULL::text
 		FROM page p JOIN realm o ON o.id = p.realm_id ORDER BY p.id DESC`, f.Connection, f.Find, f.After, f.Limit, CountedTo)
 	if err != nil {

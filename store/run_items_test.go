@@ -110,6 +110,10 @@ func TestRunLogIsBoundedAndClean(t *testing.T) {
 	if end[0].Code != "log_full" || end[0].Level != store.LevelWarning || end[1].Code != store.EventEnded || list[len(list)-3].Code == "log_full" {
 		t.Errorf("a full log ends with %+v", end)
 	}
+	newest, err := r.store.NewestRunEvents(t.Context(), run.ID, 3)
+	if err != nil || !slices.Equal(newest, list[len(list)-3:]) {
+		t.Errorf("the newest three are %+v, %v", newest, err)
+	}
 	if err := r.store.NoteRun(t.Context(), uuid.New(), store.LevelInfo, store.EventRetry, "of nothing"); err != nil {
 		t.Errorf("an event of a run that is gone: %v", err)
 	}

@@ -18,6 +18,7 @@ type AdminRunStore interface {
 	Run(ctx context.Context, id uuid.UUID) (store.Run, error)
 	CancelRun(ctx context.Context, id uuid.UUID, events ...audit.Event) error
 	RunEvents(ctx context.Context, run uuid.UUID, after int64, limit int) ([]store.RunEvent, error)
+	NewestRunEvents(ctx context.Context, run uuid.UUID, limit int) ([]store.RunEvent, error)
 	RunItems(ctx context.Context, run uuid.UUID, op string, after int64, limit int) ([]store.RunItem, error)
 	Progress(ctx context.Context, run store.Run) (store.Progress, error)
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -53,7 +54,14 @@ func (s *Server) grantsPage(c echo.Context) error {
 	for _, r := range registrations {
 		names[r.ID] = r.Name
 	}
-	v := pages.GrantsView{MayAct: mayAct(c, store.RoleAdmin)}
+	v := pages.GrantsView{MayAct: mayAct(c, store.RoleAdmin), First: c.QueryParam("after") == ""}
+	if at := slices.IndexFunc(list, func(g oauthflow.Grant) bool { return g.ID.String() == c.QueryParam("after") }); at >= 0 {
+		list = list[at+1:]
+	}
+	if len(list) > perPage {
+		list = list[:perPage]
+		v.Next = nextPage("/grants", list[perPage-1].ID.String())
+	}
 	if v.Now, err = o.Store.Now(ctx); err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (s *Server) openNotices(ctx context.Context) (n int64, bad bool) {
 
 // shownEvents and shownItems bound what the page of a run shows.
 const (
-	shownEvents = 500
+	shownEvents = 200
 	shownItems  = 100
 )
 
@@ -119,9 +119,10 @@ func (s *Server) showRun(c echo.Context, status int, text string) error {
 	if v.Progress, err = s.cfg.Admin.Store.Progress(ctx, run); err != nil {
 		return err
 	}
-	if v.Events, err = s.cfg.Admin.Store.RunEvents(ctx, run.ID, 0, shownEvents); err != nil {
+	if v.Events, err = s.cfg.Admin.Store.NewestRunEvents(ctx, run.ID, shownEvents); err != nil {
 		return err
 	}
+	v.Earlier = len(v.Events) == shownEvents
 	if v.Now, err = s.cfg.OAuth.Store.Now(ctx); err != nil {
 		return err
 	}
