@@ -85,18 +85,19 @@ func noteRun(ctx context.Context, q querier, run uuid.UUID, level, code, message
 // RunEvents returns at most limit events of a run after the event with id
 // after, oldest first.
 func (s *Store) RunEvents(ctx context.Context, run uuid.UUID, after int64, limit int) ([]RunEvent, error) {
-	return s.runEvents(ctx, `SELECT id, at, level, code, message FROM run_event WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT $3`, run, after, limit)
+	rows, err := s.pool.Query(ctx, `SELECT id, at, level, code, message FROM run_event WHERE run_id = $1 AND id > $2 ORDER BY id LIMIT $3`, run, after, limit)
+	return runEvents(rows, err)
 }
 
 // NewestRunEvents returns the newest events of a run, at most limit, the oldest
 // of them first.
 func (s *Store) NewestRunEvents(ctx context.Context, run uuid.UUID, limit int) ([]RunEvent, error) {
-	return s.runEvents(ctx, `SELECT * FROM (
+	rows, err := s.pool.Query(ctx, `SELECT * FROM (
 		SELECT id, at, level, code, message FROM run_event WHERE run_id = $1 ORDER BY id DESC LIMIT $2) x ORDER BY id`, run, limit)
+	return runEvents(rows, err)
 }
 
-func (s *Store) runEvents(ctx context.Context, statement string, args ...any) ([]RunEvent, error) {
-	rows, err := s.pool.Query(ctx, statement, args...)
+func runEvents(rows pgx.Rows, err error) ([]RunEvent, error) {
 	if err != nil {
 		return nil, translate("reading run log", err)
 	}
