@@ -24,8 +24,8 @@ PKG  ?= ./...
 TEST_TIMEOUT ?= 25m
 MODEL  := oauthflow/refreshmodel
 ORACLE := internal/visibility
-# Tests that drive the program, or the engine, in processes of their own. What they are made of is tested under the race detector.
-DRIVERS := internal/acceptance cmd/tributary
+# Tested without the race detector: tests that drive processes of their own, made of what is tested with it; and code without goroutines.
+PLAIN  := internal/acceptance cmd/tributary internal/mutants internal/chunk
 
 .PHONY: help
 help: ## list the targets
@@ -46,8 +46,8 @@ test: ## install what tests need, then vet and test everything with the race det
 	@scripts/setup.sh --for test
 	go vet $(PKG)
 ifeq ($(PKG),./...)
-	TEST_ORACLE_CHECKS=60000 go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $$(go list ./... | grep -v -E '/($(subst $() ,|,$(MODEL) $(DRIVERS)))$$')
-	go test -timeout $(TEST_TIMEOUT) $(ARGS) $(addprefix ./,$(DRIVERS))
+	TEST_ORACLE_CHECKS=20000 go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $$(go list ./... | grep -v -E '/($(subst $() ,|,$(MODEL) $(PLAIN)))$$')
+	go test -timeout $(TEST_TIMEOUT) $(ARGS) $(addprefix ./,$(PLAIN))
 	@# How many states and checks there were is part of the result: -v prints it. A million checks are made without the race detector.
 	go test -race -timeout $(TEST_TIMEOUT) -v $(ARGS) ./$(MODEL) | grep -v '^=== '
 	go test -timeout $(TEST_TIMEOUT) -v -run 'TestEveryRouteEqualsOracle$$' $(ARGS) ./$(ORACLE) | grep -v '^=== '
