@@ -23,7 +23,6 @@ const (
 	// drainer; it is longer than any request may take.
 	claimLease   = 10 * time.Minute
 	drainerLease = 5 * time.Minute
-	fillBatch    = 2000
 	// keepEvery is how often vectors that could not be stored are tried again,
 	// keepTimeout bounds one try.
 	keepEvery   = time.Second
@@ -114,7 +113,7 @@ func (r *Runner) drainLeased(ctx context.Context, profile store.Profile) (pause 
 	if err != nil {
 		return brokenWait, r.store.SetProfileError(ctx, profile.ID, err.Error())
 	}
-	if err := r.fill(ctx, profile.ID); err != nil {
+	if mine, err := r.fill(ctx, profile.ID); err != nil || !mine {
 		return 0, err
 	}
 	for !r.isStopping() && ctx.Err() == nil {
@@ -129,22 +128,38 @@ func (r *Runner) drainLeased(ctx context.Context, profile store.Profile) (pause 
 	return 0, nil
 }
 
-// fill queues the chunks that were stored before the profile was made.
-func (r *Runner) fill(ctx context.Context, profile int16) error {
-	filled, err := r.store.Filled(ctx, profile)
-	if err != nil || filled {
-		return err
+// fill queues the chunks that were stored before the profile was made: it walks
+// along them until a walk found none that was missing. One drainer of a process
+// walks; the others embed what is queued. It ends early where another process
+// holds the drainer's lease.
+func (r *Runner) fill(ctx context.Context, profile int16) (mine bool, err error) {
+	if _, walks := r.filling.LoadOrStore(profile, true); walks {
+		return true, nil
 	}
+	defer r.filling.Delete(profile)
+	if filled, err := r.store.Filled(ctx, profile); err != nil || filled {
+		return true, err
+	}
+	before, missing := store.ChunkID{Number: store.NoChunk}, 0
+	at := before
 	for !r.isStopping() {
-		n, err := r.store.FillTodo(ctx, profile, fillBatch, chunk.InputHash)
-		if err != nil {
-			return err
+		if mine, err := r.store.LeaseDrainer(ctx, profile, r.owner.name, drainerLease); err != nil || !mine {
+			return false, err
 		}
-		if n == 0 {
-			return r.store.SetFilled(ctx, profile)
+		queued, last, err := r.store.FillTodo(ctx, profile, at, chunk.InputHash)
+		missing += queued
+		switch {
+		case err != nil:
+			return false, err
+		case last != nil:
+			at = *last
+		case missing == 0:
+			return true, r.store.SetFilled(ctx, profile)
+		default:
+			at, missing = before, 0
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // drainOnce embeds one claim. Whatever vectors arrive are stored, also when

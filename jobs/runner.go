@@ -143,9 +143,11 @@ type Runner struct {
 	stopping chan struct{}
 	started  bool
 	// shares is true while this process works on whatever waits.
-	shares  atomic.Bool
-	cancel  context.CancelFunc
-	wakes   wakes
+	shares atomic.Bool
+	cancel context.CancelFunc
+	wakes  wakes
+	// filling has the ids of profiles whose queue is being filled.
+	filling sync.Map
 	glances glances
 	kinds   []string
 	showing sync.WaitGroup

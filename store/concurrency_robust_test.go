@@ -398,8 +398,8 @@ func TestProfileMadeDuringBatchesMissesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash := func(_, text string) [32]byte { return document("x", connectors.ACL{}, text).Chunks[0].InputHash }
-	for n := 1; n > 0; {
-		if n, err = r.store.FillTodo(t.Context(), profile.ID, 10, hash); err != nil {
+	for at := (&store.ChunkID{Number: store.NoChunk}); at != nil; {
+		if _, at, err = r.store.FillTodo(t.Context(), profile.ID, *at, hash); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -24,35 +24,42 @@ type Todo struct {
 	Attempts   int32
 }
 
-// FillTodo queues stored chunks that have neither a vector nor a place in the
-// queue of profile, up to limit. It returns how many it looked at; 0 means the
-// profile is whole. inputHash is the hash of what is embedded for a chunk's
-// context and text. It waits for batches that are changing the same documents,
-// so that no chunk is queued that is about to go.
-func (s *Store) FillTodo(ctx context.Context, profile int16, limit int, inputHash func(context, text string) [32]byte) (int, error) {
-	n := 0
-	err := s.inTxErr(ctx, "queueing chunks to embed", func(tx pgx.Tx) error {
+// FillTodo looks at the 2,000 chunks behind after, in the order of their ids, and
+// queues those that have neither a vector nor a place in the queue of profile. It
+// returns how many it queued and the last it looked at; none is the end.
+// inputHash is the hash of what is embedded for a chunk's context and text. It
+// waits for batches that are changing the same documents, so that no chunk is
+// queued that is about to go.
+func (s *Store) FillTodo(ctx context.Context, profile int16, after ChunkID, inputHash func(context, text string) [32]byte) (queued int, last *ChunkID, err error) {
+	err = s.inTxErr(ctx, "queueing chunks to embed", func(tx pgx.Tx) error {
+		queued, last = 0, nil
 		rows, err := tx.Query(ctx, `
-			SELECT c.document_id, c.id, ''::bytea, c.context, c.text, c.tokens, 0
-			FROM chunk c
-			WHERE NOT EXISTS (SELECT FROM `+vectorTable(profile)+` v WHERE v.document_id = c.document_id AND v.chunk_id = c.id)
-			  AND NOT EXISTS (SELECT FROM embed_todo t WHERE t.profile_id = $1 AND t.document_id = c.document_id AND t.chunk_id = c.id)
-			LIMIT $2`, profile, limit)
+			SELECT c.document_id, c.id, h.has, CASE WHEN h.has THEN '' ELSE c.context END, CASE WHEN h.has THEN '' ELSE c.text END, c.tokens
+			FROM (SELECT * FROM chunk WHERE (document_id, id) > ($2, $3) ORDER BY document_id, id LIMIT 2000) c
+			CROSS JOIN LATERAL (SELECT
+				EXISTS (SELECT FROM `+vectorTable(profile)+` v WHERE v.document_id = c.document_id AND v.chunk_id = c.id)
+				OR EXISTS (SELECT FROM embed_todo t WHERE t.profile_id = $1 AND t.document_id = c.document_id AND t.chunk_id = c.id) AS has OFFSET 0) h
+			ORDER BY 1, 2`, profile, after.Document, after.Number)
 		if err != nil {
 			return err
 		}
-		list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Todo])
-		if err != nil {
-			return err
-		}
-		n = len(list)
-		docs, chunks, hashes, tokens := make([]uuid.UUID, n), make([]int32, n), make([][]byte, n), make([]int32, n)
-		for i, t := range list {
-			h := inputHash(t.Context, t.Text)
-			docs[i], chunks[i], hashes[i], tokens[i] = t.DocumentID, t.ChunkID, h[:], t.Tokens
-		}
-		if n == 0 {
+		var id ChunkID
+		var has bool
+		var context, text string
+		var tokens int32
+		var docs []uuid.UUID
+		var chunks, sizes []int32
+		var hashes [][]byte
+		_, err = pgx.ForEachRow(rows, []any{&id.Document, &id.Number, &has, &context, &text, &tokens}, func() error {
+			last = &ChunkID{id.Document, id.Number}
+			if !has {
+				h := inputHash(context, text)
+				docs, chunks, hashes, sizes = append(docs, id.Document), append(chunks, int32(id.Number)), append(hashes, h[:]), append(sizes, tokens) //nolint:gosec // from an int4
+			}
 			return nil
+		})
+		if err != nil || len(docs) == 0 {
+			return err
 		}
 		if err := patient(ctx, tx); err != nil {
 			return err
@@ -60,14 +67,15 @@ func (s *Store) FillTodo(ctx context.Context, profile int16, limit int, inputHas
 		if _, err := tx.Exec(ctx, `SELECT FROM document WHERE id = ANY($1) ORDER BY id FOR KEY SHARE`, docs); err != nil {
 			return err
 		}
+		queued = len(docs)
 		_, err = tx.Exec(ctx, `
 			INSERT INTO embed_todo (profile_id, document_id, chunk_id, input_hash, tokens, next_try_at)
 			SELECT $1, u.d, u.c, u.h, u.t, clock() FROM unnest($2::uuid[], $3::int[], $4::bytea[], $5::int[]) AS u(d, c, h, t)
 			JOIN chunk k ON k.document_id = u.d AND k.id = u.c
-			ON CONFLICT DO NOTHING`, profile, docs, chunks, hashes, tokens)
+			ON CONFLICT DO NOTHING`, profile, docs, chunks, hashes, sizes)
 		return err
 	})
-	return n, err
+	return queued, last, err
 }
 
 // ClaimTodo takes due chunks of a profile for lease: as many as stay within
