@@ -45,6 +45,10 @@ SELECT format('ALTER ROLE %I PASSWORD %L', current_database() || suffix, passwor
 FROM (VALUES ('_app', :'app_password'), ('_migrate', :'migrate_password')) AS r (suffix, password)
 \gexec
 
+-- The statements of the service are short: compiling one takes longer than it runs.
+SELECT format('ALTER ROLE %I SET jit = off', current_database() || '_app')
+\gexec
+
 SELECT format('GRANT %I TO %I', current_database() || role, current_database() || member)
 FROM (VALUES ('_search_definer', '_owner'), ('_owner', '_migrate')) AS r (role, member)
 \gexec

@@ -84,11 +84,12 @@ func (m *migrator) prepare(ctx context.Context) error {
 }
 
 func (m *migrator) createRoles(ctx context.Context) error {
-	for _, r := range []struct{ name, options string }{
-		{m.roles.Owner, "NOLOGIN"},
-		{m.roles.App, "LOGIN"},
-		{m.roles.SearchDefiner, "NOLOGIN"},
-		{m.roles.Reader, "NOLOGIN"},
+	for _, r := range []struct{ name, options, set string }{
+		{m.roles.Owner, "NOLOGIN", ""},
+		// The statements of the service are short: compiling one takes longer than it runs.
+		{m.roles.App, "LOGIN", "jit = off"},
+		{m.roles.SearchDefiner, "NOLOGIN", ""},
+		{m.roles.Reader, "NOLOGIN", ""},
 	} {
 		if len(r.name) > 63 {
 			return &InputError{Field: "DATABASE_URL", Problem: fmt.Sprintf("names a database whose role %q would be longer than 63 characters", r.name)}
@@ -100,7 +101,11 @@ func (m *migrator) createRoles(ctx context.Context) error {
 		if exists {
 			continue
 		}
-		q := `CREATE ROLE ` + pgx.Identifier{r.name}.Sanitize() + ` NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS ` + r.options
+		name := pgx.Identifier{r.name}.Sanitize()
+		q := `CREATE ROLE ` + name + ` NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS ` + r.options
+		if r.set != "" {
+			q += `; ALTER ROLE ` + name + ` SET ` + r.set
+		}
 		if _, err := m.conn.Exec(ctx, q); err != nil && !alreadyThere(err) {
 			return fmt.Errorf("creating role %s: %w (run the one-time script of docs/database.md as a superuser)", r.name, err)
 		}
