@@ -39,7 +39,7 @@ func fillWeb(ctx context.Context, s *server, db string, chunks int) error {
 				CASE WHEN n %% 50 = 0 THEN 'failed' WHEN n %% 20 = 0 THEN 'partial' ELSE 'succeeded' END, 'schedule', 1,
 				tributary.clock() - n * interval '9 seconds', tributary.clock() - n * interval '9 seconds', tributary.clock() - n * interval '8.9 seconds', '{"listed": 200, "added": 3, "updated": 2}'
 			FROM generate_series(1, %d) n JOIN LATERAL (SELECT id FROM tributary.connection k WHERE k.name = 'c-' || (1 + n %% %d)) c ON true`, webRuns, webConnections),
-		documentsSQL(chunks / chunksPerDoc),
+		documentsSQL(chunks / chunksPerDoc), vectorsSQL,
 		peopleSQL(), aroundSQL(), grantsSQL(profile),
 		`VACUUM ANALYZE`,
 	} {
@@ -71,6 +71,13 @@ func documentsSQL(documents int) string {
 		INSERT INTO tributary.chunk (document_id, id, identity, text, context, heading_path, tokens, lang)
 			SELECT m.id, k, decode(md5(m.n || '-' || k), 'hex'), 'This chunk says what it has to say about its subject, ' || m.n || '.', '', '{}', 12, 'english' FROM made m, generate_series(1, %[2]d) k`, documents, chunksPerDoc, webConnections, webGroups)
 }
+
+// vectorsSQL gives every chunk a vector, so that nothing is embedded while pages are looked at. No page asks for the
+// nearest: they have no index.
+const vectorsSQL = `DROP INDEX tributary.vec_1_hnsw;
+	INSERT INTO tributary.vec_1 (document_id, chunk_id, input_hash, v)
+		SELECT c.document_id, c.id, c.identity, x.v FROM tributary.chunk c, (SELECT array_agg(0.05::real)::public.halfvec AS v FROM generate_series(1, 384)) x;
+	UPDATE tributary.embedding_profile SET filled = true`
 
 // peopleSQL stores readers, of whom every fifth is linked to nobody, and keys.
 func peopleSQL() string {

@@ -53,7 +53,7 @@ func visits() []visit {
 
 // unmeasured are addresses that pages lead to and that are no pages of the store's: acts of a moment, pages that ask
 // the source, and files.
-var unmeasured = regexp.MustCompile(`^/(connect/.*|connections/[^/]+/choose|signin|signout|oauth/.*|openapi\.json|live|readyz|favicon\.ico|[a-z]+\.(css|js|svg)|profiles/[^/]+/activate)$`)
+var unmeasured = regexp.MustCompile(`^/(connect/.*|connections/[^/]+/(choose|plan)|signin|signout|oauth/.*|openapi\.json|live|readyz|favicon\.ico|[a-z]+\.(css|js|svg)|profiles/[^/]+/activate)$`)
 
 // webIDs finds what pages are about.
 func webIDs(ctx context.Context, s *server, db string) (map[string]string, error) {
