@@ -46,10 +46,11 @@ test: ## install what tests need, then vet and test everything with the race det
 	@scripts/setup.sh --for test
 	go vet $(PKG)
 ifeq ($(PKG),./...)
-	TEST_ORACLE_CHECKS=20000 go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $$(go list ./... | grep -v -E '/($(subst $() ,|,$(MODEL) $(PLAIN)))$$')
+	TEST_ORACLE_CHECKS=20000 TEST_DIFFERENTIAL_SEEDS=40 go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $$(go list ./... | grep -v -E '/($(subst $() ,|,$(MODEL) $(PLAIN)))$$')
 	go test -timeout $(TEST_TIMEOUT) $(ARGS) $(addprefix ./,$(PLAIN))
-	@# How many states and checks there were is part of the result: -v prints it. A million checks are made without the race detector.
-	go test -race -timeout $(TEST_TIMEOUT) -v $(ARGS) ./$(MODEL) | grep -v '^=== '
+	@# What the race detector saw a part of, in full without it. How many states, seeds and checks there were is part of the result: -v prints it.
+	go test -timeout $(TEST_TIMEOUT) -v $(ARGS) ./$(MODEL) | grep -v '^=== '
+	go test -timeout $(TEST_TIMEOUT) -v -run 'TestDifferential$$' $(ARGS) ./connectors/... | grep -v -E '^=== |no test'
 	go test -timeout $(TEST_TIMEOUT) -v -run 'TestEveryRouteEqualsOracle$$' $(ARGS) ./$(ORACLE) | grep -v '^=== '
 else
 	go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $(PKG)

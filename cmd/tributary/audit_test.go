@@ -76,7 +76,7 @@ func TestEveryCommandRecordsItsReads(t *testing.T) {
 // and one that is stopped nothing.
 func TestReadsAreAuditedFromTheCommandLine(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "TRIBUTARY_READ_AUDIT_QUERIES=on")
+	s := newSettledSite(t, "TRIBUTARY_READ_AUDIT_QUERIES=on")
 	s.write("docs", map[string]string{"handbook.md": "# Handbook\n\nThe zebra rule is for everybody.\n", "other.md": "# Other\n\nAnother animal.\n"})
 	up := s.start("up", "--no-demo")
 	up.await("is running")

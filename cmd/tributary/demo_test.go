@@ -120,7 +120,7 @@ func checkDriveStands(t *testing.T, s *site, out string) {
 // TestDemoDriveGoesOn starts the demo where an earlier start had made its account and nothing else.
 func TestDemoDriveGoesOn(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, demoEnv(t)...)
+	s := newSettledSite(t, demoEnv(t)...)
 	s.must(exitOK, "users", "create", demoAdmin, "--role", "owner")
 	up := s.start("up", "--demo")
 	up.await("Connected Sandbox Drive as demo-drive")
@@ -130,7 +130,7 @@ func TestDemoDriveGoesOn(t *testing.T) {
 // TestDemoDriveActsForNobody starts the demo on an instance that has people.
 func TestDemoDriveActsForNobody(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, demoEnv(t)...)
+	s := newSettledSite(t, demoEnv(t)...)
 	s.must(exitOK, "users", "create", "ada", "--role", "owner")
 	up := s.start("up", "--demo")
 	up.await("the demo does not act for them")
@@ -142,7 +142,7 @@ func TestDemoDriveActsForNobody(t *testing.T) {
 // TestDemoPortTaken says which setting names the sandbox's port.
 func TestDemoPortTaken(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, demoEnv(t)...)
+	s := newSettledSite(t, demoEnv(t)...)
 	r := s.run("up", "--demo", "--sandbox-addr", s.setting("TRIBUTARY_ADDR"))
 	if r.code != exitUsage || !strings.Contains(r.stderr, "TRIBUTARY_SANDBOX_ADDR") || !strings.Contains(r.stderr, "taken") {
 		t.Errorf("exit code %d: %s", r.code, r.stderr)

@@ -14,7 +14,7 @@ import (
 // checked, and no return with the next sync.
 func TestEraseFromTheCommandLine(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSettledSite(t)
 	s.write("docs", map[string]string{
 		"handbook.md":           "# Handbook\n\nThe zebra rule is for everybody.\n",
 		"people/canarypath1.md": "# Canarytitle\n\nThe canaryword of a former colleague.\n",

@@ -28,7 +28,7 @@ type grantSite struct {
 
 func newGrantSite(t *testing.T) *grantSite {
 	t.Helper()
-	s := newSite(t, demoEnv(t)...)
+	s := newSettledSite(t, demoEnv(t)...)
 	s.start("up").await("Sandbox Drive, a provider")
 	file := filepath.Join(s.write("secrets", map[string]string{"password": grantsPassword + "\n"}), "password")
 	s.must(exitOK, "users", "create", "ada", "--role", "owner", "--password-file", file)
@@ -267,7 +267,7 @@ func checkCLIAudit(t *testing.T, s *grantSite) {
 // TestRegistrationsAskFirst looks at what is refused before anything is saved.
 func TestRegistrationsAskFirst(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, demoEnv(t)...)
+	s := newSettledSite(t, demoEnv(t)...)
 	if err := os.WriteFile(filepath.Join(s.dir, "empty"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,8 +51,10 @@ func (p *program) build() {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.dir != "" {
-		_ = os.RemoveAll(built.dir)
+	for _, dir := range []string{built.dir, settled.dir} {
+		if dir != "" {
+			_ = os.RemoveAll(dir)
+		}
 	}
 	os.Exit(code)
 }
@@ -80,6 +83,40 @@ func newSite(t *testing.T, env ...string) *site {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + os.Getenv("TMPDIR"), "GOCACHE=" + filepath.Join(dir, "go-cache"),
 		"TRIBUTARY_DATA_DIR=" + filepath.Join(dir, "data"), "TRIBUTARY_ADDR=" + freeAddr(t), "TRIBUTARY_METRICS_ADDR=off",
 	}, env...)}
+}
+
+// settled is a data directory whose managed database was made by a command.
+var settled struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// newSettledSite returns a site in which a command was run before, so that its
+// managed database stands: to make one takes longer than many tests do.
+func newSettledSite(t *testing.T, env ...string) *site {
+	t.Helper()
+	program, s := binary(t), newSite(t, env...)
+	settled.once.Do(func() {
+		if settled.dir, settled.err = os.MkdirTemp("", "tributary-settled-"); settled.err != nil {
+			return
+		}
+		if settled.err = os.Chmod(settled.dir, 0o755); settled.err != nil { //nolint:gosec // the database's account has to reach its directory
+			return
+		}
+		cmd := exec.Command(program, "connections", "list")
+		cmd.Env = append(slices.Clone(s.env), "HOME="+settled.dir, "TRIBUTARY_DATA_DIR="+filepath.Join(settled.dir, "data"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			settled.err = fmt.Errorf("making a database: %w\n%s", err, out)
+		}
+	})
+	if settled.err != nil {
+		t.Fatal(settled.err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "cp", "-Rp", filepath.Join(settled.dir, "data"), s.setting("TRIBUTARY_DATA_DIR")).CombinedOutput(); err != nil {
+		t.Fatalf("copying a database: %v\n%s", err, out)
+	}
+	return s
 }
 
 // openTempDir returns a directory that the database's account can reach;

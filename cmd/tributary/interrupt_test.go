@@ -43,7 +43,7 @@ func (s *site) manyFiles(dir string, n int) string {
 func TestInterruptedSyncContinues(t *testing.T) {
 	t.Parallel()
 	const files = 600
-	s := newSite(t)
+	s := newSettledSite(t)
 	docs := s.manyFiles("many", files)
 	s.must(exitOK, "connect", "folder", "--name", "many", "--set", "path="+docs)
 	sync := s.start("sync", "many", "--wait")
@@ -97,7 +97,7 @@ func awaitAdded(t *testing.T, s *site, sync *daemon) {
 // runs: one of them starts the database, and stops it after the last.
 func TestCommandsShareTheManagedDatabase(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSettledSite(t)
 	s.must(exitOK, "connections", "list")
 	var commands []*daemon
 	for range 4 {
@@ -117,7 +117,7 @@ func TestCommandsShareTheManagedDatabase(t *testing.T) {
 // TestSecondSignalForces sends two signals: the second does not wait.
 func TestSecondSignalForces(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSettledSite(t)
 	up := s.start("up")
 	up.await("is running at")
 	_ = up.cmd.Process.Signal(syscall.SIGINT)
@@ -130,7 +130,7 @@ func TestSecondSignalForces(t *testing.T) {
 
 func TestServesTLS(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSettledSite(t)
 	cert, key := writeCertificate(t, s.dir)
 	missing := s.run("up", "--tls-cert", cert, "--tls-key", filepath.Join(s.dir, "no.pem"))
 	if missing.code != exitUsage || !strings.Contains(missing.stderr, "TRIBUTARY_TLS_CERT") {

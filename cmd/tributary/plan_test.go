@@ -13,7 +13,7 @@ import (
 // TestPlanThenSync plans the sync of a folder, does it, and looks behind its counts.
 func TestPlanThenSync(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSettledSite(t)
 	docs := s.write("docs", map[string]string{"a.md": "# A\n\nOne.\n", "b.md": "# B\n\nTwo.\n", "drafts/c.md": "# C\n\nThree.\n", "photo.png": "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"})
 	s.must(exitOK, "connect", "folder", "--name", "docs", "--set", "path="+docs)
 	plan := mustJSON[jobs.Plan](s, exitOK, "plan", "docs")
@@ -70,7 +70,7 @@ func TestPlanThenSync(t *testing.T) {
 // TestWatchAndCancel leaves a run alone when the watching ends, and cancels one that waits.
 func TestWatchAndCancel(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSettledSite(t)
 	files := map[string]string{}
 	for i := range 5 {
 		files[fmt.Sprintf("%d.md", i)] = "# A file\n\nIts text.\n"

@@ -22,7 +22,7 @@ func TestProfileOfAnEndpoint(t *testing.T) {
 			endpoint.Close()
 		}
 	})
-	s := newSite(t)
+	s := newSettledSite(t)
 	keyFile := filepath.Join(s.dir, "key.txt")
 	if err := os.WriteFile(keyFile, []byte(apiKey+"\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 // TestPushFromAFile: each line is taken or named, twice is once, and a server that is killed meanwhile is waited for.
 func TestPushFromAFile(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "TRIBUTARY_METRICS_ADDR=off")
+	s := newSettledSite(t, "TRIBUTARY_METRICS_ADDR=off")
 	up := s.start("up", "--no-demo")
 	up.await("is running")
 	s.must(exitOK, "connect", "push", "--name", "wiki")

@@ -23,7 +23,7 @@ import (
 // TestPushPageWorks runs every command of docs/push.md.
 func TestPushPageWorks(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "TRIBUTARY_METRICS_ADDR=off")
+	s := newSettledSite(t, "TRIBUTARY_METRICS_ADDR=off")
 	up := s.start("up", "--no-demo")
 	up.await("is running")
 	page, err := os.ReadFile(repository + "/docs/push.md")
@@ -71,7 +71,7 @@ func TestPushedDocumentsSurviveKills(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("TEST_PUSH")); err == nil {
 		total, kills = n, 8
 	}
-	p := &pushing{t: t, site: newSite(t), pushers: 4, total: total, done: map[int]bool{}}
+	p := &pushing{t: t, site: newSettledSite(t), pushers: 4, total: total, done: map[int]bool{}}
 	up := p.site.start("up", "--no-demo")
 	up.await("is running")
 	p.site.must(exitOK, "connect", "push", "--name", "bulk")

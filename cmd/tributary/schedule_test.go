@@ -9,7 +9,7 @@ import (
 // reconcile now.
 func TestScheduleFromTheCommandLine(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSettledSite(t)
 	docs := s.write("docs", map[string]string{"a.md": "# Heron\n\nThe heron stands in the river.\n"})
 	s.must(exitOK, "connect", "folder", "--name", "docs", "--set", "path="+docs)
 	v := mustJSON[timetableView](s, exitOK, "connections", "schedule", "docs")

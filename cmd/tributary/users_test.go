@@ -67,7 +67,7 @@ func (s *site) auditLog() []string {
 // owner, and what tributary users does.
 func TestUsers(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newSettledSite(t)
 	up := s.start("up")
 	up.await("tributary users setup-token makes another")
 	file := filepath.Join(s.setting("TRIBUTARY_DATA_DIR"), "setup-token")

@@ -16,6 +16,10 @@ import (
 // last: "301-600".
 const SeedEnv = "TEST_SEED"
 
+// SeedsEnv names the variable that says how many sites are made where the options
+// leave it open.
+const SeedsEnv = "TEST_DIFFERENTIAL_SEEDS"
+
 const defaultSeeds = 300
 
 // DifferentialOptions are the options of [Differential].
@@ -104,6 +108,8 @@ func (o DifferentialOptions) seeds() ([]uint64, error) {
 	first, last := uint64(1), uint64(defaultSeeds)
 	if o.Seeds > 0 {
 		last = uint64(o.Seeds)
+	} else if n, err := strconv.ParseUint(os.Getenv(SeedsEnv), 10, 32); err == nil {
+		last = n
 	}
 	if text := os.Getenv(SeedEnv); text != "" {
 		from, to, isRange := strings.Cut(text, "-")
