@@ -58,36 +58,58 @@ func (s *session) Groups(ctx context.Context) iter.Seq2[connectors.Membership, e
 	}
 }
 
-// memberships returns each membership once, in a fixed order. uid 0 is an
-// account of every system, even of one without a list of accounts.
+// memberships returns each membership once, in a fixed order, with the names
+// that the lists have. uid 0 is an account of every system, even of one without
+// a list of accounts.
 func memberships(users []Account, groups []AccountGroup) []connectors.Membership {
 	var out []connectors.Membership
-	type pair struct {
-		uid   uint32
-		group connectors.Principal
-	}
-	seen := map[pair]bool{}
+	seen := map[connectors.Membership]bool{}
+	userNames, groupNames := namesOf(users, groups)
 	add := func(uid uint32, group connectors.Principal) {
-		if k := (pair{uid, group}); !seen[k] {
-			seen[k] = true
-			out = append(out, connectors.Membership{Member: userPrincipal(uid), Group: group})
+		m := connectors.Membership{Member: userPrincipal(uid), Group: group}
+		m.Member.Name = userNames[uid]
+		if !seen[m] {
+			seen[m] = true
+			out = append(out, m)
 		}
+	}
+	groupOf := func(gid uint32) connectors.Principal {
+		g := groupPrincipal(gid)
+		g.Name = groupNames[gid]
+		return g
 	}
 	add(rootUser, anyone())
 	byName := map[string][]uint32{}
 	for _, u := range users {
 		byName[u.Name] = append(byName[u.Name], u.UID)
 		add(u.UID, anyone())
-		add(u.UID, groupPrincipal(u.GID))
+		add(u.UID, groupOf(u.GID))
 	}
 	for _, g := range groups {
 		for _, name := range g.Members {
 			for _, uid := range byName[name] {
-				add(uid, groupPrincipal(g.GID))
+				add(uid, groupOf(g.GID))
 			}
 		}
 	}
 	return out
+}
+
+// namesOf returns what accounts and groups are called, by their numbers. Of
+// several names of a number the first counts, as it does for the system.
+func namesOf(users []Account, groups []AccountGroup) (ofUsers, ofGroups map[uint32]string) { //nolint:nonamedreturns // the names say which is which
+	ofUsers, ofGroups = make(map[uint32]string, len(users)), make(map[uint32]string, len(groups))
+	for _, u := range users {
+		if _, ok := ofUsers[u.UID]; !ok {
+			ofUsers[u.UID] = u.Name
+		}
+	}
+	for _, g := range groups {
+		if _, ok := ofGroups[g.GID]; !ok {
+			ofGroups[g.GID] = g.Name
+		}
+	}
+	return ofUsers, ofGroups
 }
 
 // NamePrincipal resolves unix:NAME, unix:@GROUP, uid:N, group:NAME, gid:N and

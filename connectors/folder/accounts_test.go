@@ -36,13 +36,13 @@ func TestSystemDatabases(t *testing.T) {
 	}
 	var names []string
 	for _, m := range memberships(users, parseGroup([]byte(groups))) {
-		names = append(names, m.Member.ID+" in "+string(m.Group.Kind)+" "+m.Group.ID)
+		names = append(names, m.Member.ID+" "+m.Member.Name+" in "+string(m.Group.Kind)+" "+m.Group.ID+" "+m.Group.Name)
 	}
 	slices.Sort(names)
 	wantNames := []string{
-		"0 in anyone *", "0 in group 0",
-		"1000 in anyone *", "1000 in group 1000", "1000 in group 50",
-		"1001 in anyone *", "1001 in group 100", "1001 in group 50",
+		"0 root in anyone * ", "0 root in group 0 root",
+		"1000 alice in anyone * ", "1000 alice in group 1000 ", "1000 alice in group 50 staff",
+		"1001 bob in anyone * ", "1001 bob in group 100 users", "1001 bob in group 50 staff",
 	}
 	if !slices.Equal(names, wantNames) {
 		t.Errorf("%s\nwant\n%s", strings.Join(names, "\n"), strings.Join(wantNames, "\n"))

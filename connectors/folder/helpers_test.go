@@ -159,10 +159,11 @@ func passes(a connectors.ACL, who map[connectors.Principal]bool) bool {
 	return true
 }
 
-// closure is what an account is, over memberships.
+// closure is what an account is, over memberships. Names take no part.
 func closure(uid uint32, ms []connectors.Membership) map[connectors.Principal]bool {
 	who := map[connectors.Principal]bool{userPrincipal(uid): true}
 	for _, m := range ms {
+		m.Member.Name, m.Group.Name = "", ""
 		if who[m.Member] {
 			who[m.Group] = true
 		}

@@ -232,7 +232,11 @@ func audienceRows(a store.Audience) []audienceRow {
 			if e.Members > 0 {
 				kind += " of " + count(e.Members)
 			}
-			out = append(out, audienceRow{orText(e.Name, e.ID), kind, count(e.Documents)})
+			name := e.Name
+			if name == e.ID {
+				name = "" // it has none
+			}
+			out = append(out, audienceRow{calledPrincipal(e.Kind, name, e.ID), kind, count(e.Documents)})
 		}
 	}
 	return out
