@@ -38,8 +38,10 @@ let again = false;
 async function refresh() {
   if (reading) { again = true; return; }
   reading = true;
+  let read = false;
   try {
     const answer = await fetch(location.href, { redirect: "error", headers: { Accept: "text/html", "Tributary-By-Itself": "yes" } });
+    read = answer.status < 500;
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of parts()) {
@@ -51,12 +53,13 @@ async function refresh() {
       if (part.innerHTML !== now.innerHTML) part.replaceWith(document.adoptNode(now));
     }
   } catch {
-    // The server may be restarting: the next look tells.
+    // The server may be restarting.
   } finally {
+    // What could not be read is read later: nothing might tell of it again.
     setTimeout(() => {
       reading = false;
-      if (again) { again = false; refresh(); }
-    }, 1000);
+      if (again || !read) { again = false; refresh(); }
+    }, read ? 1000 : 5000);
   }
 }
 

@@ -40,6 +40,9 @@ type hub struct {
 	over chan struct{}
 }
 
+// unlooked is the mark of a topic before the first look, and no other's.
+const unlooked = "unlooked"
+
 // watcher is a page that is watched.
 type watcher struct {
 	topic string
@@ -60,9 +63,9 @@ func (h *hub) watch(topic string, most int) (w *watcher, leave func(), ok bool) 
 	if h.closed || len(h.watchers) >= most {
 		return nil, nil, false
 	}
-	// What moved between the page and now is not known: the page looks once.
-	w = &watcher{topic: topic, moved: make(chan struct{}, 1)}
-	w.moved <- struct{}{}
+	// What moved between the page and the next look is not known: that look wakes it. Were it woken now, it could read itself
+	// before a run ends, and the look come after.
+	w = &watcher{topic: topic, mark: unlooked, moved: make(chan struct{}, 1)}
 	h.watchers[w] = struct{}{}
 	if h.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
