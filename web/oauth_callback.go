@@ -29,7 +29,7 @@ func (s *Server) callback(c echo.Context) error {
 	}
 	s.remember(c, who)
 	if !who.MayAct(store.RoleAdmin) {
-		return problem(http.StatusForbidden, codeForbidden, "this needs the role admin, and you are "+string(who.Role())+": ask an owner, who can change that on the page Users")
+		return problem(http.StatusForbidden, codeForbidden, "this needs the role admin, and yours is "+string(who.Role())+": ask an owner, who can change that on the page Users")
 	}
 	res, err := s.cfg.OAuth.Flows.Callback(c.Request().Context(), c.Param("registration"), c.Request().URL.RawQuery, s.by(c))
 	if err == nil {

@@ -146,7 +146,7 @@ func (s *Server) signedIn(r route) echo.MiddlewareFunc {
 				return problem(http.StatusForbidden, codeForbidden, "your password is for one use: change it before you go on, on the page /account/password")
 			}
 			if !who.MayAct(r.access.role()) {
-				return problem(http.StatusForbidden, codeForbidden, fmt.Sprintf("this needs the role %s, and you are %s: ask an owner, who can change that on the page Users", r.access.role(), who.Account.Role))
+				return problem(http.StatusForbidden, codeForbidden, fmt.Sprintf("this needs the role %s, and yours is %s: ask an owner, who can change that on the page Users", r.access.role(), who.Account.Role))
 			}
 			return next(c)
 		}

@@ -934,7 +934,7 @@ func emptyAnswer(v SearchView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 64, " is nobody at any source.</b></p><p>Link the reader to its accounts at the sources: <code>tributary readers link</code>.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 64, " is nobody at any source.</b></p><p>Say who the reader is at the sources: on its page under <a href=\"/readers\">Readers</a>, or with <code>tributary readers link</code>.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -108,7 +108,7 @@ func HowToAsk(publicURL string) templ.Component {
 			templ_7745c5c3_Var3 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<h2>Ask it</h2><p>On the server's machine, as an account that may read the documents:</p><pre><code>tributary search \"how do I back up a database\" --as unix:$USER</code></pre><p>From a program, with a key that <code>tributary keys create</code> made:</p><pre><code>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<h2>Ask it</h2><p>On the server's machine, as an account that may read the documents:</p><pre><code>tributary search \"how do I back up a database\" --as unix:$USER</code></pre><p>From a program, with a key of the page API keys, or of <code>tributary keys create</code>:</p><pre><code>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
