@@ -7,7 +7,8 @@ import (
 	"tributary/internal/browsertest"
 )
 
-// byKeyboard goes from the sign-in to a connected source by the keyboard alone. On every stop the focus is seen.
+// byKeyboard goes from the sign-in over a registration and a consent to a part of a source, by the keyboard alone. On every
+// stop the focus is seen.
 func (n *newcomer) byKeyboard(t *testing.T) {
 	t.Helper()
 	b := n.b
@@ -23,16 +24,56 @@ func (n *newcomer) byKeyboard(t *testing.T) {
 	b.Go("Sign in", browsertest.Enter)
 	b.Go("Connections", browsertest.Enter)
 	b.Go("Connect a source", browsertest.Enter)
-	b.Go("Connect through sandbox", browsertest.Enter)
+	b.Go("Registrations", browsertest.Enter)
+	n.registerByKeyboard()
+	b.Go("Connect sandbox", browsertest.Enter)
 	b.Reach("Name of the connection")
 	b.Type("typed")
 	b.Go("Go on", browsertest.Space)
 	b.Go("Continue to localhost", browsertest.Enter)
 	b.Go("Allow", browsertest.Space)
 	b.See("Connected")
+	b.Go("Go on", browsertest.Enter)
+	b.Reach("Everything")
+	b.Hit(browsertest.Down) // only what is chosen
+	b.Reach("Press")
+	b.Hit(browsertest.Space)
+	b.Go("Save and go on", browsertest.Enter)
+	b.See("Documents to add 7")
 	n.finish(t, func(label string) { b.Go(label, browsertest.Enter) })
-	b.See("214 in 217 chunks")
+	b.See("7 added")
 	b.Go("Sign out", browsertest.Enter)
+}
+
+// registerByKeyboard makes a registration and the client for it, on the page of the sandbox that the registration links to.
+func (n *newcomer) registerByKeyboard() {
+	b := n.b
+	typeInto := func(label, text string) {
+		b.Reach(label)
+		b.Type(text)
+	}
+	b.Go("Add a registration", browsertest.Enter)
+	b.Go("Choose Sandbox Drive", browsertest.Enter)
+	typeInto("Name of the registration", "typed")
+	typeInto("Address of Sandbox Drive", n.sandboxURL())
+	b.Reach("This address is in a private network, or on this machine")
+	b.Hit(browsertest.Space)
+	b.Go("Go on", browsertest.Enter)
+	b.Reach("Copy")
+	b.Hit(browsertest.Enter)
+	b.See("Copied")
+	here, redirect := b.Address(), b.Value("redirect-uri")
+	b.Go(n.sandboxURL()+"/clients", browsertest.Enter)
+	typeInto("Name", "Tributary")
+	typeInto("Redirect URIs, one a line", redirect)
+	b.Go("Register", browsertest.Enter)
+	id, secret := b.Value("client-id"), b.Value("client-secret")
+	b.Open(here) // where a person has two pages open
+	typeInto("Client ID", id)
+	typeInto("Client secret", secret)
+	b.Reach("These are the right hosts")
+	b.Hit(browsertest.Space)
+	b.Go("Check and save", browsertest.Enter)
 }
 
 // withoutScripts connects a source, sees its first sync and asks a question in a browser that runs no scripts.

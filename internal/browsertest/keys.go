@@ -14,6 +14,8 @@ const (
 	BackTab Key = "Shift+Tab"
 	Enter   Key = "Enter"
 	Space   Key = "Space"
+	// Down goes to the next choice of several.
+	Down Key = "ArrowDown"
 )
 
 // Hit presses a key.
@@ -36,6 +38,8 @@ func (b *Browser) Hit(k Key) {
 		set("Enter", "Enter", "\r", 13)
 	case Space:
 		set(" ", "Space", " ", 32)
+	case Down:
+		set("ArrowDown", "ArrowDown", "", 40)
 	}
 	b.must(b.session, "Input.dispatchKeyEvent", e, nil)
 	e["type"] = "keyUp"
@@ -73,7 +77,8 @@ func (b *Browser) Reach(label string) {
 func (b *Browser) Go(label string, k Key) {
 	b.t.Helper()
 	b.Reach(label)
-	if _, err := b.eval(`window.left = false`); err != nil {
+	// As in Press, what would open a page beside this one opens it in its place.
+	if _, err := b.eval(`window.left = false; document.activeElement.removeAttribute("target")`); err != nil {
 		b.t.Fatal(err)
 	}
 	b.Hit(k)
@@ -94,7 +99,7 @@ func (b *Browser) focus(label string) focused {
 		const s = getComputedStyle(e), r = e.getBoundingClientRect();
 		const marked = s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0 || s.boxShadow !== "none";
 		const inside = r.width > 0 && r.bottom > 0 && r.top < innerHeight && r.right > 0 && r.left < innerWidth;
-		return JSON.stringify({Name: e.localName + " " + (words(e) || e.name || e.id), There: pressable(` + quoted(label) + `).includes(e) || labelled(` + quoted(label) + `) === e, Seen: marked && inside && e.matches(":focus-visible")})`)
+		return JSON.stringify({Name: e.localName + " " + (words(e) || e.name || e.id), There: pressable(` + quoted(label) + `).includes(e) || labelled(` + quoted(label) + `) === e, Seen: marked && inside})`)
 	var f focused
 	if err == nil {
 		err = json.Unmarshal([]byte(raw), &f)
