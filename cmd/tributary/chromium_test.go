@@ -21,9 +21,11 @@ type newcomer struct {
 	*site
 	b    *browsertest.Browser
 	shot int
-	// axe is its script; judged are the pages that were judged, in so many views.
-	axe           string
-	judged, views int
+	// axe is its script; judged are the pages that were judged in views, seen is how many views that were together. Pages
+	// that as looked at are told apart, "" is the owner.
+	axe, as      string
+	views        []browsertest.View
+	judged, seen int
 }
 
 func (n *newcomer) public() string { return "http://" + n.setting("TRIBUTARY_ADDR") }
@@ -42,7 +44,7 @@ func TestChromiumFromEmptyToSynced(t *testing.T) {
 	up := s.start("up")
 	up.await("Sandbox Drive, a provider")
 	up.await("paste this token")
-	n := &newcomer{site: s, b: b}
+	n := &newcomer{site: s, b: b, axe: browsertest.AxeSource(t), views: browsertest.Views()}
 	n.setUp(t, up.out.String())
 	redirect := n.draft("sandbox")
 	id, secret := n.clientAt(redirect)
@@ -73,15 +75,45 @@ func (n *newcomer) setUp(t *testing.T, out string) {
 		t.Fatalf("no token in:\n%s", out)
 	}
 	n.b.Open(n.public() + "/")
-	n.look("welcome")
+	n.judge(t, "/ welcome")
 	n.b.Press("Set up this instance")
+	n.judge(t, "/setup")
 	n.b.Fill("Set-up token", m[1])
 	n.b.Fill("Your name here", "ada")
 	n.b.Fill("New password", grantsPassword)
 	n.b.Fill("The same password again", grantsPassword)
 	n.b.Press("Make my account")
 	n.b.See("Nothing is connected yet")
-	n.look("overview")
+	n.judge(t, "/ empty")
+}
+
+// signIn signs in on the page for it.
+func (n *newcomer) signIn(name, password string) {
+	n.b.Fill("Name", name)
+	n.b.Fill("Password", password)
+	n.b.Press("Sign in")
+}
+
+// makeAccount makes an account on the page Users, and returns the password that the next page shows.
+func (n *newcomer) makeAccount(t *testing.T, name, role string) string {
+	t.Helper()
+	n.b.Fill("Name", name)
+	n.b.Tick(role)
+	n.b.Press("Make the account")
+	n.b.See("One-time password for " + name)
+	m := regexp.MustCompile(`It is not shown again\.\s+(\S+)\s`).FindStringSubmatch(n.b.Text())
+	if m == nil {
+		t.Fatalf("no password on the page:\n%s", n.b.Text())
+	}
+	return m[1]
+}
+
+// firstPassword replaces a password that is for one use.
+func (n *newcomer) firstPassword(oneTime string) {
+	n.b.Fill("Password so far", oneTime)
+	n.b.Fill("New password", grantsPassword)
+	n.b.Fill("The same password again", grantsPassword)
+	n.b.Press("Change the password")
 }
 
 // draft makes a registration at the sandbox and returns its redirect URI, by the button that copies it.

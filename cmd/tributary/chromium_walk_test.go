@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,38 +22,81 @@ func everyKind() []string {
 		/registrations/:id/change /grants /grants/:id /notices /audit /users /users/:id /account /account/password /system /system/jobs /profiles /connect`)
 }
 
-// walk follows every link of the pages to a page of each kind, then to pages that no link leads to, looks at each at both
-// widths and in both themes, and judges it: accessibility, width, what the browser complains of. TEST_ARTIFACTS keeps the
-// pictures.
+// auditorsKinds are those to which links lead for an auditor, who changes nothing.
+func auditorsKinds() []string {
+	return strings.Fields(`/ /connections /connections/:name /connections/:name/runs /connections/:name/quarantine /connections/:name/deletions /connections/:name/schedule /connections/:name/grant
+		/connections/:name/settings /runs/:id /deletions/:id /documents /documents/:id /documents/:id/access /readers /readers/:id /readers/unmatched /groups /principals/:id /keys /keys/:id
+		/registrations /registrations/:id /grants /grants/:id /notices /audit /account /account/password /system /system/jobs /profiles`)
+}
+
+// walk looks at a page of every kind, at those to which links lead and at those that answer a form, as the owner and as an
+// auditor. TEST_ARTIFACTS keeps the pictures.
 func (n *newcomer) walk(t *testing.T) {
 	t.Helper()
-	n.axe = browsertest.AxeSource(t)
 	n.b.Complaints() // what stood on pages that were meant to go wrong
-	queue := n.stage(t)
+	n.follow(t, n.stage(t), everyKind())
+	n.forms(t)
+	n.asAuditor(t)
+	t.Logf("%d pages were judged in %d views", n.judged, n.seen)
+}
+
+// follow follows every link to a page of each kind, and judges it. No link leads to a page that is refused or is not there.
+func (n *newcomer) follow(t *testing.T, queue, want []string) {
+	t.Helper()
 	seen := map[string]bool{}
 	for len(queue) > 0 {
-		path := queue[0]
+		next := queue[0]
 		queue = queue[1:]
-		if seen[kindOf(path)] {
+		kind := kindOf(next)
+		if seen[kind] {
 			continue
 		}
-		if seen[kindOf(path)] = true; len(seen) > mostPages {
+		if seen[kind] = true; len(seen) > mostPages {
 			t.Fatalf("there are more than %d kinds of pages: %v", mostPages, seen)
 		}
-		n.b.Open(n.public() + path)
+		n.b.Open(n.public() + next)
+		if status := n.b.Status(); status != http.StatusOK {
+			t.Errorf("a link leads to %s, which is answered with %d", next, status)
+		}
 		queue = append(queue, n.b.Links()...)
-		n.judge(t, kindOf(path))
+		n.judge(t, kind)
 	}
-	for _, want := range everyKind() {
-		if !seen[want] {
-			t.Errorf("no link leads to %s", want)
+	for _, kind := range want {
+		if !seen[kind] {
+			t.Errorf("no link leads to %s", kind)
 		}
 	}
-	n.forms(t)
-	n.b.Open(n.public() + "/")
+}
+
+// asAuditor signs in for the first time with an account that changes nothing, looks at what it may see, in one view, and at
+// the pages that refuse the rest: one that needs another role, and one whose session was ended meanwhile.
+func (n *newcomer) asAuditor(t *testing.T) {
+	t.Helper()
+	n.b.Open(n.public() + "/users")
+	password := n.makeAccount(t, "eve", "auditor")
+	n.judge(t, "/users one time password")
+	n.b.Press("Done")
 	n.b.Press("Sign out")
+	n.judge(t, "/ signed out")
+	n.b.Press("Sign in")
 	n.judge(t, "/signin")
-	t.Logf("%d pages were judged in %d views", n.judged, n.views)
+	n.signIn("eve", "not-"+password)
+	n.judge(t, "/signin refused")
+	n.signIn("eve", password)
+	n.judge(t, "/account/password first")
+	n.firstPassword(password)
+
+	n.as, n.views = "auditor", browsertest.Views()[:1]
+	n.b.Open(n.public() + "/connections/drive")
+	n.follow(t, append([]string{"/", "/connections/drive"}, n.b.Links()...), auditorsKinds())
+	n.b.Open(n.public() + "/users")
+	n.b.See("This needs the role owner")
+	n.judge(t, "403")
+	n.b.Open(n.public() + "/account/password")
+	n.must(exitOK, "users", "end-sessions", "eve")
+	n.firstPassword(grantsPassword)
+	n.b.See("your session is over")
+	n.judge(t, "401")
 }
 
 // stage makes what some pages need to be reached, and returns where the walk begins.
@@ -104,15 +149,16 @@ func (n *newcomer) forms(t *testing.T) {
 func (n *newcomer) judge(t *testing.T, name string) {
 	t.Helper()
 	n.judged++
+	where := path.Join("/", n.as, name)
 	var problems []string
-	for _, v := range browsertest.Views() {
+	for _, v := range n.views {
 		if v.Width < 500 && v.Dark && !n.b.Keeps() {
 			continue // it is as wide as in the other theme
 		}
 		n.b.Look(v)
-		n.views++
+		n.seen++
 		if n.b.Keeps() {
-			n.b.Shot("page" + strings.NewReplacer(":", "", " ", "-").Replace(strings.TrimRight(name, "/")) + "." + v.String())
+			n.b.Shot("page" + strings.NewReplacer(":", "", " ", "-").Replace(strings.TrimRight(where, "/")) + "." + v.String())
 		}
 		if v.Width < 500 {
 			problems = append(problems, n.b.Judge("")...)
@@ -123,15 +169,15 @@ func (n *newcomer) judge(t *testing.T, name string) {
 	for _, p := range slices.Compact(problems) {
 		// The browser says of every answer above 399 that it is one.
 		if !strings.Contains(p, "the server responded with a status of 4") {
-			t.Errorf("%s: %s", name, p)
+			t.Errorf("%s: %s", where, p)
 		}
 	}
 	n.b.Look(browsertest.View{Width: 1100})
 }
 
-// kindOf is a path with what differs between pages of one kind replaced.
-func kindOf(path string) string {
-	parts := strings.Split(path, "/")
+// kindOf is an address with what differs between pages of one kind replaced.
+func kindOf(address string) string {
+	parts := strings.Split(address, "/")
 	for i, p := range parts {
 		switch {
 		case uuidPattern.MatchString(p):

@@ -47,10 +47,11 @@ func (b *Browser) WithoutScripts() {
 	b.must(b.session, "Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
 }
 
-// Links returns the paths of this server's pages that the page links to, without queries, in their order.
+// Links returns the paths of this server's pages that the page links to, without queries, in their order. Links within the
+// page are none of them: it may stand at an address of a form.
 func (b *Browser) Links() []string {
 	b.t.Helper()
-	raw, err := b.eval(`return JSON.stringify([...document.querySelectorAll("a[href]")].filter(a => a.origin === location.origin).map(a => a.pathname))`)
+	raw, err := b.eval(`return JSON.stringify([...document.querySelectorAll("a[href]")].filter(a => a.origin === location.origin && !a.getAttribute("href").startsWith("#")).map(a => a.pathname))`)
 	var list []string
 	if err == nil {
 		err = json.Unmarshal([]byte(raw), &list)
@@ -65,6 +66,17 @@ func (b *Browser) Links() []string {
 		}
 	}
 	return once
+}
+
+// Status is the status with which the server answered with the page.
+func (b *Browser) Status() int {
+	b.t.Helper()
+	raw, err := b.eval(`return performance.getEntriesByType("navigation")[0].responseStatus`)
+	status, bad := strconv.Atoi(raw)
+	if err != nil || bad != nil {
+		b.t.Fatalf("asking for the status of the page: %q, %v", raw, err)
+	}
+	return status
 }
 
 // Overflow is how many CSS pixels the page is wider than the window.

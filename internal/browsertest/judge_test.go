@@ -16,6 +16,9 @@ func TestJudgeSees(t *testing.T) {
 	b := Start(t)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if r.URL.Path == "/none" {
+			w.WriteHeader(http.StatusNotFound)
+		}
 		w.Header().Set("Content-Security-Policy", "default-src 'none'")
 		if r.URL.Path == "/good" {
 			_, _ = fmt.Fprint(w, `<!DOCTYPE html><html lang="en"><title>x</title><link rel="icon" href="data:,"><main><h1>x</h1></main>`)
@@ -37,5 +40,9 @@ func TestJudgeSees(t *testing.T) {
 	b.Open(s.URL + "/good")
 	if got := b.Axe(axe); len(got) > 0 || b.Overflow() > 0 {
 		t.Errorf("of a good page: %q", got)
+	}
+	b.Open(s.URL + "/none")
+	if got := b.Status(); got != http.StatusNotFound {
+		t.Errorf("a page that is not there has the status %d", got)
 	}
 }
