@@ -14,7 +14,7 @@ import (
 
 // helpers are functions that the page runs. What is not visible is not found.
 const helpers = `
-const visible = e => !!(e.offsetWidth || e.offsetHeight || e.getClientRects().length) && getComputedStyle(e).visibility !== "hidden";
+const visible = e => e.checkVisibility({visibilityProperty: true}) && e.getClientRects().length > 0;
 const words = e => (e.innerText || e.value || "").replace(/\s+/g, " ").trim();
 const pressable = label => {
   const all = [...document.querySelectorAll("a[href], button, summary, input[type=submit]")].filter(visible);
@@ -147,6 +147,13 @@ func (b *Browser) Fill(label, text string) {
 	b.until("a field "+label, `const f = labelled(`+quoted(label)+`); if (!f || document.readyState !== "complete") return false; f.scrollIntoView({block: "center", behavior: "instant"}); f.focus(); if (f.select) f.select(); return document.activeElement === f`)
 	b.must(b.session, "Input.insertText", map[string]any{"text": text}, nil)
 	b.until("the text in "+label, `return labelled(`+quoted(label)+`).value === `+quoted(text))
+}
+
+// Pick chooses, in the list with a label, what is called so.
+func (b *Browser) Pick(label, option string) {
+	b.t.Helper()
+	b.until("the choice "+option+" in "+label, `const f = labelled(`+quoted(label)+`), o = f && [...f.options || []].find(o => o.text.trim() === `+quoted(option)+`);
+		if (!o || document.readyState !== "complete") return false; f.focus(); f.value = o.value; f.dispatchEvent(new Event("change", {bubbles: true})); return f.selectedOptions[0] === o`)
 }
 
 // Tick ticks the box with a label.
