@@ -79,7 +79,7 @@ bench-search: ## search as readers of 100 % to 0.1 %, against plain SQL (SCALE=2
 	go run ./internal/bench -search $(ARGS)
 
 .PHONY: bench-web
-bench-web: ## every page with SCALE chunks (1,000,000), 500 connections and 100,000 runs in the store, each LOOKS (40) times, against an empty page (about 2 minutes)
+bench-web: ## every page with SCALE chunks (1,000,000), 500 connections and 100,000 runs in the store, each LOOKS (40) times, against an empty page (about 4 minutes)
 	@scripts/setup.sh --for bench
 	@$(MAKE) build
 	go run ./internal/bench -web $(ARGS)

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -67,9 +68,13 @@ func TestKilledAndFrozenWorkers(t *testing.T) {
 	took := c.settled()
 	c.verdict(want)
 	again := d.downloads.Load() - int64(size.documents)
-	t.Logf("%d blows, settled %s after the last one, %d documents downloaded again", blows, took.Round(time.Millisecond), again)
-	if again > int64(blows*pageOfDrive) {
-		t.Errorf("%d downloads were repeated after %d blows, want at most a page of %d for each", again, blows, pageOfDrive)
+	conn := s.open(c.db)
+	defer conn.Close(context.Background())
+	// On a busy machine a worker that nobody struck may miss the short time that it has here to show a heartbeat.
+	taken := scalar[int](t, conn, `SELECT count(*) FROM run_event WHERE code = 'taken_over'`)
+	t.Logf("%d blows, %d takeovers, settled %s after the last blow, %d documents downloaded again", blows, taken, took.Round(time.Millisecond), again)
+	if again > int64(max(blows, taken)*pageOfDrive) {
+		t.Errorf("%d downloads were repeated after %d blows and %d takeovers, want at most a page of %d for each", again, blows, taken, pageOfDrive)
 	}
 }
 
