@@ -27,12 +27,14 @@ const (
 func TestChromiumFromMakeRun(t *testing.T) {
 	t.Parallel()
 	n := &newcomer{site: newSite(t, demoEnv(t)...), b: browsertest.Start(t)}
-	// The demo finds the project's docs from the working directory; one page of them is enough.
+	// The demo finds the project's docs from the working directory, and Go where its command says. A page of the one and a
+	// file of the other are enough: what takes long in a demo is text to embed.
 	docs, err := os.ReadFile("../../docs/settings.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.write("docs", map[string]string{"settings.md": string(docs)})
+	n.env = append(n.env, "GOROOT="+n.write("go", map[string]string{"src/net/http/doc.go": "package http\n", "src/errors/errors.go": "// Package errors makes errors.\npackage errors\n"}))
 	team := n.write("team", map[string]string{
 		"travel.md":   "# Travel\n## Booking\nBook trains first.\n## Expenses\nSend receipts within 30 days. " + travelAnswer + ".\n",
 		"salaries.md": "# Salaries\nSalary " + secretAnswer + "; expenses of moving house are refunded once.\n",
