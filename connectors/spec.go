@@ -16,6 +16,8 @@ type Spec struct {
 	// Name and Description are for people; Description is one sentence.
 	Name        string
 	Description string
+	// Category is what it holds, by which people look for it.
+	Category Category
 	// Icon is the id of a symbol in the icon sprite.
 	Icon string
 	// Provider names the provider profile; "" for a source without a grant.
@@ -236,6 +238,9 @@ func (s Spec) Validate() error {
 	}
 	if s.Name == "" || s.Description == "" {
 		errs = append(errs, errors.New("name and description are required"))
+	}
+	if !s.Category.Known() {
+		errs = append(errs, fmt.Errorf("category %q: must be one of Categories", s.Category))
 	}
 	if s.CursorVersion < 1 {
 		errs = append(errs, errors.New("cursor version starts at 1"))

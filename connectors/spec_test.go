@@ -3,6 +3,7 @@ package connectors_test
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 
 func validSpec() connectors.Spec {
 	return connectors.Spec{
-		Source: "example", Name: "Example", Description: "An example.", CursorVersion: 1,
+		Source: "example", Name: "Example", Description: "An example.", Category: connectors.CategoryFiles, CursorVersion: 1,
 		Scopes:   []connectors.Scope{{Name: "files.read", Reason: "to read files"}},
 		Settings: []connectors.Setting{{Name: "mode", Type: connectors.Enum, Description: "How.", Options: []string{"a", "b"}}},
 		Provides: []connectors.Capability{connectors.CanGroups},
@@ -32,6 +33,8 @@ func TestSpecValidate(t *testing.T) {
 		"no source":                       {func(s *connectors.Spec) { s.Source = "" }, "source"},
 		"no name":                         {func(s *connectors.Spec) { s.Name = "" }, "name"},
 		"no description":                  {func(s *connectors.Spec) { s.Description = "" }, "description"},
+		"no category":                     {func(s *connectors.Spec) { s.Category = "" }, "category"},
+		"an unknown category":             {func(s *connectors.Spec) { s.Category = "planets" }, "planets"},
 		"no cursor version":               {func(s *connectors.Spec) { s.CursorVersion = 0 }, "cursor version"},
 		"a scope without a reason":        {func(s *connectors.Spec) { s.Scopes[0].Reason = "" }, "files.read"},
 		"a setting without a description": {func(s *connectors.Spec) { s.Settings[0].Description = "" }, "mode"},
@@ -47,6 +50,24 @@ func TestSpecValidate(t *testing.T) {
 				t.Errorf("error %v, want one that names %q", err, c.says)
 			}
 		})
+	}
+}
+
+func TestCategories(t *testing.T) {
+	t.Parallel()
+	for _, c := range connectors.Categories() {
+		if c.Title() == "" || !c.Known() {
+			t.Errorf("%s has no title", c)
+		}
+	}
+	of := func(list ...connectors.Category) (specs []connectors.Spec) {
+		for _, c := range list {
+			specs = append(specs, connectors.Spec{Category: c})
+		}
+		return specs
+	}
+	if got := connectors.CategoriesOf(of(connectors.CategoryOwn, "planets", connectors.CategoryCode, connectors.CategoryOwn)); !slices.Equal(got, []connectors.Category{connectors.CategoryCode, connectors.CategoryOwn}) {
+		t.Errorf("categories of sources: %v", got)
 	}
 }
 

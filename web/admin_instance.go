@@ -121,7 +121,7 @@ func (s *Server) adminProviders(_ echo.Context, in pageQuery) (Page[ProviderAnsw
 func (s *Server) adminSources(_ echo.Context, in pageQuery) (Page[SourceAnswer], error) {
 	out := []SourceAnswer{}
 	for _, spec := range s.cfg.OAuth.Sources {
-		answer := SourceAnswer{Source: spec.Source, Name: spec.Name, Description: spec.Description, Provider: spec.Provider, Settings: []string{}}
+		answer := SourceAnswer{Source: spec.Source, Name: spec.Name, Description: spec.Description, Category: spec.Category, Provider: spec.Provider, Settings: []string{}}
 		for _, set := range spec.Settings {
 			answer.Settings = append(answer.Settings, set.Name)
 		}

@@ -365,9 +365,11 @@ type ProviderAnswer struct {
 
 // SourceAnswer is a source that this version can connect.
 type SourceAnswer struct {
-	Source      string   `json:"source"`
-	Name        string   `json:"name"`
-	Description string   `json:"description"`
-	Provider    string   `json:"provider,omitempty"`
-	Settings    []string `json:"settings"`
+	Source      string `json:"source"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	// Category is what it holds: files, code and so on.
+	Category connectors.Category `json:"category"`
+	Provider string              `json:"provider,omitempty"`
+	Settings []string            `json:"settings"`
 }

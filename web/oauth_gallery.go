@@ -14,21 +14,22 @@ import (
 )
 
 // sourcesPage offers the sources with their registrations; for a connection, those of its own source. ?q= looks for
-// words of what they are called and what they provide.
+// words of what they are called and what they provide, ?category= for what they hold.
 func (s *Server) sourcesPage(c echo.Context, connection, source string) error {
 	registrations, err := s.cfg.OAuth.Store.Registrations(c.Request().Context())
 	if err != nil {
 		return err
 	}
-	v := pages.SourcesView{Connection: connection, Roots: s.cfg.OAuth.FolderRoots, Query: cut(strings.TrimSpace(c.QueryParam("q"))), Sandbox: s.sandboxAt()}
-	for _, spec := range s.cfg.OAuth.Sources {
-		if connection != "" && spec.Source != source || spec.Source == store.PushSource {
-			continue
-		}
-		choice := s.choiceOf(spec, registrations)
-		if v.Total++; choice.Matches(v.Query) {
-			v.Sources = append(v.Sources, choice)
-		}
+	v := pages.SourcesView{
+		Connection: connection, Roots: s.cfg.OAuth.FolderRoots, Query: cut(strings.TrimSpace(c.QueryParam("q"))), Sandbox: s.sandboxAt(),
+		Category: connectors.Category(cut(c.QueryParam("category"))),
+	}
+	offered := slices.DeleteFunc(slices.Clone(s.cfg.OAuth.Sources), func(spec connectors.Spec) bool {
+		return connection != "" && spec.Source != source || spec.Source == store.PushSource
+	})
+	v.Categories = connectors.CategoriesOf(offered)
+	for _, spec := range offered {
+		v.Add(s.choiceOf(spec, registrations))
 	}
 	return render(c, http.StatusOK, pages.Sources(s.frame(c, "Connect a source"), v))
 }

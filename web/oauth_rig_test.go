@@ -101,7 +101,7 @@ func (s *countingSyncer) RequestKind(ctx context.Context, c store.Connection, ki
 // fakeSpec is a source at the provider of the tests.
 func fakeSpec() connectors.Spec {
 	return connectors.Spec{
-		Source: "fakedrive", Name: "Fake Drive", Description: "Documents that do not exist.", Provider: "fake-x", CursorVersion: 1,
+		Source: "fakedrive", Name: "Fake Drive", Description: "Documents that do not exist.", Category: connectors.CategoryKnowledgeBase, Provider: "fake-x", CursorVersion: 1,
 		Scopes: []connectors.Scope{
 			{Name: "files.read", Reason: "Reads the documents."},
 			{Name: "groups.read", Reason: "Reads who may see them."},

@@ -97,6 +97,17 @@ func TestGallery(t *testing.T) {
 	if p := find("fake nosuch"); strings.Contains(p.text(), "Connect through drive") {
 		t.Error("one word is enough")
 	}
+	p.has(t, `<a href="/connect" aria-current="page">`, `href="/connect?category=files"`, `href="/connect?category=knowledge-base"`)
+	if strings.Contains(p.body, "category=code") || strings.Contains(p.body, "category=own") {
+		t.Error("a category without a source to connect is offered")
+	}
+	p = o.ada.get("/connect?category=knowledge-base&q=documents")
+	p.says(t, http.StatusOK, "All 1 Files Knowledge bases 1", "Holds knowledge bases", "Connect through drive")
+	p.has(t, `<a href="/connect?category=knowledge-base&amp;q=documents" aria-current="page">`, `href="/connect?q=documents"`, `<input type="hidden" name="category" value="knowledge-base">`)
+	if strings.Contains(p.text(), "a directory of the server's machine") {
+		t.Error("a source of another category is shown")
+	}
+	o.ada.get("/connect?category=planets").says(t, http.StatusOK, "No source matches", "All 2 sources")
 	p = find(`"><script>alert(1)</script>`)
 	p.says(t, http.StatusOK, "No source matches", "All 2 sources")
 	if strings.Contains(p.body, "<script>alert") {

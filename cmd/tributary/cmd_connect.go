@@ -18,19 +18,27 @@ import (
 )
 
 func connectCommand(a *app) *cobra.Command {
+	var specs []connectors.Spec
 	var subs []*cobra.Command
 	for _, c := range a.connectors() {
-		if c.Spec().Source == store.PushSource {
-			subs = append(subs, connectPush(a, c.Spec()))
-			continue
+		spec := c.Spec()
+		sub := connectSource
+		if spec.Source == store.PushSource {
+			sub = connectPush
 		}
-		subs = append(subs, connectSource(a, c.Spec()))
+		cmd := sub(a, spec)
+		cmd.GroupID = string(spec.Category)
+		specs, subs = append(specs, spec), append(subs, cmd)
 	}
-	return group(&cobra.Command{
+	cmd := &cobra.Command{
 		Use: "connect", Short: "Connect a source",
 		Long:    "Connect a source. Every source has its own help, which lists its settings.",
 		Example: "  tributary connect folder --name docs --set path=/srv/docs\n  tributary connect folder --help",
-	}, subs...)
+	}
+	for _, c := range connectors.CategoriesOf(specs) {
+		cmd.AddGroup(&cobra.Group{ID: string(c), Title: c.Title() + ":"})
+	}
+	return group(cmd, subs...)
 }
 
 // connectFlags are what every source takes.

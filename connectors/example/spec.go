@@ -17,6 +17,7 @@ func spec() connectors.Spec {
 		Source:          Source,
 		Name:            "Example",
 		Description:     "Items of Example, with the people who may read them.",
+		Category:        connectors.CategoryFiles,
 		Icon:            "document",
 		Provider:        "example",
 		Hosts:           []string{"{base}"},

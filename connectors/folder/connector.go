@@ -76,6 +76,7 @@ func (c *Connector) Spec() connectors.Spec {
 		Source:          Source,
 		Name:            "Folder",
 		Description:     "Files of a directory tree on this machine, with their POSIX permissions or a fixed list of readers.",
+		Category:        connectors.CategoryFiles,
 		Icon:            "folder",
 		PrincipalPrefix: "unix",
 		CursorVersion:   cursorVersion,

@@ -48,6 +48,7 @@ func (c *Connector) Spec() connectors.Spec {
 		Source:          Source,
 		Name:            "Gitea",
 		Description:     "Files, issues, pull requests with reviews, and wikis of a Gitea or Forgejo server, with the rights of organisations, teams and collaborators.",
+		Category:        connectors.CategoryCode,
 		Icon:            "gitea",
 		Provider:        "gitea",
 		Hosts:           []string{"{base}"},

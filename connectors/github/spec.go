@@ -46,6 +46,7 @@ func spec() connectors.Spec {
 		Source:          Source,
 		Name:            "GitHub",
 		Description:     "Files, issues and pull requests of the repositories you choose, on GitHub.com or GitHub Enterprise Server.",
+		Category:        connectors.CategoryCode,
 		Icon:            "github",
 		Provider:        providerApp,
 		OtherProviders:  []string{providerOAuth, providerServerApp, providerServerOAuth},

@@ -46,6 +46,7 @@ func (c *Connector) Spec() connectors.Spec {
 		Source:          Source,
 		Name:            "Google Drive",
 		Description:     "Documents of My Drive and of shared drives, with the people, groups and domains that each is shared with.",
+		Category:        connectors.CategoryFiles,
 		Icon:            Source,
 		Provider:        provider,
 		Hosts:           []string{"www.googleapis.com", "admin.googleapis.com"},

@@ -22,6 +22,7 @@ func (Connector) Spec() connectors.Spec {
 		Source:        Source,
 		Name:          "Push",
 		Description:   "Documents with their permissions and groups that a program of yours pushes over the API, for whatever has no connector.",
+		Category:      connectors.CategoryOwn,
 		Icon:          Source,
 		CursorVersion: 1,
 		Limits: []string{

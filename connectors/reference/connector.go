@@ -37,6 +37,7 @@ func (c Connector) Spec() connectors.Spec {
 		Source:      Source,
 		Name:        "Reference",
 		Description: "A scripted source in memory, for tests.",
+		Category:    connectors.CategoryFiles,
 		Icon:        "reference",
 		Settings: []connectors.Setting{
 			{Name: "world", Label: "World", Type: connectors.String, Description: "The name of the world to read.", Example: Name, Required: true},

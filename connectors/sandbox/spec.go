@@ -26,6 +26,7 @@ func (c *Connector) Spec() connectors.Spec {
 		Source:          Source,
 		Name:            "Sandbox Drive",
 		Description:     "Documents of an invented company, with shared, private and restricted folders and nested groups, to try Tributary with.",
+		Category:        connectors.CategoryFiles,
 		Icon:            "sandbox",
 		Provider:        "sandbox",
 		Hosts:           []string{"{base}"},

@@ -187,13 +187,13 @@ func cell(text string) string {
 func Table(specs []connectors.Spec) string {
 	var b strings.Builder
 	b.WriteString("# Sources\n\n<!-- Generated from the connectors' Specs by `make generate`: do not edit. -->\n\n")
-	b.WriteString("What each connector provides. The conformance kit fails a connector that claims what its sessions do not do, or does what it does not claim.\n\n| Source |")
+	b.WriteString("What each connector provides. The conformance kit fails a connector that claims what its sessions do not do, or does what it does not claim.\n\n| Source | Category |")
 	for _, c := range connectors.Capabilities() {
 		fmt.Fprintf(&b, " %s |", c)
 	}
-	b.WriteString("\n|---|" + strings.Repeat(":-:|", len(connectors.Capabilities())) + "\n")
+	b.WriteString("\n|---|---|" + strings.Repeat(":-:|", len(connectors.Capabilities())) + "\n")
 	for _, s := range specs {
-		fmt.Fprintf(&b, "| [%s](%s.md) |", s.Name, s.Source)
+		fmt.Fprintf(&b, "| [%s](%s.md) | %s |", s.Name, s.Source, strings.ToLower(s.Category.Title()))
 		for _, c := range connectors.Capabilities() {
 			mark := ""
 			if s.Has(c) {

@@ -9,7 +9,7 @@ import (
 
 func wide() connectors.Spec {
 	return connectors.Spec{
-		Source: "example", Name: "Example", Description: "An example.", CursorVersion: 1, PrincipalPrefix: "ex",
+		Source: "example", Name: "Example", Description: "An example.", Category: connectors.CategoryFiles, CursorVersion: 1, PrincipalPrefix: "ex",
 		Provider: "ex-app", OtherProviders: []string{"ex-oauth"}, Hosts: []string{"{base}", "api.example.com"},
 		Scopes: []connectors.Scope{
 			{Name: "files", Reason: "Reads files."},
@@ -60,7 +60,7 @@ func TestBlockOfASourceWithoutConsent(t *testing.T) {
 
 func TestTableMarksWhatIsProvided(t *testing.T) {
 	t.Parallel()
-	if got := Table([]connectors.Spec{wide()}); !strings.Contains(got, "| [Example](example.md) |  |  |  | yes |  |  |  |  |") {
+	if got := Table([]connectors.Spec{wide()}); !strings.Contains(got, "| [Example](example.md) | files |  |  |  | yes |  |  |  |  |") {
 		t.Errorf("the table:\n%s", got)
 	}
 }
