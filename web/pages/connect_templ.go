@@ -103,7 +103,11 @@ func ConnectLocal(f Frame, v LocalView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<nav class=\"crumbs\" aria-label=\"Where this is\"><a href=\"/connections\">Connections</a> / <a href=\"/connect\">Connect a source</a></nav><div class=\"head\"><h1>Connect ")
+			templ_7745c5c3_Err = Crumbs(v.Spec.Name, crumb("/connections", "Connections"), crumb("/connect", "Connect a source")).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, " <div class=\"head\"><h1>Connect ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -480,7 +484,11 @@ func Connect(f Frame, v ConnectView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<nav class=\"crumbs\" aria-label=\"Where this is\"><a href=\"/connections\">Connections</a> / <a href=\"/connect\">Connect a source</a></nav><div class=\"head\"><h1>Connect ")
+			templ_7745c5c3_Err = Crumbs(v.Spec.Name, crumb("/connections", "Connections"), crumb("/connect", "Connect a source")).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, " <div class=\"head\"><h1>Connect ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -76,6 +76,31 @@ func (h ConnectionHead) tabs() []tab {
 	return list
 }
 
+// here is the name of the page: that of its tab or of its step, and the connection's on the overview.
+func (h ConnectionHead) here() string {
+	if h.Tab == "" {
+		return h.Connection.Name
+	}
+	if h.atStep() {
+		return h.steps()[stepNumber(h.steps(), h.Tab)-1].name
+	}
+	for _, t := range h.tabs() {
+		if t.id == h.Tab {
+			return t.name
+		}
+	}
+	return h.Connection.Name
+}
+
+// above are the pages above it.
+func (h ConnectionHead) above() []Link {
+	list := []Link{crumb("/connections", "Connections")}
+	if h.here() != h.Connection.Name {
+		list = append(list, crumb(at("connections", h.Connection.Name), h.Connection.Name))
+	}
+	return list
+}
+
 // mark is a part of what a run did, with the items behind it.
 type mark struct{ text, op, means string }
 

@@ -40,6 +40,9 @@ type Link struct {
 	Bad   bool
 }
 
+// crumb is the link of a page that stands above another; without a path it only names it.
+func crumb(path, name string) Link { return Link{Path: path, Name: name} }
+
 // countTone is the class of the count of a link.
 func (l Link) countTone() string {
 	if l.Bad {

@@ -263,7 +263,11 @@ func Grant(f Frame, v GrantPageView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<nav class=\"crumbs\" aria-label=\"Above\"><a href=\"/grants\">Grants</a> <span aria-hidden=\"true\">/</span></nav><div class=\"head\"><h1>")
+			templ_7745c5c3_Err = Crumbs(accountName(v.Grant.Grant), crumb("/grants", "Grants")).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, " <div class=\"head\"><h1>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -505,7 +505,11 @@ func Activate(f Frame, v ActivateView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "<nav class=\"crumbs\" aria-label=\"Where this is\"><a href=\"/profiles\">Embeddings</a></nav><div class=\"head\"><h1>Switch to ")
+			templ_7745c5c3_Err = Crumbs("Switch to "+v.To.Name, crumb("/profiles", "Embeddings")).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, " <div class=\"head\"><h1>Switch to ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

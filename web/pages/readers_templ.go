@@ -635,7 +635,11 @@ func NewReader(f Frame, v NewReaderView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 43, "<nav class=\"crumbs\" aria-label=\"Where this is\"><a href=\"/readers\">Readers</a> <span aria-hidden=\"true\">/</span> New</nav><div class=\"head\"><h1>New reader</h1></div><form method=\"post\" action=\"/readers\" class=\"form\">")
+			templ_7745c5c3_Err = Crumbs("New", crumb("/readers", "Readers")).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 43, " <div class=\"head\"><h1>New reader</h1></div><form method=\"post\" action=\"/readers\" class=\"form\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -744,7 +748,11 @@ func ImportReaders(f Frame, v ImportView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "<nav class=\"crumbs\" aria-label=\"Where this is\"><a href=\"/readers\">Readers</a> <span aria-hidden=\"true\">/</span> Import</nav><div class=\"head\"><h1>Import readers</h1></div>")
+			templ_7745c5c3_Err = Crumbs("Import", crumb("/readers", "Readers")).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, " <div class=\"head\"><h1>Import readers</h1></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1166,7 +1166,11 @@ func PauseQueue(f Frame, v PauseView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 95, "<nav class=\"crumbs\" aria-label=\"Where this is\"><a href=\"/system\">System</a></nav><div class=\"head\"><h1>Pause the queue ")
+			templ_7745c5c3_Err = Crumbs("Pause "+v.Queue.Name, crumb("/system", "System")).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 95, " <div class=\"head\"><h1>Pause the queue ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
