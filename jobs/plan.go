@@ -90,10 +90,14 @@ type Plan struct {
 	Text    PlanText       `json:"text"`
 	Readers store.Audience `json:"readers"`
 	// Items are some of what changes; More says that there is more.
-	Items []PlanItem    `json:"items"`
-	More  bool          `json:"more_items"`
-	Took  time.Duration `json:"-"`
+	Items []PlanItem `json:"items"`
+	More  bool       `json:"more_items"`
+	// Seconds is how long making the plan took.
+	Seconds float64 `json:"took_seconds"`
 }
+
+// Took is how long making the plan took.
+func (p Plan) Took() time.Duration { return time.Duration(p.Seconds * float64(time.Second)) }
 
 // PlanItem is one item that a sync would change or leave out.
 type PlanItem struct {
@@ -142,7 +146,7 @@ func (r *Runner) PlanSync(ctx context.Context, conn store.Connection, o PlanOpti
 		p.s = &syncer{r: r, conn: next, session: o.session, spec: o.spec, run: store.Run{ConnectionID: conn.ID, Connection: conn.Name, Lane: store.Content, Kind: plan.Kind}}
 		return p.work(ctx, reading, realm)
 	})
-	p.plan.Took = time.Since(began)
+	p.plan.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
 	return p.plan, err
 }
 

@@ -211,12 +211,12 @@ func TestAdminPlanEndsWithItsClient(t *testing.T) {
 	o := newOAuthRig(t)
 	o.connected(t)
 	p := o.program(t, "ci", store.RoleAdmin, uuid.Nil)
-	if got := p.call(http.MethodPost, "/connections/files/plan", "").is(http.StatusOK); got["add"] != 3.0 {
+	if got := p.call(http.MethodPost, "/connections/files/plan", "").is(http.StatusOK); got["add"] != 3.0 || got["took_seconds"] != 1.25 {
 		t.Errorf("planned %v", got)
 	}
 	p.call(http.MethodPost, "/connections/files/plan", `{"kind": "snapshot", "include": ["a/**"], "settings": {"depth": "2"}, "seconds": 5, "items": 10000}`).is(http.StatusOK)
 	last := o.planner.asked[len(o.planner.asked)-1]
-	if last.Time != 5*time.Second || last.Items != 500 || last.Settings["depth"] != "2" || last.Settings["corner"] != "north" || !slices.Equal(last.Selection.Include, []string{"a/**"}) {
+	if last.Time != 5*time.Second || last.SampleTime != 8*time.Second || last.Items != 500 || last.Settings["depth"] != "2" || last.Settings["corner"] != "north" || !slices.Equal(last.Selection.Include, []string{"a/**"}) {
 		t.Errorf("asked for %+v", last)
 	}
 	p.call(http.MethodPost, "/connections/files/plan", `{"kind": "push"}`).refuses(http.StatusBadRequest, "invalid_request", "kind")

@@ -18,7 +18,8 @@ type AdminRunner interface {
 	RequestErasure(ctx context.Context, req store.EraseRequest, by string, events ...audit.Event) (store.Erasure, error)
 }
 
-// planTime bounds how long a request reads a source; the plan of a larger one says that it is partial.
+// planTime bounds how long a request lists a source; the plan of a larger one says that it is partial. With the time in
+// which a sample is opened it stays below callTimeout, after which nobody hears the answer.
 const planTime = 60 * time.Second
 
 // adminPlan says what a sync, or a changed selection, would do. It ends when the client goes away.
@@ -31,7 +32,7 @@ func (s *Server) adminPlan(c echo.Context, in PlanRequest) (jobs.Plan, error) {
 	if !ok {
 		return jobs.Plan{}, &store.InputError{Problem: "this version has no connector for its source"}
 	}
-	o := jobs.PlanOptions{Kind: in.Kind, Exact: in.Exact, Items: min(in.Items, maxAdminPage), Time: planTime}
+	o := jobs.PlanOptions{Kind: in.Kind, Exact: in.Exact, Items: min(in.Items, maxAdminPage), Time: planTime, SampleTime: lookOpens}
 	switch {
 	case in.Kind != "" && in.Kind != store.RunSnapshot && in.Kind != store.RunChanges:
 		return jobs.Plan{}, invalid("kind", "kind: must be snapshot or changes")

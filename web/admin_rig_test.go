@@ -44,7 +44,7 @@ func (p *planner) PlanSync(ctx context.Context, conn store.Connection, o jobs.Pl
 	}
 	none := []store.AudienceEntry{}
 	return jobs.Plan{
-		Connection: conn.Name, Kind: store.RunSnapshot, Complete: true, Add: 3, Blocked: []connectors.Container{}, Items: []jobs.PlanItem{}, Text: jobs.PlanText{Embed: []jobs.PlanEmbed{}},
+		Connection: conn.Name, Kind: store.RunSnapshot, Complete: true, Add: 3, Seconds: 1.25, Blocked: []connectors.Container{}, Items: []jobs.PlanItem{}, Text: jobs.PlanText{Embed: []jobs.PlanEmbed{}},
 		Readers: store.Audience{TopReaders: none, TopPeople: none, TopGroups: none},
 	}, nil
 }

@@ -105,7 +105,7 @@ func TestSetupOfFolder(t *testing.T) {
 // samplePlan is a plan of a first sync.
 func samplePlan() *jobs.Plan {
 	return &jobs.Plan{
-		Connection: "docs", Kind: store.RunSnapshot, Complete: true, Listed: 1300, Add: 1234, Took: 3 * time.Second,
+		Connection: "docs", Kind: store.RunSnapshot, Complete: true, Listed: 1300, Add: 1234, Seconds: 3,
 		Blocked: []connectors.Container{{ID: "vault", Reason: "no access"}},
 		Text: jobs.PlanText{
 			ToRead: 1234, Opened: 20, Bytes: &jobs.Estimate{Low: 3_984_588, Likely: 4_404_019, High: 4_823_449}, Tokens: &jobs.Estimate{Low: 80_000, Likely: 90_000, High: 100_000},

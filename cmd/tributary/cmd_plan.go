@@ -154,7 +154,7 @@ func (a *app) printPlan(p jobs.Plan) error {
 	if p.Changed {
 		whose = " with the selection and settings given"
 	}
-	a.printf("A sync of %s%s: %s has %d items (read in %s).\n", p.Connection, whose, what, p.Listed, p.Took.Round(100*time.Millisecond))
+	a.printf("A sync of %s%s: %s has %d items (read in %s).\n", p.Connection, whose, what, p.Listed, p.Took().Round(100*time.Millisecond))
 	if p.Partial != "" {
 		a.printf("This is not all of it: %s.\n", printable(p.Partial))
 	}

@@ -882,7 +882,7 @@ func planRead(p *jobs.Plan) string {
 	if p.Kind == store.RunChanges {
 		what = "The change feed"
 	}
-	return what + " was read for " + spanWords(p.Took) + ", and has " + plural(p.Listed, "item", "items") + "."
+	return what + " was read for " + spanWords(p.Took()) + ", and has " + plural(p.Listed, "item", "items") + "."
 }
 
 // Start is the last step of a set-up.
