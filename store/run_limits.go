@@ -29,7 +29,9 @@ type RunLimits struct {
 
 // RunLimit describes one of the RunLimits.
 type RunLimit struct {
-	Name    string
+	Name string
+	// Title names it with its unit, for people.
+	Title   string
 	Default int64
 	// Means completes "a run ends when …".
 	Means string
@@ -39,14 +41,14 @@ type RunLimit struct {
 // RunLimitTable describes every limit.
 func RunLimitTable() []RunLimit {
 	return []RunLimit{
-		{"max_pages", 1_000_000, "it has read this many pages", func(l *RunLimits) *int64 { return &l.MaxPages }},
-		{"max_items", 20_000_000, "it has been given this many items", func(l *RunLimits) *int64 { return &l.MaxItems }},
-		{"max_megabytes", 1 << 20, "it has downloaded this many megabytes", func(l *RunLimits) *int64 { return &l.MaxMegabytes }},
-		{"max_minutes", 72 * 60, "it has been under way this many minutes", func(l *RunLimits) *int64 { return &l.MaxMinutes }},
-		{"max_empty_pages", 1000, "this many pages in a row held nothing", func(l *RunLimits) *int64 { return &l.MaxEmptyPages }},
-		{"failed_items", 20, "more than this many items, and more than failed_percent of them, could not be downloaded", func(l *RunLimits) *int64 { return &l.FailedItems }},
-		{"failed_percent", 20, "more than this share of the items, and more than failed_items, could not be downloaded", func(l *RunLimits) *int64 { return &l.FailedPercent }},
-		{"failed_in_a_row", 20, "this many items one after the other could not be downloaded", func(l *RunLimits) *int64 { return &l.FailedInARow }},
+		{"max_pages", "Pages", 1_000_000, "it has read this many pages", func(l *RunLimits) *int64 { return &l.MaxPages }},
+		{"max_items", "Items", 20_000_000, "it has been given this many items", func(l *RunLimits) *int64 { return &l.MaxItems }},
+		{"max_megabytes", "Megabytes downloaded", 1 << 20, "it has downloaded this many megabytes", func(l *RunLimits) *int64 { return &l.MaxMegabytes }},
+		{"max_minutes", "Minutes under way", 72 * 60, "it has been under way this many minutes", func(l *RunLimits) *int64 { return &l.MaxMinutes }},
+		{"max_empty_pages", "Empty pages in a row", 1000, "this many pages in a row held nothing", func(l *RunLimits) *int64 { return &l.MaxEmptyPages }},
+		{"failed_items", "Failed items", 20, "more than this many items, and more than failed_percent of them, could not be downloaded", func(l *RunLimits) *int64 { return &l.FailedItems }},
+		{"failed_percent", "Failed items, in percent", 20, "more than this share of the items, and more than failed_items, could not be downloaded", func(l *RunLimits) *int64 { return &l.FailedPercent }},
+		{"failed_in_a_row", "Failed items in a row", 20, "this many items one after the other could not be downloaded", func(l *RunLimits) *int64 { return &l.FailedInARow }},
 	}
 }
 

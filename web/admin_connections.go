@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -34,6 +33,7 @@ func (s *Server) adminConnectionRoutes() []route {
 		operation(http.MethodPut, "/connections/:name/schedule", accessTokenAdmin, s.adminSetSchedule),
 		operation(get, "/connections/:name/limits", accessTokenAuditor, s.adminGetLimits),
 		operation(http.MethodPatch, "/connections/:name/limits", accessTokenAdmin, s.adminSetLimits),
+		operation(http.MethodPut, "/connections/:name/permission-age", accessTokenAdmin, s.adminSetPermissionAge),
 		calling(operation(post, "/connections/:name/plan", accessTokenAdmin, s.adminPlan)),
 	}
 }
@@ -167,12 +167,9 @@ func (s *Server) adminCreateLocal(c echo.Context, spec connectors.Spec, settings
 	return s.adminCreated(c, k.Name)
 }
 
-// pushedAge stands for permissions that never grow too old: they are as of the last push.
-const pushedAge = 100 * 365 * 24 * time.Hour
-
 // adminCreatePush makes a connection to which documents are pushed.
 func (s *Server) adminCreatePush(c echo.Context, in CreateConnectionRequest) (CreateConnectionAnswer, error) {
-	n := store.NewConnection{Name: in.Name, Source: in.Source, Realm: in.Realm, MaxPermissionAge: pushedAge}
+	n := store.NewConnection{Name: in.Name, Source: in.Source, Realm: in.Realm, MaxPermissionAge: store.PermissionsForever}
 	if n.Realm == "" {
 		n.Realm = in.Name
 	}

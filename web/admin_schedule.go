@@ -18,6 +18,7 @@ type AdminScheduleStore interface {
 	SetTimetable(ctx context.Context, connection uuid.UUID, t store.Timetable, events ...audit.Event) error
 	Workers(ctx context.Context) ([]store.WorkerProcess, error)
 	RunLimits(ctx context.Context, connection uuid.UUID) (store.RunLimits, error)
+	SetMaxPermissionAge(ctx context.Context, connection uuid.UUID, age time.Duration, events ...audit.Event) error
 	SetRunLimits(ctx context.Context, connection uuid.UUID, changes map[string]string, events ...audit.Event) (store.RunLimits, error)
 }
 
@@ -109,12 +110,32 @@ func (s *Server) adminSetLimits(c echo.Context, in LimitsRequest) (store.RunLimi
 	if len(changes) == 0 {
 		return store.RunLimits{}, invalid("", "name at least one limit; GET shows them")
 	}
+	return s.setLimits(c, k, changes)
+}
+
+// setLimits changes limits by their names, and returns all of them.
+func (s *Server) setLimits(c echo.Context, k store.Connection, changes map[string]string) (store.RunLimits, error) {
 	e := connectionEvent(c, "connection.limits", k)
 	for name, value := range changes {
 		e.Detail[cut(name)] = value
 	}
 	l, err := s.cfg.Admin.Store.SetRunLimits(c.Request().Context(), k.ID, changes, e)
 	return l.WithDefaults(), err
+}
+
+// adminSetPermissionAge says for how long the permissions of a connection count.
+func (s *Server) adminSetPermissionAge(c echo.Context, in PermissionAgeRequest) (ConnectionAnswer, error) {
+	k, err := s.connectionOf(c)
+	if err == nil && in.MaxPermissionAge == "" {
+		err = invalid("max_permission_age", "max_permission_age: must be a time span such as 48h, or never")
+	}
+	if err == nil {
+		err = s.setPermissionAge(c, k, in.MaxPermissionAge)
+	}
+	if err != nil {
+		return ConnectionAnswer{}, err
+	}
+	return s.adminGetConnection(c, nothing{})
 }
 
 // adminSyncKind asks for a run of one kind.

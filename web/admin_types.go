@@ -322,6 +322,12 @@ type LinkRequest struct {
 	ID         string                   `json:"id"`
 }
 
+// PermissionAgeRequest says for how long permissions count after they were read.
+type PermissionAgeRequest struct {
+	// MaxPermissionAge is a time span such as 48h; never is for what is pushed.
+	MaxPermissionAge string `json:"max_permission_age"`
+}
+
 // CreateUserRequest makes an account.
 type CreateUserRequest struct {
 	Name string            `json:"name"`

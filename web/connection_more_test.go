@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tributary/internal/pgtest"
 	"tributary/store"
 )
@@ -84,7 +86,7 @@ func TestConnectionSettingsPage(t *testing.T) {
 	path := "/connections/files/settings"
 	o.db.MustExec(t, `UPDATE connection SET settings = settings || jsonb_build_object('corner', $1::text, 'shared', 'false', 'olden', 'x')`, hostileMarkup)
 	p := o.ada.get(path)
-	p.says(t, http.StatusOK, "by ada", "Corner <script>", "Depth – by default How deep", "Shared no Shared ones too", "Mode a by default Mode", "olden x This version does not know it", "max pages 1,000,000", "Fake Drive")
+	p.says(t, http.StatusOK, "by ada", "Corner <script>", "Depth – by default How deep", "Shared no Shared ones too", "Mode a by default Mode", "olden x This version does not know it", "All are as they come", "it has read this many pages. Empty is 1,000,000; commands call it max_pages", "Fake Drive")
 	harmless(t, hostileMarkup, p)
 	o.ada.post("/connections/files/expiry", "at", "2001-01-01", "then", "keep").says(t, http.StatusUnprocessableEntity, "choose a day after today", "Settings of the source")
 	if p := o.ada.post("/connections/files/expiry", "at", "2100-01-02", "then", "hide"); p.status != http.StatusSeeOther || p.location() != path+"?done=expiry" {
@@ -92,7 +94,72 @@ func TestConnectionSettingsPage(t *testing.T) {
 	}
 	o.ada.get(path+"?done=expiry").has(t, `value="2100-01-02"`)
 	o.account("aud", store.RoleAuditor)
-	o.signedIn("aud").get(path).says(t, http.StatusOK, "2100-01-02 00:00 UTC; documents are then hidden")
+	p = o.signedIn("aud").get(path)
+	p.says(t, http.StatusOK, "2100-01-02 00:00 UTC; documents are then hidden", "Pages 1,000,000", "Permissions count for 1d")
+	if strings.Contains(p.body, "<form method=\"post\" action=\"/connections/") {
+		t.Error("an auditor is offered a change")
+	}
+}
+
+// TestConnectionLimitsForm: limits by their titles, the default where nothing stands, and what is refused stays to be corrected.
+func TestConnectionLimitsForm(t *testing.T) {
+	t.Parallel()
+	o := newOAuthRig(t)
+	o.connected(t)
+	path := "/connections/files/settings"
+	form := func(pages, percent string) page {
+		return o.ada.post("/connections/files/limits", "max_pages", pages, "failed_percent", percent, "max_items", "", "max_megabytes", "", "max_minutes", "", "max_empty_pages", "", "failed_items", "", "failed_in_a_row", "")
+	}
+	p := form("many", "35")
+	p.says(t, http.StatusUnprocessableEntity, "Pages: must be a number of 1 to", "Settings of the source")
+	p.has(t, `value="many"`, `value="35"`, "<details open>")
+	o.recorded(t, 0, "connection.limits")
+	if p := form("5,000,000", "35"); p.status != http.StatusSeeOther || p.location() != path+"?done=limits" {
+		t.Fatalf("saving limits: %d to %q\n%s", p.status, p.location(), p.text())
+	}
+	p = o.ada.get(path + "?done=limits")
+	p.says(t, http.StatusOK, "The limits are saved", "2 of them are changed here")
+	p.has(t, `value="5,000,000"`, `value="35"`)
+	// What stays as it was is not recorded, and an empty field is the default.
+	form("5,000,000", "35")
+	form(" ", "35")
+	o.recorded(t, 2, "connection.limits ok account:ada")
+	o.ada.get(path).says(t, http.StatusOK, "1 of them is changed here")
+	o.ada.post("/connections/files/limits", "max_fun", "1").says(t, http.StatusBadRequest, "does not know")
+}
+
+// TestPermissionAgeForm: for how long permissions count is at least twice the time between two reads, and never is for what
+// others push.
+func TestPermissionAgeForm(t *testing.T) {
+	t.Parallel()
+	o := newOAuthRig(t)
+	o.connected(t)
+	path := "/connections/files/settings"
+	for text, want := range map[string]string{
+		"soon": "write a time span", "9m": "must be at least 10m: twice the time", "never": "must be at most 366d", "": "write a time span", "@daily": "write a time span",
+	} {
+		p := o.ada.post("/connections/files/permission-age", "max_permission_age", text)
+		p.says(t, http.StatusUnprocessableEntity, "Permissions count for: "+want)
+		p.has(t, `value="`+text+`"`)
+	}
+	if p := o.ada.post("/connections/files/permission-age", "max_permission_age", " 7d "); p.status != http.StatusSeeOther || p.location() != path+"?done=permission-age" {
+		t.Fatalf("saving: %d to %q\n%s", p.status, p.location(), p.text())
+	}
+	o.ada.get(path).has(t, `name="max_permission_age" type="text" value="7d"`)
+	o.db.MustExec(t, `INSERT INTO connection (name, source, max_permission_age) VALUES ('wiki', 'push', '1 day')`)
+	o.ada.post("/connections/wiki/permission-age", "max_permission_age", "")
+	p := o.ada.get("/connections/wiki/settings")
+	p.says(t, http.StatusOK, "Empty is never")
+	p.has(t, `name="max_permission_age" type="text" value=""`)
+	o.account("aud", store.RoleAuditor)
+	o.signedIn("aud").get("/connections/wiki/settings").says(t, http.StatusOK, "Permissions count for as long as nothing else is pushed")
+	o.recorded(t, 2, "connection.permission_age ok account:ada")
+	api := o.program(t, "ci", store.RoleAdmin, uuid.Nil)
+	if got := api.call(http.MethodPut, "/connections/files/permission-age", `{"max_permission_age": "48h"}`).is(http.StatusOK); got["max_permission_age"] != "48h0m0s" {
+		t.Errorf("answered %v", got["max_permission_age"])
+	}
+	api.call(http.MethodPut, "/connections/files/permission-age", `{"max_permission_age": "1m"}`).refuses(http.StatusBadRequest, "invalid_request", "max_permission_age")
+	api.call(http.MethodPut, "/connections/files/permission-age", `{}`).refuses(http.StatusBadRequest, "invalid_request", "max_permission_age")
 }
 
 // TestDisconnectReceipt: what was disconnected leads to the receipt of its erasure, which holds no text of the source.

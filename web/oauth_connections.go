@@ -156,7 +156,7 @@ func (s *Server) expireConnection(c echo.Context) error {
 		err = s.cfg.OAuth.Grants.SetConnectionExpiry(c.Request().Context(), s.by(c), k.ID, at, then)
 	}
 	if text, ok := oauthProblem(err); ok && err != nil {
-		return s.showSettings(c, http.StatusUnprocessableEntity, k, text)
+		return s.showSettings(c, http.StatusUnprocessableEntity, k, text, nil)
 	}
 	if err != nil {
 		return err

@@ -150,36 +150,3 @@ func beforeOf(c echo.Context) (before uuid.UUID, first bool, err error) {
 	}
 	return before, false, nil
 }
-
-// settingsPage shows how a connection is set.
-func (s *Server) settingsPage(c echo.Context) error {
-	k, err := s.connectionOf(c)
-	if err != nil {
-		return err
-	}
-	return s.showSettings(c, http.StatusOK, k, "")
-}
-
-func (s *Server) showSettings(c echo.Context, status int, k store.Connection, text string) error {
-	ctx := c.Request().Context()
-	var v pages.ConnectionSettingsView
-	var err error
-	v.Spec, _ = s.sourceNamed(k.Source)
-	if v.Head, err = s.connectionHead(c, k, "settings"); err != nil {
-		return err
-	}
-	if v.Creator, err = s.cfg.OAuth.Store.ConnectionCreator(ctx, k.ID); err != nil {
-		return err
-	}
-	if s.cfg.Admin != nil {
-		limits, err := s.cfg.Admin.Store.RunLimits(ctx, k.ID)
-		if err != nil {
-			return err
-		}
-		v.Limits = &limits
-	}
-	if v.Now, err = s.cfg.OAuth.Store.Now(ctx); err != nil {
-		return err
-	}
-	return render(c, status, pages.ConnectionSettings(s.showProblem(c, "Settings of "+k.Name, text), v))
-}

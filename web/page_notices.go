@@ -27,6 +27,8 @@ func (s *Server) adminPageRoutes() []route {
 		{method: post, path: "/deletions/:id/reject", access: accessAdmin, handler: s.decideHold(false)},
 		{method: get, path: "/connections/:name/schedule", access: accessAuditor, handler: s.schedulePage, returnable: true},
 		{method: post, path: "/connections/:name/schedule", access: accessAdmin, handler: s.saveSchedule},
+		{method: post, path: "/connections/:name/limits", access: accessAdmin, handler: s.saveLimits},
+		{method: post, path: "/connections/:name/permission-age", access: accessAdmin, handler: s.savePermissionAge},
 		{method: get, path: "/connections/:name/plan", access: accessAdmin, handler: s.planPage, calls: true, returnable: true},
 		{method: get, path: "/connections/:name/start", access: accessAdmin, handler: s.startPage, returnable: true},
 		{method: post, path: "/connections/:name/start", access: accessAdmin, handler: s.startFirst},

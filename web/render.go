@@ -120,6 +120,8 @@ func doneTexts() map[string]string {
 		"refreshed":            "The provider gave new tokens.",
 		"token-revoked":        "The token is revoked.",
 		"scheduled":            "The schedule is saved.",
+		"limits":               "The limits are saved. They hold from the next slice of a run on.",
+		"permission-age":       "It is saved for how long permissions count.",
 		"cancelled":            "The run is cancelled; what it had committed stays.",
 		"retry":                "It is tried again with the next sync.",
 		"included":             "It is no longer excluded. The next run lists everything and finds it.",

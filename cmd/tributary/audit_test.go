@@ -28,7 +28,7 @@ func noReadCommands() map[string]string {
 		"names of items, never a text, for who has the database": `connections browse, connections choose, deletions list, deletions show, documents excluded, documents quarantined, documents skipped, erase list, erase show, erase verify, plan, runs items,
 			runs list, runs log, runs show, runs watch`,
 		"who may read it, which the audit log records": `explain`,
-		"it changes something": `connect folder, connect gitea, connect github, connect googledrive, connect push, connect sandbox, connections delete, connections disconnect, connections map-email, connections pause, connections resume, connections update,
+		"it changes something": `connect folder, connect gitea, connect github, connect googledrive, connect push, connect sandbox, connections delete, connections disconnect, connections map-email, connections pause, connections permission-age, connections resume, connections update,
 			connector new, deletions approve, deletions reject, erase connection, erase document, erase selection, erase vacuum, grants check, grants expire, grants refresh, grants revoke, master-key create, master-key replace, master-key rotate, migrate up,
 			profiles activate, profiles create, push, quarantine exclude, quarantine include, quarantine retry, registrations check, registrations create, registrations delete, registrations update, runs cancel, sync`,
 		"it serves what is recorded there": `serve, up, worker`,

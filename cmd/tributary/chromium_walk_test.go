@@ -141,6 +141,11 @@ func (n *newcomer) forms(t *testing.T) {
 		n.b.Open(n.public() + "/connections/part" + page)
 		n.judge(t, "/connections/:name"+page+" set up")
 	}
+	n.b.Open(n.public() + "/connections/drive/settings")
+	n.b.Push("Change the limits")
+	n.b.Fill("Pages", "many")
+	n.b.Press("Save the limits")
+	n.judge(t, "/connections/:name/settings refused")
 	n.b.Open(n.public() + "/connections/nowhere")
 	n.judge(t, "404")
 }

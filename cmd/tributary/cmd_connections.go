@@ -18,7 +18,7 @@ func connectionsCommand(a *app) *cobra.Command {
 	return group(&cobra.Command{
 		Use: "connections", Short: "List and look after the connections",
 		Example: "  tributary connections list\n  tributary connections pause docs",
-	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsSchedule(a), connectionsLimits(a), connectionsDisconnect(a), connectionsDelete(a), connectionsMapEmail(a), connectionsPause(a, true), connectionsPause(a, false))
+	}, connectionsList(a), connectionsShow(a), connectionsBrowse(a), connectionsChoose(a), connectionsUpdate(a), connectionsSchedule(a), connectionsLimits(a), connectionsPermissionAge(a), connectionsDisconnect(a), connectionsDelete(a), connectionsMapEmail(a), connectionsPause(a, true), connectionsPause(a, false))
 }
 
 // storeCommand makes a command whose work needs the store and the arguments
@@ -116,7 +116,7 @@ func connectionsShow(a *app) *cobra.Command {
 		}
 		t.add("content as of", ago(c.ContentAsOf, now))
 		t.add("permissions as of", ago(c.PermissionsAsOf, now))
-		t.add("permissions valid for", c.MaxPermissionAge.String())
+		t.add("permissions count for", permissionsCount(c))
 		return t.write(a.stdout, "")
 	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,9 +10,6 @@ import (
 	"tributary/jobs"
 	"tributary/store"
 )
-
-// maxAge stands for permissions that never grow too old.
-const maxAge = 100 * 365 * 24 * time.Hour
 
 func connectPush(a *app, spec connectors.Spec) *cobra.Command {
 	var name, realm, age string
@@ -28,7 +24,7 @@ func connectPush(a *app, spec connectors.Spec) *cobra.Command {
 		if name == "" {
 			return usagef("--name is missing: give the connection a name, such as --name wiki")
 		}
-		n := store.NewConnection{Name: name, Source: spec.Source, Realm: realm, MaxPermissionAge: maxAge}
+		n := store.NewConnection{Name: name, Source: spec.Source, Realm: realm, MaxPermissionAge: store.PermissionsForever}
 		if realm == "" {
 			n.Realm = name
 		}

@@ -160,36 +160,3 @@ func quarantineInclude(a *app) *cobra.Command {
 		return a.printChanged(n, len(ids), text)
 	})
 }
-
-func connectionsLimits(a *app) *cobra.Command {
-	var set map[string]string
-	cmd := storeCommand(a, &cobra.Command{
-		Use: "limits NAME", Short: "Show or set what one run of a connection may cost, and how much of it may fail",
-		Long: `Show or set what one run of a connection may cost, and how much of it may fail.
-A run that reaches a limit ends as failed. It has inferred no deletion, and the
-next run goes on where it stopped. "default" takes a limit back.`,
-		Example: "  tributary connections limits docs\n  tributary connections limits docs --set max_pages=5000000,failed_percent=50",
-	}, []string{"NAME"}, func(ctx context.Context, st *store.Store, args []string) error {
-		c, err := st.Connection(ctx, args[0])
-		if err != nil {
-			return err
-		}
-		limits, err := st.RunLimits(ctx, c.ID)
-		if err == nil && len(set) > 0 {
-			limits, err = st.SetRunLimits(ctx, c.ID, set, a.event("connection.limits", connectionTarget(c), set))
-		}
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(limits.WithDefaults())
-		}
-		t := newTable("LIMIT", "VALUE", "DEFAULT", "A RUN ENDS WHEN")
-		for _, l := range store.RunLimitTable() {
-			t.add(l.Name, strconv.FormatInt(limits.Get(l.Name), 10), strconv.FormatInt(l.Default, 10), l.Means)
-		}
-		return t.write(a.stdout, "")
-	})
-	cmd.Flags().StringToStringVar(&set, "set", nil, "limits to set, as name=number or name=default")
-	return cmd
-}

@@ -65,6 +65,8 @@ func sourceWords() map[string]string {
 		"connection.limits": "The limits of a connection's runs were set",
 		"run.cancel":        "A sync run was cancelled",
 
+		"connection.permission_age": "It was set for how long a connection's permissions count",
+
 		"registration.create": "A registration was made",
 		"registration.save":   "The credentials of a registration were saved",
 		"registration.change": "A registration was changed",
