@@ -92,10 +92,12 @@ type Erasure struct {
 	Removed      map[string]int64 `json:"removed"`
 	Error        string           `json:"error,omitempty"`
 	Receipt      json.RawMessage  `json:"receipt,omitempty"`
+	// Hits is how much of it a look through every table found afterwards; null before.
+	Hits *int64 `json:"hits"`
 }
 
 const erasureColumns = `id, connection_id, connection, source, scope, target, state, fence, worker, requested_by, requested_at,
-	started_at, heartbeat_at, finished_at, removed, error, receipt`
+	started_at, heartbeat_at, finished_at, removed, error, receipt, (receipt->>'hits')::bigint`
 
 // RequestErasure makes an erasure. What it is about is hidden, and cannot be
 // written again, when it returns; the rest is done by Erase. For a connection
@@ -222,19 +224,34 @@ func erasureWhere(ctx context.Context, q querier, where string, id uuid.UUID) (E
 	return e, nil
 }
 
+// ErasureFilter narrows a list of erasures: those asked for before the one that Before names. A Limit of 0 is 1000.
+type ErasureFilter struct {
+	Before uuid.UUID
+	Limit  int
+}
+
 // Erasures lists erasures, the newest first, without their receipts.
-func (s *Store) Erasures(ctx context.Context) ([]Erasure, error) {
-	return s.erasures(ctx, `SELECT id, connection_id, connection, source, scope, target, state, fence, worker, requested_by, requested_at,
-		started_at, heartbeat_at, finished_at, removed, error, NULL::jsonb FROM erasure ORDER BY requested_at DESC LIMIT 1000`)
+func (s *Store) Erasures(ctx context.Context, f ErasureFilter) ([]Erasure, error) {
+	if f.Limit <= 0 {
+		f.Limit = 1000
+	}
+	rows, err := s.pool.Query(ctx, `
+		SELECT id, connection_id, connection, source, scope, target, state, fence, worker, requested_by, requested_at,
+			started_at, heartbeat_at, finished_at, removed, error, NULL::jsonb, (receipt->>'hits')::bigint
+		FROM (SELECT * FROM erasure
+			WHERE $1 = '00000000-0000-0000-0000-000000000000'::uuid OR (requested_at, id) < (SELECT b.requested_at, b.id FROM erasure b WHERE b.id = $1)
+			ORDER BY requested_at DESC, id DESC LIMIT $2) e
+		ORDER BY requested_at DESC, id DESC`, f.Before, f.Limit)
+	return collectErasures(rows, err)
 }
 
 // OpenErasures lists the erasures that are not finished, the oldest first.
 func (s *Store) OpenErasures(ctx context.Context) ([]Erasure, error) {
-	return s.erasures(ctx, `SELECT `+erasureColumns+` FROM erasure WHERE state IN ('queued', 'erasing', 'verifying') ORDER BY requested_at LIMIT 1000`)
+	rows, err := s.pool.Query(ctx, `SELECT `+erasureColumns+` FROM erasure WHERE state IN ('queued', 'erasing', 'verifying') ORDER BY requested_at LIMIT 1000`)
+	return collectErasures(rows, err)
 }
 
-func (s *Store) erasures(ctx context.Context, sql string) ([]Erasure, error) {
-	rows, err := s.pool.Query(ctx, sql)
+func collectErasures(rows pgx.Rows, err error) ([]Erasure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing erasures: %w", err)
 	}

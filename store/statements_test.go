@@ -171,7 +171,6 @@ func dynamicStatements() map[string]string {
 		"removeRows":      "its callers' texts are prepared",
 		"readTargets":     "its callers' texts are prepared",
 		"erasureWhere":    "the condition is a constant of its callers, which the tests of erasures run",
-		"erasures":        "the text is one of two constants of its callers, which the tests of erasures run",
 		"forgetNamed":     "for every table of the catalog, run by the tests of erasures",
 		"forgetDocuments": "for every table of the catalog, run by the tests of erasures",
 		"sweepTable":      "for every table of the catalog, run by the tests of erasures",

@@ -18,7 +18,7 @@ import (
 type AdminDeletionStore interface {
 	Erasure(ctx context.Context, id uuid.UUID) (store.Erasure, error)
 	ErasureOf(ctx context.Context, connection uuid.UUID) (store.Erasure, error)
-	Erasures(ctx context.Context) ([]store.Erasure, error)
+	Erasures(ctx context.Context, f store.ErasureFilter) ([]store.Erasure, error)
 	EraseReceipt(ctx context.Context, id uuid.UUID) (store.Receipt, error)
 }
 
@@ -34,12 +34,9 @@ func (s *Server) adminErasureRoutes() []route {
 
 // adminListErasures lists erasures by the time when they were asked for, the oldest first, without their receipts.
 func (s *Server) adminListErasures(c echo.Context, in pageQuery) (Page[store.Erasure], error) {
-	list, err := s.cfg.Admin.Store.Erasures(c.Request().Context())
+	list, err := s.cfg.Admin.Store.Erasures(c.Request().Context(), store.ErasureFilter{})
 	if err != nil {
 		return Page[store.Erasure]{}, err
-	}
-	for i := range list {
-		list[i].Receipt = nil
 	}
 	return pageOf(list, in.Limit, in.Cursor, func(e store.Erasure) string {
 		return e.RequestedAt.UTC().Format(time.RFC3339Nano) + " " + e.ID.String()

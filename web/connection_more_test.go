@@ -189,6 +189,40 @@ func TestDisconnectReceipt(t *testing.T) {
 	}
 }
 
+// TestErasuresPage: every erasure with its counts, who asked and its receipt, the newest first, in pages.
+func TestErasuresPage(t *testing.T) {
+	t.Parallel()
+	o := newOAuthRig(t)
+	k := o.connected(t)
+	o.account("aud", store.RoleAuditor)
+	aud := o.signedIn("aud")
+	aud.get("/erasures").says(t, http.StatusOK, "Nothing was erased", "tributary erase list", "GET /v1/admin/erasures")
+	o.ada.get("/connections").has(t, `<a href="/erasures">`)
+	o.ada.get("/connections/files/settings").has(t, `<a href="/erasures">`)
+	o.db.MustExec(t, `INSERT INTO erasure (connection_id, connection, source, scope, state, requested_by, requested_at, removed, receipt)
+		SELECT $1, CASE n WHEN 1 THEN $2 ELSE 'gone-' || n END, 'fakedrive', 'connection', 'done', 'ada', clock() - n * interval '1 day', '{"document": 1234}', '{"hits": 0}' FROM generate_series(1, 60) n`, k.ID, hostileMarkup)
+	o.db.MustExec(t, `INSERT INTO erasure (connection_id, connection, source, scope, state, error) VALUES ($1, 'files', 'fakedrive', 'document', 'failed', 'it stands still')`, k.ID)
+	p := aud.get("/erasures")
+	p.says(t, http.StatusOK, "documents of files fakedrive failed it stands still 0 not looked yet", "gone-2 fakedrive done 1,234 nothing", "by ada Receipt of the erasure of gone-2", "Next page")
+	p.has(t, `aria-current="page">Erasures</span>`)
+	harmless(t, hostileMarkup, p)
+	if strings.Index(p.text(), "documents of files") > strings.Index(p.text(), "gone-2") {
+		t.Error("the newest is not first")
+	}
+	p = aud.follow(t, p, "Next page")
+	p.says(t, http.StatusOK, "gone-60", "First page")
+	if strings.Contains(p.text(), "gone-2 ") {
+		t.Error("what stood on the first page stands on the second")
+	}
+	aud.get("/erasures?before=x").says(t, http.StatusBadRequest, "Before: must be the id")
+	aud.follow(t, aud.get("/erasures"), "How far it is").says(t, http.StatusOK, "There is no receipt yet", "Connections / Erasures / documents of files")
+	ci := o.program(t, "ci", store.RoleAuditor, uuid.Nil)
+	got := ci.call(http.MethodGet, "/erasures?limit=1", "").is(http.StatusOK)["items"].([]any)[0].(map[string]any)
+	if hits, there := got["hits"]; !there || hits != 0.0 || got["receipt"] != nil {
+		t.Errorf("the API lists %v", got)
+	}
+}
+
 // TestConnectionPagesCostTheSame: no page of a connection takes more statements for having more to show.
 func TestConnectionPagesCostTheSame(t *testing.T) {
 	t.Parallel()

@@ -270,7 +270,7 @@ func (h *besieged) openMore(t *testing.T) {
 	evil := `"><script>__xss=1</script>'><img src=x onerror=__xss=1>`
 	q := url.QueryEscape(evil)
 	for path, status := range map[string]int{
-		"/documents?q=" + q: http.StatusOK, "/connections?q=" + q: http.StatusOK, "/connect?q=" + q: http.StatusOK, "/audit?actor=" + q: 0, "/notices?all=yes": http.StatusOK,
+		"/documents?q=" + q: http.StatusOK, "/connections?q=" + q: http.StatusOK, "/connect?q=" + q: http.StatusOK, "/connect?category=" + q: http.StatusOK, "/audit?actor=" + q: 0, "/notices?all=yes": http.StatusOK,
 		"/groups?q=" + q: 0, "/readers?q=" + q: 0, "/readers/unmatched?connection=docs": http.StatusOK, "/groups?connection=docs": http.StatusOK, "/" + url.PathEscape(evil): http.StatusNotFound, "/connections/" + url.PathEscape(evil): http.StatusNotFound,
 		"/documents/" + h.ids["documents"][0] + "/access?reader=ada": http.StatusOK, "/documents/" + h.ids["documents"][0] + "?chunk=1": http.StatusOK,
 		"/oauth/callback/" + h.reg.ID.String() + "?state=x&error=" + q + "&error_description=" + q: 0,

@@ -31,7 +31,7 @@ func (s *Server) sourcesPage(c echo.Context, connection, source string) error {
 	for _, spec := range offered {
 		v.Add(s.choiceOf(spec, registrations))
 	}
-	return render(c, http.StatusOK, pages.Sources(s.frame(c, "Connect a source"), v))
+	return render(c, http.StatusOK, pages.Sources(s.underConnections(c, "Connect a source"), v))
 }
 
 // choiceOf is a source with what it can be connected through.

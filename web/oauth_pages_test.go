@@ -64,7 +64,7 @@ func oauthAccess() map[string]string {
 		"GET /connect": "admin", "POST /connect": "admin", "GET /connect/:ticket": "admin", "POST /connect/:ticket": "admin",
 
 		"GET /connections/:name/runs": "auditor", "GET /connections/:name/grant": "auditor", "POST /connections/:name/revoke": "admin", "GET /connections/:name/settings": "auditor",
-		"GET /connections/:name/deletions": "auditor", "GET /erasures/:id": "auditor",
+		"GET /connections/:name/deletions": "auditor", "GET /erasures": "auditor", "GET /erasures/:id": "auditor",
 
 		"GET /connections": "auditor", "GET /connections/:name": "auditor", "POST /connections/:name/sync": "admin", "GET /connections/:name/choose": "admin", "POST /connections/:name/choose": "admin", "POST /connections/:name/pause": "admin",
 		"POST /connections/:name/resume": "admin", "POST /connections/:name/expiry": "admin", "POST /connections/:name/link": "admin",

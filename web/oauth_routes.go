@@ -109,7 +109,8 @@ func (s *Server) connectionRoutes() []route {
 		list = append(
 			list,
 			route{method: get, path: "/connections/:name/deletions", access: accessAuditor, handler: s.connectionHoldsPage, returnable: true},
-			route{method: get, path: "/erasures/:id", access: accessAuditor, handler: s.erasurePage, returnable: true},
+			route{method: get, path: erasuresPath, access: accessAuditor, handler: s.erasuresPage, returnable: true},
+			route{method: get, path: erasuresPath + "/:id", access: accessAuditor, handler: s.erasurePage, returnable: true},
 		)
 	}
 	return list

@@ -24,7 +24,39 @@ func (s *Server) erasureOf(c echo.Context, k store.Connection) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "/erasures/" + e.ID.String(), nil
+	return erasuresPath + "/" + e.ID.String(), nil
+}
+
+// erasuresPath is the page that lists erasures.
+const erasuresPath = "/erasures"
+
+// erasuresPage lists the erasures with their receipts, the newest first.
+func (s *Server) erasuresPage(c echo.Context) error {
+	ctx := c.Request().Context()
+	var v pages.ErasuresView
+	f := store.ErasureFilter{Limit: perPage + 1}
+	var err error
+	if f.Before, v.First, err = beforeOf(c); err != nil {
+		return err
+	}
+	if v.Erasures, err = s.cfg.Admin.Store.Erasures(ctx, f); err != nil {
+		return err
+	}
+	if len(v.Erasures) > perPage {
+		v.Erasures = v.Erasures[:perPage]
+		v.Next = erasuresPath + "?before=" + v.Erasures[perPage-1].ID.String()
+	}
+	if v.Now, err = s.cfg.OAuth.Store.Now(ctx); err != nil {
+		return err
+	}
+	return render(c, http.StatusOK, pages.Erasures(s.underConnections(c, "Erasures"), v))
+}
+
+// underConnections is the frame of a page that stands under Connections in the navigation, whatever its address.
+func (s *Server) underConnections(c echo.Context, title string) pages.Frame {
+	f := s.frame(c, title)
+	f.Path = "/connections/"
+	return f
 }
 
 // erasurePage shows an erasure, and its receipt once it has ended.
@@ -43,7 +75,7 @@ func (s *Server) erasurePage(c echo.Context) error {
 	if v.Now, err = s.cfg.OAuth.Store.Now(c.Request().Context()); err != nil {
 		return err
 	}
-	f := s.frame(c, "Erasure of "+e.Connection)
+	f := s.underConnections(c, "Erasure of "+e.Connection)
 	if e.State.Open() {
 		f.Topic = pages.TopicClock
 	}

@@ -17,7 +17,7 @@ const mostPages = 150
 // everyKind are the kinds of pages to which links lead, for an owner.
 func everyKind() []string {
 	return strings.Fields(`/ /connections /connections/:name /connections/:name/runs /connections/:name/quarantine /connections/:name/deletions /connections/:name/schedule /connections/:name/plan /connections/:name/choose
-		/connections/:name/grant /connections/:name/settings /connections/:name/disconnect /runs/:id /deletions/:id /erasures/:id /documents /documents/:id /documents/:id/access /search /readers /readers/:id
+		/connections/:name/grant /connections/:name/settings /connections/:name/disconnect /runs/:id /deletions/:id /erasures /erasures/:id /documents /documents/:id /documents/:id/access /search /readers /readers/:id
 		/readers/new /readers/import /readers/unmatched /readers/:id/delete /groups /principals/:id /keys /keys/:id /keys/new /keys/:id/revoke /registrations /registrations/new /registrations/:id
 		/registrations/:id/change /grants /grants/:id /notices /audit /users /users/:id /account /account/password /system /system/jobs /profiles /connect`)
 }

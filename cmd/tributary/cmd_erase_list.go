@@ -19,7 +19,7 @@ func eraseList(a *app) *cobra.Command {
 	return storeCommand(a, &cobra.Command{
 		Use: "list", Short: "List the erasures, the newest first", Example: "  tributary erase list",
 	}, nil, func(ctx context.Context, st *store.Store, _ []string) error {
-		list, err := st.Erasures(ctx)
+		list, err := st.Erasures(ctx, store.ErasureFilter{})
 		if err != nil {
 			return err
 		}
@@ -30,9 +30,13 @@ func eraseList(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := newTable("ID", "CONNECTION", "SCOPE", "STATE", "DOCUMENTS", "BY", "ASKED", "PROBLEM")
+		t := newTable("ID", "CONNECTION", "SCOPE", "STATE", "DOCUMENTS", "FOUND AFTERWARDS", "BY", "ASKED", "PROBLEM")
 		for _, e := range list {
-			t.add(e.ID.String(), e.Connection, string(e.Scope), string(e.State), strconv.FormatInt(e.Removed["document"], 10), e.RequestedBy, ago(&e.RequestedAt, now), shorten(e.Error, 60))
+			found := "not looked yet"
+			if e.Hits != nil {
+				found = strconv.FormatInt(*e.Hits, 10)
+			}
+			t.add(e.ID.String(), e.Connection, string(e.Scope), string(e.State), strconv.FormatInt(e.Removed["document"], 10), found, e.RequestedBy, ago(&e.RequestedAt, now), shorten(e.Error, 60))
 		}
 		return t.write(a.stdout, "Nothing was erased.")
 	})

@@ -33,7 +33,7 @@ func visits() []visit {
 		"/notices", "/notices?connection={connection}", "/runs/{run}",
 		"/connections", "/connections?find=c-49", "/connections/{connection}", "/connections/{connection}/runs", "/connections/{connection}/schedule",
 		"/connections/{connection}/quarantine", "/connections/{connection}/deletions", "/connections/{connection}/settings", "/connections/{connection}/grant",
-		"/connections/{connection}/disconnect", "/deletions/{hold}", "/erasures/{erasure}",
+		"/connections/{connection}/disconnect", "/deletions/{hold}", "/erasures", "/erasures/{erasure}",
 		"/documents", "/documents?q={rare}", "/documents?q=document", "/documents?q=document&connection={connection}", "/documents?q=oldest", "/documents?connection={connection}",
 		"/documents?state=hidden", "/documents/{document}", "/documents/{document}/access", "/search",
 		"/readers", "/readers?find=reader-49", "/readers/{reader}", "/readers/{reader}/delete", "/readers/new", "/readers/import", "/readers/unmatched",
