@@ -19,19 +19,27 @@ import (
 
 // QueueState is a queue of jobs.
 type QueueState struct {
-	Name string
+	Name string `json:"name"`
 	// Does says what its jobs do.
-	Does string
-	// PausedAt is when it was paused; nil while it is worked on.
-	PausedAt *time.Time
-	// SeenAt is when a process last said that it works on the queue; nil where none has for a day.
-	SeenAt *time.Time
-	// Waiting jobs could begin at once, Later ones at a time of their own; Retrying ones failed and are tried again.
-	Waiting, Later, Running, Retrying int64
-	// Done and Cancelled are those of the last hour, Discarded those that were given up, which are kept for a week.
-	Done, Cancelled, Discarded int64
+	Does string `json:"does"`
+	// PausedAt is when it was paused; null while it is worked on.
+	PausedAt *time.Time `json:"paused_at"`
+	// SeenAt is when a process last said that it works on the queue; null where none has for a day.
+	SeenAt *time.Time `json:"seen_at"`
+	// Waiting jobs could begin at once.
+	Waiting int64 `json:"waiting"`
+	// Later ones begin at a time of their own.
+	Later   int64 `json:"later"`
+	Running int64 `json:"running"`
+	// Retrying ones failed and are tried again.
+	Retrying int64 `json:"retrying"`
+	// Done and Cancelled are those of the last hour.
+	Done      int64 `json:"done"`
+	Cancelled int64 `json:"cancelled"`
+	// Discarded were given up; they are kept for a week.
+	Discarded int64 `json:"discarded"`
 	// WaitsSince is since when the one has waited that waits the longest.
-	WaitsSince *time.Time
+	WaitsSince *time.Time `json:"waits_since"`
 }
 
 // Queues lists the queues of this version, and those of others that somebody works on or that hold jobs, by name.
@@ -156,24 +164,28 @@ type JobFilter struct {
 
 // JobError is one failure of a job.
 type JobError struct {
-	At      time.Time
-	Attempt int
-	Text    string
+	At      time.Time `json:"at"`
+	Attempt int       `json:"attempt"`
+	Text    string    `json:"text"`
 }
 
 // JobInfo is a job.
 type JobInfo struct {
-	ID                 int64
-	Kind, Queue, State string
-	Attempt, Attempts  int
-	CreatedAt          time.Time
-	// NextAt is when it begins, where it waits; EndedAt is when it ended.
-	NextAt  time.Time
-	EndedAt *time.Time
-	// Run is the sync run that it works on; uuid.Nil for none.
-	Run uuid.UUID
+	ID    int64  `json:"id"`
+	Kind  string `json:"kind"`
+	Queue string `json:"queue"`
+	State string `json:"state"`
+	// Attempt counts the tries so far, Attempts is how many there are at most.
+	Attempt   int       `json:"attempt"`
+	Attempts  int       `json:"attempts"`
+	CreatedAt time.Time `json:"created_at"`
+	// NextAt is when it begins, where it waits.
+	NextAt  time.Time  `json:"next_at"`
+	EndedAt *time.Time `json:"ended_at"`
+	// Run is the sync run that it works on, where it does.
+	Run uuid.UUID `json:"run_id,omitzero"`
 	// Errors are its failures, the newest first.
-	Errors []JobError
+	Errors []JobError `json:"errors"`
 }
 
 // MayRetry reports whether the job failed and does not run.
@@ -213,7 +225,7 @@ func (r *Runner) Jobs(ctx context.Context, f JobFilter) ([]JobInfo, error) {
 func jobInfo(j *rivertype.JobRow) JobInfo {
 	out := JobInfo{
 		ID: j.ID, Kind: j.Kind, Queue: j.Queue, State: string(j.State), Attempt: j.Attempt, Attempts: j.MaxAttempts,
-		CreatedAt: j.CreatedAt, NextAt: j.ScheduledAt, EndedAt: j.FinalizedAt,
+		CreatedAt: j.CreatedAt, NextAt: j.ScheduledAt, EndedAt: j.FinalizedAt, Errors: []JobError{},
 	}
 	var args SliceArgs
 	if j.Kind == args.Kind() && json.Unmarshal(j.EncodedArgs, &args) == nil {

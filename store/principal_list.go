@@ -27,19 +27,19 @@ type GroupFilter struct {
 
 // ListedPrincipal is a principal of a list.
 type ListedPrincipal struct {
-	ID         int64
-	Source     string
-	Realm      string
-	Kind       connectors.PrincipalKind
-	ExternalID string
-	Name       string
-	// Members are counted to CountedTo.
-	Members int64
-	// Connections names those that know the membership for which the principal is listed; of a group none.
-	Connections []string
-	// ReaderID and Reader are one that is linked to it; nil is none.
-	ReaderID *uuid.UUID
-	Reader   *string
+	ID         int64                    `json:"id"`
+	Source     string                   `json:"source"`
+	Realm      string                   `json:"realm"`
+	Kind       connectors.PrincipalKind `json:"kind"`
+	ExternalID string                   `json:"external_id"`
+	Name       string                   `json:"name"`
+	// Members are counted to 200: so many stand for so many or more.
+	Members int64 `json:"members"`
+	// Connections names those that know the membership for which the principal is listed; in a list of groups none.
+	Connections []string `json:"connections"`
+	// ReaderID is a reader that is linked to it; null is none.
+	ReaderID *uuid.UUID `json:"reader_id"`
+	Reader   *string    `json:"reader"`
 }
 
 // Groups lists the groups of realms that a connection has, those that were first seen last first. Members that several
@@ -72,16 +72,16 @@ func (s *Store) Groups(ctx context.Context, f GroupFilter) ([]ListedPrincipal, e
 
 // PrincipalView is a principal with what hangs on it.
 type PrincipalView struct {
-	ID         int64
-	Source     string
-	Realm      string
-	Kind       connectors.PrincipalKind
-	ExternalID string
-	Name       string
+	ID         int64                    `json:"id"`
+	Source     string                   `json:"source"`
+	Realm      string                   `json:"realm"`
+	Kind       connectors.PrincipalKind `json:"kind"`
+	ExternalID string                   `json:"external_id"`
+	Name       string                   `json:"name"`
 	// Connections are those of its realm.
-	Connections []string
-	// Documents are those that name it in their ACL as somebody who may read, and that are not hidden, counted to CountedTo.
-	Documents int64
+	Connections []string `json:"connections"`
+	// Documents are those that name it in their ACL as somebody who may read, and that are not hidden, counted to 200.
+	Documents int64 `json:"documents"`
 }
 
 // Principal returns the principal with that id, or ErrNotFound.

@@ -67,6 +67,7 @@ func (s *Server) adminRoutes() []route {
 	list := slices.Concat(
 		s.adminConnectionRoutes(), s.adminRunRoutes(), s.adminProblemRoutes(), s.adminErasureRoutes(), s.adminDeletionRoutes(), s.adminGrantRoutes(), s.adminRegistrationRoutes(),
 		s.adminTokenRoutes(), s.adminUserRoutes(), s.adminReaderRoutes(), s.adminKeyRoutes(), s.adminSearchRoutes(), s.adminExplainRoutes(), s.adminInstanceRoutes(),
+		s.adminPrincipalRoutes(), s.adminSystemRoutes(),
 	)
 	for i := range list {
 		list[i].handler = s.explained(list[i].handler)

@@ -19,13 +19,13 @@ func adminAccess() map[string]string {
 	for role, list := range map[string]string{
 		"auditor": `GET connections, GET connections/:name, GET connections/:name/skipped,
 			GET runs, GET runs/:id, GET runs/:id/progress, GET runs/:id/events, GET runs/:id/items,
-			GET grants, GET grants/:id, GET registrations, GET registrations/:id, GET readers, GET readers/:id, GET people/unmatched, GET keys, GET keys/:id, GET explain, GET documents/:id/readers,
-			GET audit, GET audit/reads, GET workers, GET notices, GET connections/:name/schedule, GET connections/:name/limits, GET connections/:name/quarantine, GET connections/:name/exclusions,
+			GET grants, GET grants/:id, GET registrations, GET registrations/:id, GET readers, GET readers/:id, GET people/unmatched, GET groups, GET principals/:id, GET principals/:id/members, GET principals/:id/groups, GET keys, GET keys/:id, GET explain, GET documents/:id/readers,
+			GET audit, GET audit/reads, GET workers, GET jobs, GET queues, GET notices, GET connections/:name/schedule, GET connections/:name/limits, GET connections/:name/quarantine, GET connections/:name/exclusions,
 			GET deletions, GET deletions/:id, GET deletions/:id/documents, GET erasures, GET erasures/:id, GET erasures/:id/receipt, GET profiles, GET providers, GET sources`,
 		"admin": `POST connections, PATCH connections/:name, DELETE connections/:name, POST connections/:name/pause, POST connections/:name/resume,
 			POST connections/:name/sync, PUT connections/:name/expiry, POST connections/:name/grant-again, GET connections/:name/choices,
 			PUT connections/:name/schedule, POST connections/:name/quarantine/retry, POST connections/:name/quarantine/exclude, POST connections/:name/quarantine/include,
-			POST runs/:id/cancel, POST connections/:name/plan, PATCH connections/:name/limits, PUT connections/:name/permission-age, POST erasures, POST deletions/:id/approve, POST deletions/:id/reject,
+			POST runs/:id/cancel, POST jobs/:id/retry, POST connections/:name/plan, PATCH connections/:name/limits, PUT connections/:name/permission-age, POST erasures, POST deletions/:id/approve, POST deletions/:id/reject,
 			POST grants/:id/check, POST grants/:id/refresh, POST grants/:id/revoke, PUT grants/:id/expiry, POST grants/:id/grant-again,
 			POST registrations/:id/check, DELETE registrations/:id`,
 		"owner": `GET tokens, POST tokens, DELETE tokens/:id,
@@ -34,7 +34,7 @@ func adminAccess() map[string]string {
 			POST readers, POST readers/:id/links, DELETE readers/:id/links, POST readers/:id/disable, POST readers/:id/enable,
 			DELETE readers/:id, POST readers/:id/identities, DELETE readers/:id/identities, POST readers/:id/emails, DELETE readers/:id/emails,
 			POST imports/readers, PUT connections/:name/map-email, POST keys, DELETE keys/:id, POST keys/:id/rotate, POST keys/:id/signers, DELETE keys/:id/signers, POST search,
-			POST profiles/:name/activate`,
+			POST profiles/:name/activate, POST queues/:name/pause, POST queues/:name/resume`,
 	} {
 		for line := range strings.SplitSeq(list, ",") {
 			method, path, _ := strings.Cut(strings.TrimSpace(line), " ")

@@ -328,6 +328,22 @@ type PermissionAgeRequest struct {
 	MaxPermissionAge string `json:"max_permission_age"`
 }
 
+// PrincipalAnswer is a person or a group of a source.
+type PrincipalAnswer struct {
+	store.PrincipalView
+
+	// Readers are those that are linked to it: 50 at most.
+	Readers []LinkedReader `json:"readers"`
+}
+
+// LinkedReader is a reader that is somebody at a source.
+type LinkedReader struct {
+	ID         uuid.UUID        `json:"id"`
+	Name       string           `json:"name"`
+	Kind       store.ReaderKind `json:"kind"`
+	DisabledAt *time.Time       `json:"disabled_at"`
+}
+
 // CreateUserRequest makes an account.
 type CreateUserRequest struct {
 	Name string            `json:"name"`

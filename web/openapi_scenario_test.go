@@ -125,6 +125,9 @@ func newScenario(t *testing.T) *scenario {
 		t.Fatal(err)
 	}
 	s.names["erasure"] = e.ID.String()
+	s.o.failJobs(t, 1, "embed", "discarded", "the endpoint answers 503")
+	s.names["job"] = pgtest.Scalar[string](t, s.o.db, `SELECT max(id)::text FROM river.river_job`)
+	s.o.db.MustExec(t, `INSERT INTO river.river_queue (name, updated_at) VALUES ('embed', now())`)
 	return s
 }
 

@@ -27,7 +27,7 @@ var updateOpenAPI = flag.Bool("update", false, "write openapi/openapi.json and i
 func TestOpenAPIDocument(t *testing.T) {
 	t.Parallel()
 	server := web.New(web.Config{
-		PublicURL: mustURL("http://localhost:8081"), Store: &fakeStore{}, Accounts: nobody{}, OAuth: &web.OAuth{}, Admin: &web.Admin{}, Push: &web.Push{}, Feed: &store.Store{},
+		PublicURL: mustURL("http://localhost:8081"), Store: &fakeStore{}, Accounts: nobody{}, OAuth: &web.OAuth{}, Admin: &web.Admin{}, System: &web.System{}, Push: &web.Push{}, Feed: &store.Store{},
 	})
 	want := buildDescription(t, server.Table())
 	if t.Failed() {

@@ -148,6 +148,14 @@ func (s *Server) retryJob(c echo.Context) error {
 	if _, err := formValues(c); err != nil {
 		return err
 	}
+	if err := s.beginAgain(c); err != nil {
+		return err
+	}
+	return seeOther(c, "/system/jobs", "job-retry")
+}
+
+// beginAgain begins the job that the path names again.
+func (s *Server) beginAgain(c echo.Context) error {
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
 	if err != nil {
 		return noJob()
@@ -157,11 +165,9 @@ func (s *Server) retryJob(c echo.Context) error {
 	case errors.Is(err, store.ErrNotFound):
 		return noJob()
 	case errors.Is(err, store.ErrConflict):
-		return problem(http.StatusConflict, codeConflict, "the job has not failed, or is tried again already; the page Jobs shows how it is")
-	case err != nil:
-		return err
+		return problem(http.StatusConflict, codeConflict, "the job has not failed, or is tried again already; the list of jobs shows how it is")
 	}
-	return seeOther(c, "/system/jobs", "job-retry")
+	return err
 }
 
 func noJob() error {
@@ -183,7 +189,7 @@ func (s *Server) queueOf(c echo.Context) (jobs.QueueState, error) {
 }
 
 func noQueue() error {
-	return problem(http.StatusNotFound, codeNotFound, "nobody works on such a queue; the page System lists the queues")
+	return problem(http.StatusNotFound, codeNotFound, "nobody works on such a queue; the list of queues has their names")
 }
 
 // pausePage asks before a queue is paused.
@@ -197,22 +203,30 @@ func (s *Server) pausePage(c echo.Context) error {
 
 // pauseQueue keeps jobs of a queue from being begun, or ends that.
 func (s *Server) pauseQueue(paused bool) echo.HandlerFunc {
-	action, done := "queue.resume", "queue-resumed"
+	done := "queue-resumed"
 	if paused {
-		action, done = "queue.pause", "queue-paused"
+		done = "queue-paused"
 	}
 	return func(c echo.Context) error {
 		if _, err := formValues(c); err != nil {
 			return err
 		}
-		name := c.Param("name")
-		err := s.cfg.System.Jobs.PauseQueue(c.Request().Context(), name, paused, adminEvent(c, action, "queue", name, nil))
-		if errors.Is(err, store.ErrNotFound) {
-			return noQueue()
-		}
-		if err != nil {
+		if err := s.switchQueue(c, paused); err != nil {
 			return err
 		}
 		return seeOther(c, systemPath, done)
 	}
+}
+
+// switchQueue pauses or resumes the queue that the path names.
+func (s *Server) switchQueue(c echo.Context, paused bool) error {
+	action, name := "queue.resume", c.Param("name")
+	if paused {
+		action = "queue.pause"
+	}
+	err := s.cfg.System.Jobs.PauseQueue(c.Request().Context(), name, paused, adminEvent(c, action, "queue", name, nil))
+	if errors.Is(err, store.ErrNotFound) {
+		return noQueue()
+	}
+	return err
 }

@@ -20,17 +20,17 @@ func readCommands() map[string]string {
 // noReadCommands are the commands whose use is no read of documents, by the reason.
 func noReadCommands() map[string]string {
 	return map[string]string{
-		"it states what is set up and how it goes": `audit list, audit reads, audit who-read, connections list, connections show, connections limits, connections schedule, doctor, master-key status, migrate status, notices list,
-			profiles list, profiles test, providers list, providers show, registrations list, registrations show, version, workers list`,
-		"readers, keys, people and accounts": `grants list, grants show, keys create, keys list, keys revoke, keys rotate, keys show, keys signers add, keys signers list, keys signers remove,
+		"it states what is set up and how it goes": `audit list, audit reads, audit who-read, connections list, connections show, connections limits, connections schedule, doctor, jobs list, master-key status, migrate status, notices list,
+			profiles list, profiles test, providers list, providers show, queues list, registrations list, registrations show, version, workers list`,
+		"readers, keys, people and accounts": `groups list, principals groups, principals members, principals show, grants list, grants show, keys create, keys list, keys revoke, keys rotate, keys show, keys signers add, keys signers list, keys signers remove,
 			readers create, readers delete, readers disable, readers email add, readers email remove, readers enable, readers identity add, readers identity remove, readers import, readers link, readers list, readers show, readers unlink,
 			readers unmatched, tokens create, tokens list, tokens revoke, users create, users delete, users disable, users enable, users end-sessions, users list, users reset-password, users set-role, users setup-token, users show`,
 		"names of items, never a text, for who has the database": `connections browse, connections choose, deletions list, deletions show, documents excluded, documents quarantined, documents skipped, erase list, erase show, erase verify, plan, runs items,
 			runs list, runs log, runs show, runs watch`,
 		"who may read it, which the audit log records": `explain`,
 		"it changes something": `connect folder, connect gitea, connect github, connect googledrive, connect push, connect sandbox, connections delete, connections disconnect, connections map-email, connections pause, connections permission-age, connections resume, connections update,
-			connector new, deletions approve, deletions reject, erase connection, erase document, erase selection, erase vacuum, grants check, grants expire, grants refresh, grants revoke, master-key create, master-key replace, master-key rotate, migrate up,
-			profiles activate, profiles create, push, quarantine exclude, quarantine include, quarantine retry, registrations check, registrations create, registrations delete, registrations update, runs cancel, sync`,
+			connector new, deletions approve, deletions reject, erase connection, erase document, erase selection, erase vacuum, grants check, grants expire, grants refresh, grants revoke, jobs retry, master-key create, master-key replace, master-key rotate, migrate up,
+			profiles activate, profiles create, push, quarantine exclude, quarantine include, quarantine retry, queues pause, queues resume, registrations check, registrations create, registrations delete, registrations update, runs cancel, sync`,
 		"it serves what is recorded there": `serve, up, worker`,
 	}
 }

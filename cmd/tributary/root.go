@@ -27,7 +27,7 @@ func newRoot(a *app) *cobra.Command {
 	return group(root,
 		upCommand(a), serveCommand(a), workerCommand(a), migrateCommand(a),
 		connectCommand(a), syncCommand(a), planCommand(a), searchCommand(a), explainCommand(a),
-		connectionsCommand(a), runsCommand(a), workersCommand(a), documentsCommand(a), eraseCommand(a), deletionsCommand(a), quarantineCommand(a), noticesCommand(a), readersCommand(a), keysCommand(a), pushCommand(a), tokensCommand(a), usersCommand(a), profilesCommand(a),
+		connectionsCommand(a), runsCommand(a), workersCommand(a), jobsCommand(a), queuesCommand(a), documentsCommand(a), eraseCommand(a), deletionsCommand(a), quarantineCommand(a), noticesCommand(a), readersCommand(a), groupsCommand(a), principalsCommand(a), keysCommand(a), pushCommand(a), tokensCommand(a), usersCommand(a), profilesCommand(a),
 		connectorCommand(a), providersCommand(a), registrationsCommand(a), grantsCommand(a),
 		masterKeyCommand(a), auditCommand(a),
 		doctorCommand(a), versionCommand(a),

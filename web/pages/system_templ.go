@@ -187,7 +187,7 @@ func System(f Frame, v SystemView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Twin("tributary doctor", "tributary workers list", "tributary master-key status", "GET /v1/admin/workers").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Twin("tributary doctor", "tributary workers list", "tributary queues list", "tributary master-key status", "GET /v1/admin/workers", "GET /v1/admin/queues").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1238,6 +1238,10 @@ func PauseQueue(f Frame, v PauseView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 103, "<a href=\"/system\">Leave it as it is</a></div>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = Twin("tributary queues pause "+shellWord(v.Queue.Name), "POST /v1/admin/queues/"+v.Queue.Name+"/pause").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
