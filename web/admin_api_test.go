@@ -73,7 +73,7 @@ func TestAdminConnections(t *testing.T) {
 	p.call(http.MethodGet, "/connections/files", "").refuses(http.StatusNotFound, "not_found", "")
 	want := []string{
 		"connection.sync ok token:bob/ci", "connection.sync ok token:bob/ci", "run.cancel ok token:bob/ci", "connection.pause ok token:bob/ci", "connection.resume ok token:bob/ci",
-		"connection.expiry ok token:bob/ci", "connection.disconnect ok token:bob/ci",
+		"connection.expiry ok token:bob/ci", "connection.disconnect ok token:bob/ci", "connection.delete ok token:bob/ci",
 	}
 	var acted []string
 	for _, e := range o.events() {

@@ -321,7 +321,7 @@ func (s *Server) adminDeleteConnection(c echo.Context, _ nothing) (ClosedAnswer,
 	// What was begun goes on when the client goes away, and with a worker when the time is up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), deleteTimeout)
 	defer cancel()
-	err = s.cfg.OAuth.Store.DeleteConnection(ctx, k.ID)
+	err = s.cfg.OAuth.Store.DeleteConnection(ctx, k.ID, connectionEvent(c, "connection.delete", k))
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrTimeout) {
 		out.DocumentsLater, err = true, nil
 	}

@@ -171,7 +171,7 @@ func TestDisconnectReceipt(t *testing.T) {
 	p := o.ada.post("/connections/files/disconnect", "confirm", "files")
 	p.says(t, http.StatusOK, "files is disconnected", "The receipt of the erasure proves it")
 	receipt := o.ada.follow(t, p, "The receipt of the erasure")
-	receipt.says(t, http.StatusOK, "Erasure of files done", "Found afterwards nothing", "skip 1", "SHA-256", "tributary erase show ")
+	receipt.says(t, http.StatusOK, "Erasure of files done", "by ada", "Found afterwards nothing", "skip 1", "SHA-256", "tributary erase show ")
 	if strings.Contains(receipt.body, "canary") || strings.Contains(receipt.body, "data-live") {
 		t.Error("the receipt holds a text of the source, or is read again")
 	}

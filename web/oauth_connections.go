@@ -276,7 +276,7 @@ func (s *Server) disconnect(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), deleteTimeout)
 	defer cancel()
-	err = s.cfg.OAuth.Store.DeleteConnection(ctx, k.ID)
+	err = s.cfg.OAuth.Store.DeleteConnection(ctx, k.ID, connectionEvent(c, "connection.delete", k))
 	v.Later = errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrTimeout)
 	if err != nil && !v.Later {
 		return err
