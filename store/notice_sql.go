@@ -16,7 +16,7 @@ const (
 		SELECT 'throttled_long', c.id, '', 'for ' || ceil(extract(epoch FROM clock() - c.state_since) / 3600) || ' hours' || coalesce(', until ' || to_char(c.throttled_until, 'HH24:MI') || ' UTC', ''), ''
 		FROM connection c WHERE c.state = 'throttled' AND c.state_since < clock() - interval '1 hour'`
 	checkQuarantine = `
-		SELECT 'quarantine_not_empty', q.connection_id, '', count(*) || ' items are quarantined, ' || count(*) FILTER (WHERE q.attempts >= 3 AND q.retry_at IS NULL) || ' of them rest after 3 tries', ''
+		SELECT 'quarantine_not_empty', q.connection_id, '', count(*) || CASE count(*) WHEN 1 THEN ' item is' ELSE ' items are' END || ' quarantined; ' || count(*) FILTER (WHERE q.attempts >= 3 AND q.retry_at IS NULL) || ' had 3 tries and will have none until you retry', ''
 		FROM quarantine q GROUP BY q.connection_id`
 	checkHolds = `
 		SELECT 'deletions_held', h.connection_id, '', h.documents || ' of ' || h.total || ' documents are missing in the listing of ' || to_char(h.created_at, 'YYYY-MM-DD HH24:MI') || ' UTC', ''

@@ -98,10 +98,10 @@ func newSettledSite(t *testing.T, env ...string) *site {
 	t.Helper()
 	program, s := binary(t), newSite(t, env...)
 	settled.once.Do(func() {
-		if settled.dir, settled.err = os.MkdirTemp("", "tributary-settled-"); settled.err != nil {
+		if settled.dir, settled.err = os.MkdirTemp("", "tributary-settled-"); settled.err != nil { //nolint:usetesting // it outlives the test
 			return
 		}
-		if settled.err = os.Chmod(settled.dir, 0o755); settled.err != nil { //nolint:gosec // the database's account has to reach its directory
+		if settled.err = os.Chmod(settled.dir, 0o755); settled.err != nil {
 			return
 		}
 		cmd := exec.Command(program, "connections", "list")
