@@ -147,9 +147,10 @@ test-mutants: ## put 20 known mistakes into the permissions, one at a time, and 
 	@go run ./internal/mutants $(ARGS)
 
 .PHONY: soak-live
-soak-live: ## 200 pages that are watched: memory at the end against the first fifth (LIVE=10m)
-	@scripts/setup.sh --for test
-	TEST_LIVE=$(or $(LIVE),10m) go test -timeout 60m -count=1 -v -run 'TestManyLivePages$$' $(ARGS) ./web
+soak-live: ## watch 200 pages of a connection that is synced again and again: memory, database sessions, and how the program ends (LIVE=10m)
+	@scripts/setup.sh --for bench
+	@$(MAKE) build
+	go run ./internal/bench -live $(ARGS)
 
 .PHONY: soak-sync
 soak-sync: ## sync 1,000 random sources under random faults and compare with the truth (about 15 minutes; SEEDS=n)

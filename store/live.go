@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// LiveRun is a run that waits or works, as one that watches needs it.
+// LiveRun is a run that waits, works or has just begun, as one that watches needs it.
 type LiveRun struct {
 	ID, ConnectionID uuid.UUID
 	// Mark is another one whenever the run has moved: its state, its heartbeat, its counts.
@@ -18,13 +18,17 @@ type LiveRun struct {
 // liveTimeout bounds LiveRuns, which is asked again and again.
 const liveTimeout = 3 * time.Second
 
-// LiveRuns returns every run that waits or works: at most two a connection, by the index of those alone.
+// LiveRuns returns every run that waits or works, at most two a connection, and those that were asked for in the last five
+// seconds: one that is through before somebody looks has moved too.
 func (s *Store) LiveRuns(ctx context.Context) ([]LiveRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, `
 		SELECT id, connection_id, md5(concat_ws('|', state, worker, slices, heartbeat_at, cancel_requested, counts))
-		FROM sync_run WHERE state IN ('queued', 'running') ORDER BY id`)
+		FROM sync_run WHERE state IN ('queued', 'running')
+		UNION
+		SELECT id, connection_id, md5(concat_ws('|', state, worker, slices, heartbeat_at, cancel_requested, counts))
+		FROM sync_run WHERE queued_at > clock() - interval '5 seconds' ORDER BY id`)
 	if err != nil {
 		return nil, translate("listing live runs", err)
 	}

@@ -25,6 +25,7 @@ type options struct {
 	words   bool
 	load    bool
 	web     bool
+	live    bool
 }
 
 func main() {
@@ -66,6 +67,7 @@ func parseFlags() options {
 	flag.BoolVar(&o.words, "words", false, "keyword search over SCALE chunks (80,000) against plain ts_rank over the same visible set")
 	flag.BoolVar(&o.load, "load", false, "64 readers at a time over SCALE chunks, for LOAD (default 2m), against one")
 	flag.BoolVar(&o.web, "web", false, "every page over SCALE chunks (1,000,000), 500 connections and 100,000 runs, against an empty page")
+	flag.BoolVar(&o.live, "live", false, "200 pages that are watched, for LIVE (default 10m): memory, database sessions and how long the program takes to end")
 	flag.Parse()
 	if o.rounds <= 0 {
 		o.rounds = 5
@@ -92,6 +94,9 @@ func run(ctx context.Context, o options) (missed int, err error) { //nolint:nona
 	}
 	if o.web {
 		return runWeb(ctx, o)
+	}
+	if o.live {
+		return runLive(ctx, o)
 	}
 	if o.search {
 		return runSearch(ctx, o)

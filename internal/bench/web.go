@@ -37,10 +37,12 @@ type webBench struct {
 	server *server
 	dir    string
 	base   string
-	serve  *exec.Cmd
-	client *http.Client
-	ids    map[string]string
-	looks  int
+	// command is a command line of the program, with the settings of its server.
+	command func(args ...string) *exec.Cmd
+	serve   *exec.Cmd
+	client  *http.Client
+	ids     map[string]string
+	looks   int
 }
 
 // runWeb measures the server time of a page of every kind and what a first visit loads, and returns how many bars were
@@ -105,22 +107,22 @@ func (b *webBench) start(ctx context.Context, database string) error {
 	if err != nil {
 		return fmt.Errorf("looking for bin/tributary: %w", err)
 	}
-	command := func(args ...string) *exec.Cmd {
+	b.command = func(args ...string) *exec.Cmd {
 		c := exec.CommandContext(ctx, program, args...)
 		c.Env = append(os.Environ(), "TRIBUTARY_DATABASE_URL="+database, "TRIBUTARY_ADDR="+addr, "TRIBUTARY_METRICS_ADDR=off", "TRIBUTARY_DATA_DIR="+filepath.Join(b.dir, "data"),
 			"TRIBUTARY_MASTER_KEY_FILE="+filepath.Join(b.dir, "keys", "master.key"))
 		c.Stderr = os.Stderr
 		return c
 	}
-	if out, err := command("master-key", "create").Output(); err != nil {
+	if out, err := b.command("master-key", "create").Output(); err != nil {
 		return fmt.Errorf("creating the master key: %w: %s", err, out)
 	}
-	create := command("users", "create", webName, "--role", "owner", "--password-file", "-")
+	create := b.command("users", "create", webName, "--role", "owner", "--password-file", "-")
 	create.Stdin = strings.NewReader(webPassword + "\n")
 	if out, err := create.Output(); err != nil {
 		return fmt.Errorf("creating an owner: %w: %s", err, out)
 	}
-	b.serve = command("serve")
+	b.serve = b.command("serve")
 	b.serve.Stderr = nil
 	if err := b.serve.Start(); err != nil {
 		return fmt.Errorf("starting the program: %w", err)
