@@ -24,8 +24,10 @@ PKG  ?= ./...
 TEST_TIMEOUT ?= 25m
 MODEL  := oauthflow/refreshmodel
 ORACLE := internal/visibility
-# Tested without the race detector: tests that drive processes of their own, made of what is tested with it; and code without goroutines.
-PLAIN  := internal/acceptance cmd/tributary internal/mutants internal/chunk
+# Tested without the race detector: tests that drive the engine or whole processes, made of what is tested with it; and code without goroutines.
+PLAIN  := internal/acceptance cmd/tributary internal/soak internal/mutants internal/chunk
+# What takes longest begins first, so that nothing is waited for alone.
+FIRST  := ./web/... ./store/... ./jobs/... ./internal/visibility/...
 
 .PHONY: help
 help: ## list the targets
@@ -46,7 +48,7 @@ test: ## install what tests need, then vet and test everything with the race det
 	@scripts/setup.sh --for test
 	go vet $(PKG)
 ifeq ($(PKG),./...)
-	TEST_ORACLE_CHECKS=20000 TEST_DIFFERENTIAL_SEEDS=40 go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $$(go list ./... | grep -v -E '/($(subst $() ,|,$(MODEL) $(PLAIN)))$$')
+	TEST_ORACLE_CHECKS=20000 TEST_DIFFERENTIAL_SEEDS=40 go test -race -timeout $(TEST_TIMEOUT) $(ARGS) $$({ go list $(FIRST); go list ./...; } | awk '!seen[$$0]++' | grep -v -E '/($(subst $() ,|,$(MODEL) $(PLAIN)))$$')
 	go test -timeout $(TEST_TIMEOUT) $(ARGS) $(addprefix ./,$(PLAIN))
 	@# What the race detector saw a part of, in full without it. How many states, seeds and checks there were is part of the result: -v prints it.
 	go test -timeout $(TEST_TIMEOUT) -v $(ARGS) ./$(MODEL) | grep -v '^=== '
