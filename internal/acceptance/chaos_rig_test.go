@@ -138,26 +138,34 @@ func (c *chaos) crashed(w *worker) {
 // await asks until the answer is true, through whatever the server suffers.
 func (c *chaos) await(within time.Duration, what, sql string, args ...any) time.Duration {
 	c.t.Helper()
+	took, ok, last := c.comes(within, sql, args...)
+	if !ok {
+		for _, w := range c.alive {
+			c.t.Logf("a worker said: %s", w.lastWords())
+		}
+		c.t.Fatalf("not within %s: %s (%v)", within, what, last)
+	}
+	return took
+}
+
+// comes reports whether the answer becomes true, when, and what asking met last.
+func (c *chaos) comes(within time.Duration, sql string, args ...any) (took time.Duration, ok bool, last error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(c.t.Context(), within)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	var last error
 	for {
 		ok, err := c.ask(ctx, sql, args...)
 		if ok {
-			return time.Since(began)
+			return time.Since(began), true, nil
 		}
 		if err != nil && ctx.Err() == nil {
 			last = err
 		}
 		select {
 		case <-ctx.Done():
-			for _, w := range c.alive {
-				c.t.Logf("a worker said: %s", w.lastWords())
-			}
-			c.t.Fatalf("not within %s: %s (%v)", within, what, last)
+			return 0, false, last
 		case <-tick.C:
 		}
 	}

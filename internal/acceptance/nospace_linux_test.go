@@ -108,11 +108,7 @@ func fillAndRecover(t *testing.T, dir string, reserved bool) {
 // fillDisk leaves so many bytes of room on a file system.
 func fillDisk(t *testing.T, disk, ballast string, left int64) {
 	t.Helper()
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(disk, &st); err != nil {
-		t.Fatal(err)
-	}
-	free := int64(st.Bavail) * st.Bsize
+	free := roomOn(t, disk)
 	if free < left {
 		t.Fatalf("only %d bytes are free to begin with", free)
 	}
@@ -127,6 +123,16 @@ func fillDisk(t *testing.T, disk, ballast string, left int64) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// roomOn is how many bytes are free on a disk.
+func roomOn(t *testing.T, disk string) int64 {
+	t.Helper()
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(disk, &st); err != nil {
+		t.Fatal(err)
+	}
+	return int64(st.Bavail) * st.Bsize
 }
 
 // syncUntilFull syncs until the run says why it cannot go on.
