@@ -25,7 +25,7 @@ TEST_TIMEOUT ?= 25m
 MODEL  := oauthflow/refreshmodel
 ORACLE := internal/visibility
 # Tested without the race detector: tests that drive the engine or whole processes, made of what is tested with it; and code without goroutines.
-PLAIN  := internal/acceptance cmd/tributary internal/soak internal/mutants internal/chunk
+PLAIN  := internal/acceptance cmd/tributary internal/soak examples internal/pgserver internal/mutants internal/chunk
 # What takes longest begins first, so that nothing is waited for alone.
 FIRST  := ./web/... ./store/... ./jobs/... ./internal/visibility/...
 

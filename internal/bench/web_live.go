@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,7 +91,7 @@ func (l *liveBench) connectFolder() error {
 	return nil
 }
 
-// liveFigures are what was measured: memory in KB after a fifth of the time and at the end, the most database sessions and
+// liveFigures are what was measured: memory in KB around a fifth of the time and at the end, each the median of ten looks, the most database sessions and
 // those that were left, and how long the program took to end.
 type liveFigures struct {
 	early, late, sessions, left int
@@ -107,6 +108,7 @@ func (l *liveBench) watched(ctx context.Context, lasts time.Duration) (missed in
 		pages.Go(func() { l.page(ctx, id) })
 	}
 	f := &liveFigures{}
+	memory := make([]int, liveSyncs) // in KB, behind each sync
 	tick := time.NewTicker(lasts / liveSyncs)
 	defer tick.Stop()
 	for n := range liveSyncs {
@@ -123,15 +125,11 @@ func (l *liveBench) watched(ctx context.Context, lasts time.Duration) (missed in
 			return 0, err
 		}
 		f.sessions = max(f.sessions, now)
-		if n+1 == liveSyncs/5 {
-			if f.early, err = l.resident(ctx); err != nil {
-				return 0, err
-			}
+		if memory[n], err = l.resident(ctx); err != nil {
+			return 0, err
 		}
 	}
-	if f.late, err = l.resident(ctx); err != nil {
-		return 0, err
-	}
+	f.early, f.late = middle(memory[liveSyncs/5-liveSyncs/12:liveSyncs/5+liveSyncs/12]), middle(memory[liveSyncs-liveSyncs/6:])
 	if f.took, err = l.end(&pages); err != nil {
 		return 0, err
 	}
@@ -144,6 +142,11 @@ func (l *liveBench) watched(ctx context.Context, lasts time.Duration) (missed in
 			return l.report(f, lasts), nil
 		}
 	}
+}
+
+func middle(list []int) int {
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
 }
 
 func (l *liveBench) report(f *liveFigures, lasts time.Duration) (missed int) { //nolint:nonamedreturns // says what the number is
