@@ -121,10 +121,12 @@ func (s *Server) showRun(c echo.Context, status int, text string) error {
 	if v.Progress, err = s.cfg.Admin.Store.Progress(ctx, run); err != nil {
 		return err
 	}
-	if v.Events, err = s.cfg.Admin.Store.NewestRunEvents(ctx, run.ID, shownEvents); err != nil {
+	if v.Events, err = s.cfg.Admin.Store.NewestRunEvents(ctx, run.ID, shownEvents+1); err != nil {
 		return err
 	}
-	v.Earlier = len(v.Events) == shownEvents
+	if len(v.Events) > shownEvents {
+		v.Earlier, v.Events = true, v.Events[1:]
+	}
 	if v.Now, err = s.cfg.OAuth.Store.Now(ctx); err != nil {
 		return err
 	}

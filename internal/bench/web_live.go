@@ -91,8 +91,8 @@ func (l *liveBench) connectFolder() error {
 	return nil
 }
 
-// liveFigures are what was measured: memory in KB around a fifth of the time and at the end, each the median of ten looks, the most database sessions and
-// those that were left, and how long the program took to end.
+// liveFigures are what was measured: memory in KB around a fifth of the time and at the end, each the median of ten looks,
+// the most database sessions and those that were left, and how long the program took to end.
 type liveFigures struct {
 	early, late, sessions, left int
 	took                        time.Duration
@@ -159,7 +159,7 @@ func (l *liveBench) report(f *liveFigures, lasts time.Duration) (missed int) { /
 		{grown <= mostGrown, fmt.Sprintf("resident memory %d KB after a fifth of the time, %d KB at the end: %.2f times (at most %.1f)", f.early, f.late, grown, mostGrown)},
 		{f.sessions < livePages/4 && f.left == 0, fmt.Sprintf("database sessions: %d at most while the pages were watched, %d after the program ended (0)", f.sessions, f.left)},
 		{f.took <= longestEnd, fmt.Sprintf("the program ended in %s with every page open (at most %s)", f.took.Round(time.Millisecond), longestEnd)},
-		{l.broken.Load() == 0 && l.moved.Load() >= livePages*liveSyncs/2, "every page was told of what moved, and no stream broke off"},
+		{l.broken.Load() == 0 && l.read.Load() >= livePages*(liveSyncs/2), "every page was told of what moved and read itself, and no stream broke off"},
 	} {
 		word := "held"
 		if !x.held {

@@ -21,7 +21,7 @@ type RunView struct {
 	Progress store.Progress
 	// Events are the newest of its log, the oldest first.
 	Events []store.RunEvent
-	// Earlier says that there may be others before them.
+	// Earlier says that there are others before them.
 	Earlier bool
 	// Op is what Items were chosen by; Next is the address of their next page, "" for none.
 	Op     string
